@@ -1,0 +1,7 @@
+"""`python -m fwbuild`."""
+
+import sys
+
+from fwbuild.cli import main
+
+sys.exit(main())

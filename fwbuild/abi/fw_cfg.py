@@ -1,0 +1,86 @@
+"""QEMU's fw_cfg device.
+
+Source: QEMU, docs/specs/fw_cfg.rst; the keys are in
+include/standard-headers/linux/qemu_fw_cfg.h and hw/nvram/fw_cfg.c.
+Numeric items are little-endian, the directory and the DMA descriptor big-endian.
+"""
+
+from enum import IntEnum, IntFlag
+
+from construct import Int16ub, Int32ub, Int64ub, PaddedString, Struct
+
+PORT_SELECTOR = 0x510  # 16-bit write
+PORT_DATA = 0x511  # byte reads
+PORT_DMA_HIGH = 0x514  # big-endian; 0 after reset and after each transfer
+PORT_DMA_LOW = 0x518  # big-endian; a write starts the transfer
+
+SIGNATURE_TEXT = b"QEMU"
+
+
+class Key(IntEnum):
+    """Selector keys of the items that are not files."""
+
+    SIGNATURE = 0x00
+    ID = 0x01
+    UUID = 0x02
+    RAM_SIZE = 0x03
+    NOGRAPHIC = 0x04
+    NB_CPUS = 0x05
+    MACHINE_ID = 0x06
+    KERNEL_ADDR = 0x07
+    KERNEL_SIZE = 0x08
+    KERNEL_CMDLINE = 0x09
+    INITRD_ADDR = 0x0A
+    INITRD_SIZE = 0x0B
+    BOOT_DEVICE = 0x0C
+    NUMA = 0x0D
+    BOOT_MENU = 0x0E
+    MAX_CPUS = 0x0F
+    KERNEL_ENTRY = 0x10
+    KERNEL_DATA = 0x11
+    INITRD_DATA = 0x12
+    CMDLINE_ADDR = 0x13
+    CMDLINE_SIZE = 0x14
+    CMDLINE_DATA = 0x15
+    SETUP_ADDR = 0x16
+    SETUP_SIZE = 0x17
+    SETUP_DATA = 0x18
+    FILE_DIR = 0x19
+    FILE_FIRST = 0x20
+
+
+class Feature(IntFlag):
+    """Bits of item ID (u32)."""
+
+    TRADITIONAL = 1
+    DMA = 2
+
+
+class DmaControl(IntFlag):
+    """Bits of DMA.control; the key stands in its upper 16 bits. 0 means done."""
+
+    ERROR = 1
+    READ = 2
+    SKIP = 4
+    SELECT = 8
+    WRITE = 16
+
+
+DMA_KEY_SHIFT = 16
+
+DMA = Struct(
+    "control" / Int32ub,
+    "length" / Int32ub,
+    "address" / Int64ub,
+)
+
+DIR_HEADER = Struct("count" / Int32ub)
+
+FILE_NAME_SIZE = 56
+
+FILE = Struct(
+    "size" / Int32ub,
+    "select" / Int16ub,
+    "reserved" / Int16ub,
+    "name" / PaddedString(FILE_NAME_SIZE, "ascii"),
+)

@@ -1,0 +1,53 @@
+"""Why the firmware stops: one table for the firmware, the tools, the docs and the tests.
+
+The firmware prints `fwbuild: <code> <what> <detail>` and writes <code> to isa-debug-exit.
+Codes are stable: a number is never given a second meaning.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stop:
+    """One reason to stop. `detail` says what the printed hexadecimal number is."""
+
+    code: int
+    name: str  # the symbol: stop.<name> in assembly
+    what: str  # the words that are printed
+    detail: str
+    hint: str
+
+
+STOPS: tuple[Stop, ...] = (
+    Stop(0x10, "NO_FW_CFG", "no fw_cfg device", "signature read",
+         "the image needs QEMU's fw_cfg: pc, q35 or microvm"),
+    Stop(0x11, "FW_CFG_DMA", "fw_cfg DMA error", "control word",
+         "QEMU refused a transfer; report it with the QEMU version"),
+    Stop(0x20, "NO_KERNEL", "no kernel", "none",
+         "start QEMU with -kernel VMLINUX"),
+    Stop(0x21, "KERNEL_KIND", "kernel kind not in this image", "kernel entry",
+         "the image's template leaves this boot protocol out; use the universal template"),
+    Stop(0x22, "KERNEL_RANGE", "kernel outside RAM", "kernel address",
+         "give the guest more memory (-m), or link the kernel lower"),
+    Stop(0x23, "KERNEL_OVERLAP", "kernel overlaps the firmware's memory", "kernel address",
+         "link the kernel at 1 MiB or higher"),
+    Stop(0x30, "NO_E820", "no etc/e820", "none",
+         "the machine type gives no memory map; use microvm, pc or q35"),
+    Stop(0x31, "E820_SIZE", "bad size of etc/e820", "size in bytes",
+         "the file is no whole number of entries, or too many"),
+    Stop(0x32, "E820_ENTRIES", "too many memory map entries", "entries",
+         "a PVH kernel takes 126; give the guest fewer memory devices"),
+    Stop(0x33, "E820_OVERLAP", "memory map ranges overlap", "address of the second range",
+         "the host's map contradicts itself"),
+    Stop(0x34, "E820_RANGE", "bad memory map range", "address",
+         "a range of size 0, or one that wraps past 2^64"),
+    Stop(0x40, "CMDLINE_SIZE", "command line too long", "size in bytes",
+         "shorten -append"),
+    Stop(0x41, "INITRD_RANGE", "initrd outside RAM", "initrd address",
+         "give the guest more memory (-m), or a smaller -initrd"),
+    Stop(0x42, "INITRD_OVERLAP", "initrd overlaps kernel or firmware", "initrd address",
+         "give the guest more memory (-m), or a smaller -initrd"),
+)
+
+BY_CODE = {stop.code: stop for stop in STOPS}
+BY_NAME = {stop.name: stop for stop in STOPS}

@@ -1,0 +1,127 @@
+"""The x86 CPU: control registers, descriptors, MTRRs.
+
+Source: Intel SDM volume 3A, 2.5 (control registers), 3.4.5 (segment descriptors),
+8.2 (task state segments), 12.11 (MTRRs); volume 4 for the MSR numbers.
+"""
+
+from enum import IntEnum, IntFlag
+
+from construct import Int16ul, Int32ul, Struct
+
+
+class Cr0(IntFlag):
+    """CR0. ET is hard-wired to 1."""
+
+    PE = 1 << 0
+    MP = 1 << 1
+    EM = 1 << 2
+    TS = 1 << 3
+    ET = 1 << 4
+    NE = 1 << 5
+    WP = 1 << 16
+    AM = 1 << 18
+    NW = 1 << 29
+    CD = 1 << 30
+    PG = 1 << 31
+
+
+CR0_RESET = Cr0.CD | Cr0.NW | Cr0.ET
+
+
+class Eflags(IntFlag):
+    """EFLAGS; bit 1 always reads 1."""
+
+    CF = 1 << 0
+    FIXED = 1 << 1
+    TF = 1 << 8
+    IF = 1 << 9
+    DF = 1 << 10
+    VM = 1 << 17
+
+
+RESET_VECTOR = 0xFFFFFFF0
+RESET_CS_SELECTOR = 0xF000
+RESET_CS_BASE = 0xFFFF0000
+
+DESCRIPTOR = Struct(
+    "limit_low" / Int16ul,
+    "base_low" / Int16ul,
+    "base_mid_access" / Int16ul,  # base 23:16, then the access byte
+    "limit_flags_base_high" / Int16ul,  # limit 19:16, flags, base 31:24
+)
+
+GDTR = Struct("limit" / Int16ul, "base" / Int32ul)
+
+
+class Access(IntEnum):
+    """Access bytes. All have the accessed bit: the CPU would write it, and a GDT in ROM
+    cannot take the write (KVM then hangs)."""
+
+    CODE = 0x9B  # present, DPL 0, execute/read, accessed
+    DATA = 0x93  # present, DPL 0, read/write, accessed
+    TSS32 = 0x89  # present, DPL 0, 32-bit TSS, available
+    TSS32_BUSY = 0x8B  # what LTR makes of it
+
+
+FLAGS_32 = 0x4  # D/B: 32-bit
+FLAGS_64 = 0x2  # L: 64-bit code
+FLAGS_4K = 0x8  # G: limit counts 4 KiB pages
+
+TSS32_LIMIT = 0x67  # the smallest: 104 bytes
+
+# Selectors of the firmware's GDT. Linux's 32-bit boot protocol wants 0x10 and 0x18.
+SELECTOR_TSS = 0x08
+SELECTOR_CODE = 0x10
+SELECTOR_DATA = 0x18
+
+CPUID_FEATURES = 1
+CPUID_FEATURES_EDX_MTRR = 1 << 12
+CPUID_ADDRESS_SIZES = 0x80000008
+CPUID_EXTENDED_MAX = 0x80000000
+
+
+class Msr(IntEnum):
+    """Model-specific registers."""
+
+    MTRR_CAP = 0x0FE
+    MTRR_PHYS_BASE0 = 0x200
+    MTRR_PHYS_MASK0 = 0x201
+    MTRR_FIX64K_00000 = 0x250
+    MTRR_FIX16K_80000 = 0x258
+    MTRR_FIX16K_A0000 = 0x259
+    MTRR_FIX4K_C0000 = 0x268
+    MTRR_FIX4K_F8000 = 0x26F
+    MTRR_DEF_TYPE = 0x2FF
+
+
+class MemoryType(IntEnum):
+    """MTRR memory types."""
+
+    UC = 0
+    WP = 5
+    WB = 6
+
+
+MTRR_CAP_FIXED = 1 << 8
+MTRR_DEF_TYPE_FIXED_ENABLE = 1 << 10
+MTRR_DEF_TYPE_ENABLE = 1 << 11
+MTRR_PHYS_MASK_VALID = 1 << 11
+
+
+def mtrr_fixed(memory_type: MemoryType) -> int:
+    """Half of a fixed-range MTRR: four ranges of the same type, one a byte (u32)."""
+    return memory_type * 0x01010101
+
+
+def descriptor(base: int, limit: int, access: int, flags: int) -> bytes:
+    """The 8 bytes of a segment descriptor; `limit` is the raw 20-bit field."""
+    return bytes(
+        DESCRIPTOR.build(
+            {
+                "limit_low": limit & 0xFFFF,
+                "base_low": base & 0xFFFF,
+                "base_mid_access": (base >> 16 & 0xFF) | access << 8,
+                "limit_flags_base_high": (limit >> 16 & 0xF) | flags << 4 | (base >> 24) << 8,
+            }
+        )
+    )

@@ -1,0 +1,56 @@
+"""The command line: `fwbuild [VERB] ...`; without a verb it builds."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from fwbuild import __version__
+from fwbuild.errors import ExitCode, FwbuildError
+
+# Each is a module of fwbuild.verbs with HELP, add_arguments(parser) and run(args) -> int.
+VERBS = ("build", "emulate", "run", "cost", "record", "extract", "inspect")
+DEFAULT_VERB = "build"
+
+
+def parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
+    """The whole command line as argparse sees it."""
+    top = argparse.ArgumentParser(
+        prog="fwbuild",
+        description="Build a tiny firmware image for QEMU/KVM. Without a verb: build.",
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"fwbuild {__version__}")
+    sub = top.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name in verbs:
+        module = importlib.import_module(f"fwbuild.verbs.{name}")
+        child = sub.add_parser(
+            name, help=module.HELP, description=module.__doc__, allow_abbrev=False
+        )
+        module.add_arguments(child)
+        child.set_defaults(run=module.run)
+    return top
+
+
+def with_verb(argv: list[str]) -> list[str]:
+    """The arguments with the default verb put in where none is named."""
+    if argv and (argv[0] in VERBS or argv[0] in ("-h", "--help", "--version")):
+        return argv
+    return [DEFAULT_VERB, *argv]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line and return its exit code; errors go to stderr in one line."""
+    arguments = with_verb(sys.argv[1:] if argv is None else argv)
+    try:
+        wanted = VERBS if arguments[0] not in VERBS else (arguments[0],)
+        args = parser(wanted).parse_args(arguments)
+        return int(args.run(args))
+    except FwbuildError as error:
+        print(f"fwbuild: error: {error}", file=sys.stderr)
+        return int(error.code)
+    except KeyboardInterrupt:
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return int(ExitCode.OK)

@@ -1,0 +1,78 @@
+"""Where everything lies: the RAM that the firmware uses and the ROM that it is.
+
+The assembly's `ram.*` and `work.*` symbols, the checks of the placement and the memory map
+in the docs all come from this module.
+"""
+
+from dataclasses import dataclass
+
+from fwbuild.abi import e820, offsets, pvh, work
+
+
+@dataclass(frozen=True)
+class Region:
+    """A range of addresses, [base, end), in bytes, and what it is for."""
+
+    name: str
+    base: int
+    size: int
+    what: str
+
+    @property
+    def end(self) -> int:
+        return self.base + self.size
+
+    def overlaps(self, other: "Region") -> bool:
+        return self.base < other.end and other.base < self.end
+
+
+IMAGE_SIZE = 0x10000
+ROM = Region("rom", (1 << 32) - IMAGE_SIZE, IMAGE_SIZE, "the image, ending at 4 GiB")
+
+# All of it is conventional memory that the map hands to the kernel as RAM: a kernel takes its
+# copies before it uses memory below 1 MiB. 0x9000-0xa000 is where QEMU's multiboot loader puts
+# its structures, so the firmware's areas stay below it and above 0x10000.
+RAM = (
+    Region("ivt", 0x0, 0x500, "real-mode vectors and BIOS data area: only 16-bit payloads use it"),
+    Region("stack", 0x1000, 0x1000, "the firmware's stack, growing down"),
+    Region("work", 0x2000, 0x1000, "variables, GDT, hvm_start_info, module list"),
+    Region("memmap", 0x3000, 0x1000, "the memory map that is handed over"),
+    Region("scratch", 0x4000, 0x5000, "fw_cfg directory and etc/e820 while they are read"),
+    Region("cmdline", 0x10000, 0x10000, "the kernel's command line"),
+)
+
+
+def region(name: str) -> Region:
+    """The RAM region of that name."""
+    return next(r for r in RAM if r.name == name)
+
+
+def symbols() -> dict[str, int]:
+    """`ram.NAME.base|size|end` of each RAM region, `rom.base`, and `work.FIELD` as addresses."""
+    found: dict[str, int] = {}
+    for r in (*RAM, ROM):
+        prefix = "rom" if r is ROM else f"ram.{r.name}"
+        found |= {f"{prefix}.base": r.base, f"{prefix}.size": r.size, f"{prefix}.end": r.end}
+    base = region("work").base
+    return found | {f"work.{name}": base + at for name, at in offsets(work.WORK).items()}
+
+
+def problems() -> list[str]:
+    """What is wrong with the RAM layout: overlaps, and contents that outgrow their region."""
+    found = [
+        f"RAM regions {a.name} and {b.name} overlap"
+        for i, a in enumerate(RAM)
+        for b in RAM[i + 1 :]
+        if a.overlaps(b)
+    ]
+    needs = {
+        "work": work.WORK.sizeof(),
+        "memmap": pvh.MEMMAP_ENTRIES_MAX * pvh.MEMMAP_ENTRY.sizeof(),
+    }
+    for name, need in needs.items():
+        short = need - region(name).size
+        if short > 0:
+            found.append(f"RAM region {name} is {region(name).size} bytes, {short} too few")
+    if any(r.end > e820.EBDA for r in RAM):
+        found.append("a RAM region reaches past conventional memory")
+    return found
