@@ -6,7 +6,7 @@ in the docs all come from this module.
 
 from dataclasses import dataclass
 
-from fwbuild.abi import e820, offsets, pvh, work
+from fwbuild.abi import e820, fw_cfg, offsets, pvh, work
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,12 @@ def region(name: str) -> Region:
 
 
 def symbols() -> dict[str, int]:
-    """`ram.NAME.base|size|end` of each RAM region, `rom.base`, and `work.FIELD` as addresses."""
+    """`ram.NAME.base|size|end` of each RAM region, `ram.end` of them all, `rom.base`, and `work.FIELD` as addresses."""
     found: dict[str, int] = {}
     for r in (*RAM, ROM):
         prefix = "rom" if r is ROM else f"ram.{r.name}"
         found |= {f"{prefix}.base": r.base, f"{prefix}.size": r.size, f"{prefix}.end": r.end}
+    found["ram.end"] = max(r.end for r in RAM)
     base = region("work").base
     return found | {f"work.{name}": base + at for name, at in offsets(work.WORK).items()}
 
@@ -67,6 +68,7 @@ def problems() -> list[str]:
     ]
     needs = {
         "work": work.WORK.sizeof(),
+        "scratch": fw_cfg.DIR_HEADER.sizeof() + work.DIRECTORY_PIECE * fw_cfg.FILE.sizeof(),
         "memmap": pvh.MEMMAP_ENTRIES_MAX * pvh.MEMMAP_ENTRY.sizeof(),
     }
     for name, need in needs.items():

@@ -9,6 +9,7 @@ DEBUG_CONSOLE_READBACK = 0xE9  # what a read of it returns
 SERIAL = 0x3F8  # COM1
 SERIAL_LSR = 5  # line status register
 SERIAL_LSR_THRE = 0x20  # transmit holding register empty
+SERIAL_PATIENCE = 0x10000  # reads of LSR before a port is given up
 
 DEBUG_EXIT = 0x501  # QEMU's isa-debug-exit: the process ends with (value << 1) | 1
 

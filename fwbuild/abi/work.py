@@ -9,6 +9,8 @@ from fwbuild.abi import fw_cfg, pvh, x86
 
 GDT_ENTRIES = 4  # null, TSS, code, data: the order of x86.SELECTOR_*
 
+DIRECTORY_PIECE = 128  # entries of the fw_cfg directory that one transfer reads
+
 FILE = Struct(  # where a fw_cfg file is; size 0 means the host does not have it
     "size" / Int32ul,
     "select" / Int32ul,
@@ -24,9 +26,8 @@ WORK = Struct(
     "kernel_entry" / Int32ul,
     "kernel_addr" / Int32ul,
     "kernel_size" / Int32ul,
+    "setup_size" / Int32ul,
     "cmdline_size" / Int32ul,
-    "initrd_addr" / Int32ul,
-    "initrd_size" / Int32ul,
     "memmap_end" / Int32ul,  # address behind the last entry of the memory map
     "e820" / FILE,
 )

@@ -106,11 +106,9 @@ MTRR_CAP_FIXED = 1 << 8
 MTRR_DEF_TYPE_FIXED_ENABLE = 1 << 10
 MTRR_DEF_TYPE_ENABLE = 1 << 11
 MTRR_PHYS_MASK_VALID = 1 << 11
-
-
-def mtrr_fixed(memory_type: MemoryType) -> int:
-    """Half of a fixed-range MTRR: four ranges of the same type, one a byte (u32)."""
-    return memory_type * 0x01010101
+MTRR_FIXED_WB = MemoryType.WB * 0x01010101  # half of a fixed-range MTRR: four ranges, a byte each
+MTRR_FIXED_WP = MemoryType.WP * 0x01010101
+PHYS_BITS_DEFAULT = 36  # of a CPU that has no CPUID_ADDRESS_SIZES
 
 
 def descriptor(base: int, limit: int, access: int, flags: int) -> bytes:

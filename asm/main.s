@@ -1,0 +1,33 @@
+# What the firmware does, in order.
+
+#: build the memory map, find the kernel, hand over
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: returns: never
+#: source: docs/architecture.md
+main:
+    call handoff_init
+    call fw_cfg_find_files
+    call memmap_build
+    call mtrr_init
+    call kernel_read
+    call kernel_check
+    call cmdline_read
+    call initrd_read
+    jmp pvh_enter
+
+#: put the GDT, start_info and the module entry into RAM, constant fields filled in;
+#: RAM still holds what the last guest left there when this is a reboot
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: ecx, esi, edi, eflags
+#: source: fwbuild/abi/work.py
+handoff_init:
+    mov esi, work_template
+    mov edi, ram.work.base
+    mov ecx, work.WORK.sizeof // 4
+    rep movsd
+    ret

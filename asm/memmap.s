@@ -1,0 +1,229 @@
+# The memory map: the host's etc/e820, sorted, checked, with the hole below 1 MiB put in.
+# It is kept in the form that PVH hands over (pvh.MEMMAP_ENTRY).
+
+#: read etc/e820 and build the map
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: source: QEMU hw/i386/e820_memory_layout.c; ACPI 6.5, 15
+memmap_build:
+    mov edx, dword ptr [work.e820.size]
+    test edx, edx
+    mov al, stop.NO_E820
+    jz stop_with
+    cmp edx, ram.scratch.size
+    mov al, stop.E820_SIZE
+    ja stop_with
+    mov eax, dword ptr [work.e820.select]
+    mov ecx, edx
+    mov edi, ram.scratch.base
+    call fw_cfg_read
+    mov esi, edi
+    lea edi, [esi + ecx]
+.entry:
+    lea eax, [esi + e820.ENTRY.sizeof]
+    mov edx, ecx
+    cmp eax, edi
+    mov al, stop.E820_SIZE
+    ja stop_with
+    push edi
+    call memmap_add_host
+    pop edi
+    add esi, e820.ENTRY.sizeof
+    cmp esi, edi
+    jb .entry
+    # The firmware's own two: the EBDA, and the ROM below 1 MiB.
+    mov eax, e820.EBDA
+    mov ebx, e820.VGA
+    xor edx, edx
+    xor ecx, ecx
+    mov ebp, e820.Type.RESERVED
+    call memmap_insert
+    mov eax, e820.SYSTEM_ROM
+    mov ebx, e820.EXTENDED
+    call memmap_insert
+    jmp memmap_check
+
+#: add one range of the host's; RAM keeps clear of the hole below 1 MiB
+#: mode: 32
+#: in: esi e820 entry
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, edi, ebp, eflags
+#: source: ACPI 6.5, 15
+memmap_add_host:
+    mov ebx, dword ptr [esi + e820.ENTRY.size]
+    mov ecx, dword ptr [esi + e820.ENTRY.size + 4]
+    mov eax, ebx
+    or eax, ecx
+    jz .done
+    mov eax, dword ptr [esi + e820.ENTRY.addr]
+    mov edx, dword ptr [esi + e820.ENTRY.addr + 4]
+    add ebx, eax
+    adc ecx, edx
+    jc .bad
+    mov ebp, dword ptr [esi + e820.ENTRY.type]
+    test ebp, ebp
+    jz .bad
+    cmp ebp, e820.Type.RAM
+    jnz memmap_insert
+    # Only a range that starts below 1 MiB can touch the hole.
+    test edx, edx
+    jnz memmap_insert
+    cmp eax, e820.EXTENDED
+    jae memmap_insert
+    cmp eax, e820.EBDA
+    jae .above
+    test ecx, ecx
+    jnz .split
+    cmp ebx, e820.EBDA
+    jbe memmap_insert
+.split:
+    push ebx
+    push ecx
+    mov ebx, e820.EBDA
+    xor ecx, ecx
+    call memmap_insert
+    pop ecx
+    pop ebx
+.above:
+    mov eax, e820.EXTENDED
+    test ecx, ecx
+    jnz memmap_insert
+    cmp ebx, eax
+    ja memmap_insert
+.done:
+    ret
+.bad:
+    mov edx, dword ptr [esi + e820.ENTRY.addr]
+    mov al, stop.E820_RANGE
+    jmp stop_with
+
+#: insert the range [edx:eax, ecx:ebx), keeping the map sorted by address
+#: mode: 32
+#: in: eax address low, edx address high, ebx end low, ecx end high, ebp type
+#: out: -
+#: clobbers: ebx, ecx, edi, eflags
+#: source: Xen public/arch-x86/hvm/start_info.h (the entry)
+memmap_insert:
+    push esi
+    mov edi, dword ptr [work.memmap_end]
+    cmp edi, ram.memmap.base + pvh.MEMMAP_ENTRIES_MAX * pvh.MEMMAP_ENTRY.sizeof
+    jae .full
+    add dword ptr [work.memmap_end], pvh.MEMMAP_ENTRY.sizeof
+    sub ebx, eax
+    sbb ecx, edx
+.shift:
+    cmp edi, ram.memmap.base
+    jz .place
+    cmp dword ptr [edi + pvh.MEMMAP_ENTRY.addr + 4 - pvh.MEMMAP_ENTRY.sizeof], edx
+    jb .place
+    ja .move
+    cmp dword ptr [edi + pvh.MEMMAP_ENTRY.addr - pvh.MEMMAP_ENTRY.sizeof], eax
+    jbe .place
+.move:
+    push ecx
+    mov ecx, pvh.MEMMAP_ENTRY.sizeof // 4
+    lea esi, [edi - pvh.MEMMAP_ENTRY.sizeof]
+    push esi
+    rep movsd
+    pop edi
+    pop ecx
+    jmp .shift
+.place:
+    mov dword ptr [edi + pvh.MEMMAP_ENTRY.addr], eax
+    mov dword ptr [edi + pvh.MEMMAP_ENTRY.addr + 4], edx
+    mov dword ptr [edi + pvh.MEMMAP_ENTRY.size], ebx
+    mov dword ptr [edi + pvh.MEMMAP_ENTRY.size + 4], ecx
+    mov dword ptr [edi + pvh.MEMMAP_ENTRY.type], ebp
+    mov dword ptr [edi + pvh.MEMMAP_ENTRY.reserved], 0
+    pop esi
+    ret
+.full:
+    mov edx, pvh.MEMMAP_ENTRIES_MAX + 1
+    mov al, stop.E820_ENTRIES
+    jmp stop_with
+
+#: stop if two ranges overlap
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, edx, esi, eflags
+#: source: ACPI 6.5, 15.4
+memmap_check:
+    mov esi, ram.memmap.base
+.entry:
+    mov eax, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
+    mov edx, dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4]
+    add eax, dword ptr [esi + pvh.MEMMAP_ENTRY.size]
+    adc edx, dword ptr [esi + pvh.MEMMAP_ENTRY.size + 4]
+    add esi, pvh.MEMMAP_ENTRY.sizeof
+    cmp esi, dword ptr [work.memmap_end]
+    jae .done
+    # next address - end must not borrow
+    sub eax, 1
+    sbb edx, 0
+    sub eax, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
+    sbb edx, dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4]
+    jc .entry
+    mov edx, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
+    mov al, stop.E820_OVERLAP
+    jmp stop_with
+.done:
+    ret
+
+#: set CF unless [eax, eax + ecx) lies in one range of RAM below 4 GiB
+#: mode: 32
+#: in: eax address, ecx bytes
+#: out: eflags CF
+#: clobbers: esi, ebp
+#: source: -
+memmap_covers:
+    push edx
+    mov edx, eax
+    add edx, ecx
+    jc .done
+    mov esi, ram.memmap.base - pvh.MEMMAP_ENTRY.sizeof
+.next:
+    add esi, pvh.MEMMAP_ENTRY.sizeof
+    cmp esi, dword ptr [work.memmap_end]
+    jae .no
+    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.type], e820.Type.RAM
+    jnz .next
+    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4], 0
+    jnz .no
+    cmp eax, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
+    jb .next
+    mov ebp, dword ptr [esi + pvh.MEMMAP_ENTRY.size]
+    add ebp, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
+    cmp edx, ebp
+    ja .next
+    clc
+    jmp .done
+.no:
+    stc
+.done:
+    pop edx
+    ret
+
+#: where RAM below 4 GiB ends
+#: mode: 32
+#: in: -
+#: out: eax end address
+#: clobbers: esi, eflags
+#: source: -
+memmap_low_end:
+    mov esi, dword ptr [work.memmap_end]
+.previous:
+    sub esi, pvh.MEMMAP_ENTRY.sizeof
+    xor eax, eax
+    cmp esi, ram.memmap.base
+    jb .done
+    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4], eax
+    jnz .previous
+    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.type], e820.Type.RAM
+    jnz .previous
+    mov eax, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
+    add eax, dword ptr [esi + pvh.MEMMAP_ENTRY.size]
+.done:
+    ret

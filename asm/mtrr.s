@@ -1,0 +1,71 @@
+# Memory types, as a PC's firmware leaves them: without MTRRs on, Linux switches PAT off.
+
+#: set the MTRRs: RAM write-back, VGA uncached, ROM write-protected, and uncached what lies
+#: between RAM and 4 GiB, as far as one aligned range goes
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, eflags
+#: source: Intel SDM volume 3A, 12.11
+mtrr_init:
+    mov eax, x86.CPUID_FEATURES
+    cpuid
+    test edx, x86.CPUID_FEATURES_EDX_MTRR
+    jz .done
+    mov ecx, x86.Msr.MTRR_CAP
+    rdmsr
+    test eax, x86.MTRR_CAP_FIXED
+    jz .done
+    mov ecx, x86.Msr.MTRR_FIX64K_00000
+    mov eax, x86.MTRR_FIXED_WB
+    mov edx, eax
+    wrmsr
+    mov ecx, x86.Msr.MTRR_FIX16K_80000
+    wrmsr
+    inc ecx
+    xor eax, eax
+    xor edx, edx
+    wrmsr
+    mov ecx, x86.Msr.MTRR_FIX4K_C0000
+    mov eax, x86.MTRR_FIXED_WP
+    mov edx, eax
+.rom:
+    wrmsr
+    inc ecx
+    cmp ecx, x86.Msr.MTRR_FIX4K_F8000
+    jbe .rom
+    # The device window is 2 GiB, 1 GiB or 512 MiB below 4 GiB: the largest that is clear of RAM.
+    call memmap_low_end
+    mov esi, 1 << 31
+.window:
+    cmp eax, esi
+    jbe .mask
+    sar esi, 1
+    jmp .window
+.mask:
+    # A mask has as many bits as the CPU's physical addresses.
+    mov edi, x86.PHYS_BITS_DEFAULT
+    mov eax, x86.CPUID_EXTENDED_MAX
+    cpuid
+    cmp eax, x86.CPUID_ADDRESS_SIZES
+    jb .bits
+    mov eax, x86.CPUID_ADDRESS_SIZES
+    cpuid
+    movzx edi, al
+.bits:
+    lea ecx, [edi - 32]
+    mov edx, 1
+    shl edx, cl
+    dec edx
+    mov ecx, x86.Msr.MTRR_PHYS_MASK0
+    lea eax, [esi + x86.MTRR_PHYS_MASK_VALID]
+    wrmsr
+    dec ecx
+    lea eax, [esi + x86.MemoryType.UC]
+    xor edx, edx
+    wrmsr
+    mov ecx, x86.Msr.MTRR_DEF_TYPE
+    mov eax, x86.MTRR_DEF_TYPE_ENABLE | x86.MTRR_DEF_TYPE_FIXED_ENABLE | x86.MemoryType.WB
+    wrmsr
+.done:
+    ret

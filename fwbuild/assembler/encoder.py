@@ -1,0 +1,122 @@
+"""Encodes one instruction with keystone, and believes nothing it says.
+
+Keystone sees a line only after our own parser has computed every constant, so that none of
+its symbol, radix and operator traps is reachable; check.py then reads the bytes back.
+Branches are encoded relative to a low base: keystone picks the short form only there.
+"""
+
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from keystone import KS_ARCH_X86, KS_MODE_16, KS_MODE_32, KS_MODE_64, Ks, KsError
+
+from fwbuild.assembler import operand
+from fwbuild.assembler.check import difference
+from fwbuild.assembler.expression import ExpressionError, evaluate
+from fwbuild.assembler.source import Statement
+from fwbuild.errors import ExitCode
+
+MODES = {16: KS_MODE_16, 32: KS_MODE_32, 64: KS_MODE_64}
+BRANCH_BASE = 0x10000000
+BRANCHES = frozenset("jmp call loop loope loopne jecxz jcxz".split())
+# String instructions that keystone's Intel parser lacks; AT&T's letter for the size.
+ATT_STRINGS = {"movsd": "movsl", "cmpsd": "cmpsl"}
+BRACES = re.compile(r"\{([^}]*)\}")
+PREFIXES = ("rep", "repe", "repne", "lock")
+
+
+def is_branch(mnemonic: str) -> bool:
+    """Whether an immediate operand of `mnemonic` is a target relative to the next line."""
+    return mnemonic in BRANCHES or (mnemonic[0] == "j" and mnemonic != "jmp")
+
+
+def split_mnemonic(text: str) -> tuple[str, str, str]:
+    """(prefix, mnemonic, operands) of an instruction's text."""
+    word, _, rest = text.partition(" ")
+    if word in PREFIXES:
+        mnemonic, _, operands = rest.partition(" ")
+        return word, mnemonic, operands
+    return "", word, rest
+
+
+class Encoder:
+    """Keystone for the three modes, with a cache and a watchdog."""
+
+    def __init__(self) -> None:
+        self._ks = {bits: Ks(KS_ARCH_X86, mode) for bits, mode in MODES.items()}
+        self._cache: dict[tuple[int, str, int], bytes] = {}
+        self._current = ""
+
+    @contextmanager
+    def watchdog(self, seconds: float) -> Iterator[None]:
+        """Ends the process when keystone does not come back: its loops cannot be interrupted."""
+
+        def bark() -> None:
+            text = f"fwbuild: error: {self._current}: the assembler did not return\n"
+            os.write(sys.stderr.fileno(), text.encode())
+            os._exit(ExitCode.ASSEMBLY)
+
+        timer = threading.Timer(seconds, bark)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def canonical(self, line: Statement, symbols: Mapping[str, int], address: int) -> str:
+        """The instruction with every expression computed; a branch target is `. + distance`."""
+        try:
+            if line.kind == "att":
+                return BRACES.sub(lambda m: f"{evaluate(m[1], symbols):#x}", line.text[len(".att ") :])
+            prefix, mnemonic, rest = split_mnemonic(line.text)
+            operands = [operand.parse(text, symbols) for text in operand.split(rest)]
+        except ExpressionError as error:
+            raise line.error(str(error)) from None
+        texts = [item.text() for item in operands]
+        if is_branch(mnemonic) and isinstance(operands[0], operand.Immediate):
+            texts = [f". + {operands[0].value - address:#x}"]
+        return " ".join(filter(None, (prefix, mnemonic, ", ".join(texts))))
+
+    def encode(self, line: Statement, symbols: Mapping[str, int], address: int) -> bytes:
+        """The bytes of an instruction at `address`; raises FwbuildError."""
+        text = self.canonical(line, symbols, address)
+        key = (line.bits, text, line.kind == "att")
+        if key not in self._cache:
+            self._current = line.where
+            self._cache[key] = self._encode(line, text)
+        return self._cache[key]
+
+    def _encode(self, line: Statement, text: str) -> bytes:
+        if line.kind == "att":
+            code = self._keystone(line, f".att_syntax\n{text}\n.intel_syntax noprefix")
+            wanted = None
+        else:
+            prefix, mnemonic, rest = split_mnemonic(text)
+            spelled = text
+            if "." in rest:
+                distance = int(rest.removeprefix(". + "), 16)
+                rest = f"{BRANCH_BASE + distance:#x}"
+                spelled = f"{mnemonic} {rest}"
+            if mnemonic in ATT_STRINGS:
+                spelled = f".att_syntax\n{prefix} {ATT_STRINGS[mnemonic]}\n.intel_syntax noprefix"
+            code = self._keystone(line, spelled)
+            wanted = (prefix, mnemonic, [operand.parse(o, {}) for o in operand.split(rest)])
+        problem = difference(code, line.bits, BRANCH_BASE, wanted)
+        if problem:
+            raise line.error(f"keystone's encoding {code.hex()} is wrong: {problem}")
+        return code
+
+    def _keystone(self, line: Statement, text: str) -> bytes:
+        try:
+            code, _ = self._ks[line.bits].asm(text, BRANCH_BASE, True)
+        except KsError as error:
+            raise line.error(f"keystone: {error}") from None
+        if not code:
+            raise line.error("keystone gives no bytes")
+        return bytes(code)
+

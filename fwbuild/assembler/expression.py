@@ -1,0 +1,80 @@
+"""Integer expressions over dotted symbols: `pvh.START_INFO.magic + 4 << 1`."""
+
+import ast
+import operator
+import re
+from collections.abc import Callable, Mapping
+
+OPERATORS: dict[type, Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.LShift: operator.lshift,
+    ast.RShift: operator.rshift,
+    ast.BitOr: operator.or_,
+    ast.BitAnd: operator.and_,
+    ast.BitXor: operator.xor,
+}
+COMPARISONS: dict[type, Callable[[int, int], bool]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.Gt: operator.gt,
+}
+
+
+def _swap(size: int) -> Callable[[int], int]:
+    return lambda value: int.from_bytes(value.to_bytes(size, "little"), "big")
+
+
+FUNCTIONS: dict[str, Callable[[int], int]] = {
+    "be16": _swap(2),  # the number whose little-endian bytes are big-endian `value`
+    "be32": _swap(4),
+}
+
+
+class ExpressionError(Exception):
+    """The expression is malformed or names a symbol that nobody defined."""
+
+
+def characters(text: str) -> int:
+    """ASCII characters as the little-endian number that memory holds them as."""
+    return int.from_bytes(text.encode("ascii"), "little")
+
+
+def evaluate(text: str, symbols: Mapping[str, int]) -> int:
+    """The value of `text`. Numbers are decimal, 0x or 0b; 'A' and 'ABCD' are characters."""
+    source = re.sub(r"(?<![\w.])\.(?=[A-Za-z_])", "_local.", text.strip())
+    try:
+        tree = ast.parse(source, mode="eval").body
+        return _value(tree, symbols)
+    except SyntaxError:
+        raise ExpressionError(f"cannot read the expression '{text.strip()}'") from None
+    except (ZeroDivisionError, OverflowError, ValueError) as error:
+        raise ExpressionError(f"'{text.strip()}': {error}") from None
+
+
+def _value(node: ast.expr, symbols: Mapping[str, int]) -> int:
+    match node:
+        case ast.Constant(value=int(number)) if not isinstance(number, bool):
+            return number
+        case ast.Constant(value=str(word)) if len(word) in (1, 4) and word.isascii():
+            return characters(word)
+        case ast.UnaryOp(op=ast.USub(), operand=inner):
+            return -_value(inner, symbols)
+        case ast.UnaryOp(op=ast.Invert(), operand=inner):
+            return ~_value(inner, symbols)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
+            return OPERATORS[type(op)](_value(left, symbols), _value(right, symbols))
+        case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in COMPARISONS:
+            return int(COMPARISONS[type(op)](_value(left, symbols), _value(right, symbols)))
+        case ast.Call(func=ast.Name(id=name), args=[argument]) if name in FUNCTIONS:
+            return FUNCTIONS[name](_value(argument, symbols))
+        case ast.Name() | ast.Attribute():
+            name = ast.unparse(node).replace("_local.", ".")
+            if name not in symbols:
+                raise ExpressionError(f"undefined symbol '{name}'")
+            return symbols[name]
+    raise ExpressionError(f"'{ast.unparse(node)}' is no integer expression")

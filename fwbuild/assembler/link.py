@@ -1,0 +1,190 @@
+"""Gives every fragment its address and its bytes.
+
+Starting at the entry fragment it follows the symbols that each line names; what nothing
+reaches is left out of the image. Sizes depend on addresses (short branches), so placing and
+encoding repeat until no address moves.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fwbuild.assembler.encoder import Encoder, split_mnemonic
+from fwbuild.assembler.expression import ExpressionError, evaluate
+from fwbuild.assembler.source import DATA_SIZES, Fragment, Statement
+from fwbuild.errors import ExitCode, FwbuildError
+
+WATCHDOG_SECONDS = 60.0
+ROUNDS = 32
+NAME = re.compile(r"(?<![\w.])[a-z_][a-z0-9_]*(?![\w.])")
+PAD_CODE = 0xCC  # int3: running into padding must not go on silently
+ENDS = frozenset("jmp ret retw retl iret hlt".split())
+
+# Where each fragment of a list goes, from the sizes: name -> address.
+Place = Callable[[Sequence[Fragment], Mapping[str, int]], dict[str, int]]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One statement in the image: its address, its bytes, and its text with numbers."""
+
+    statement: Statement
+    address: int
+    code: bytes
+    canonical: str
+
+
+@dataclass
+class Linked:
+    """The linked program, fragments in address order."""
+
+    fragments: list[Fragment]
+    addresses: dict[str, int]
+    lines: dict[str, list[Encoded]] = field(default_factory=dict)
+
+    def size(self, name: str) -> int:
+        """Bytes of a fragment."""
+        return sum(len(line.code) for line in self.lines[name])
+
+    def bytes_at(self, base: int, size: int) -> bytes:
+        """The memory [base, base + size): the code, and zeros between fragments."""
+        memory = bytearray(size)
+        for lines in self.lines.values():
+            for line in lines:
+                start = line.address - base
+                memory[start : start + len(line.code)] = line.code
+        return bytes(memory)
+
+
+def reachable(fragments: Sequence[Fragment], entries: Sequence[str]) -> list[Fragment]:
+    """The fragments that `entries` need, in source order."""
+    by_name: dict[str, Fragment] = {}
+    for fragment in fragments:
+        if fragment.name in by_name:
+            raise FwbuildError(
+                ExitCode.ASSEMBLY,
+                f"label '{fragment.name}' is defined twice",
+                where=f"{fragment.file}:{fragment.line}",
+                hint=f"the first is at {by_name[fragment.name].file}:{by_name[fragment.name].line}",
+            )
+        by_name[fragment.name] = fragment
+    found: set[str] = set()
+    todo = list(entries)
+    while todo:
+        name = todo.pop()
+        if name in found:
+            continue
+        found.add(name)
+        if name not in by_name:
+            raise FwbuildError(ExitCode.ASSEMBLY, f"no label '{name}'", where="the image")
+        for statement in by_name[name].statements:
+            todo += [word for word in NAME.findall(statement.text) if word in by_name]
+    return [fragment for fragment in fragments if fragment.name in found]
+
+
+def _check_end(fragment: Fragment) -> None:
+    """A routine may not run into whatever the linker happens to place behind it."""
+    if fragment.contract.kind == "data":
+        return
+    last = [s for s in fragment.statements if s.kind != "label"][-1:]
+    if not last or (last[0].kind == "instruction" and split_mnemonic(last[0].text)[1] not in ENDS):
+        raise FwbuildError(
+            ExitCode.ASSEMBLY,
+            f"routine '{fragment.name}' runs past its end",
+            where=f"{fragment.file}:{fragment.line}",
+            hint="end it with jmp, ret or hlt",
+        )
+
+
+class Linker:
+    """One link: `symbols` are the constants."""
+
+    def __init__(self, symbols: Mapping[str, int]) -> None:
+        self.symbols = dict(symbols)
+        self.encoder = Encoder()
+
+    def link(self, fragments: Sequence[Fragment], entries: Sequence[str], place: Place) -> Linked:
+        """The program that `entries` need, every address settled."""
+        kept = reachable(fragments, entries)
+        for fragment in kept:
+            _check_end(fragment)
+        labels: dict[str, dict[str, int]] = {f.name: {} for f in kept}
+        sizes = {f.name: 64 for f in kept}
+        with self.encoder.watchdog(WATCHDOG_SECONDS):
+            addresses = place(kept, sizes)
+            for _ in range(ROUNDS):
+                linked = Linked(kept, addresses)
+                settled = True
+                for fragment in kept:
+                    lines, local = self._fragment(fragment, addresses, labels[fragment.name])
+                    settled &= local == labels[fragment.name]
+                    labels[fragment.name] = local
+                    linked.lines[fragment.name] = lines
+                sizes = {f.name: linked.size(f.name) for f in kept}
+                placed = place(kept, sizes)
+                if settled and placed == addresses:
+                    linked.fragments.sort(key=lambda f: addresses[f.name])
+                    return linked
+                addresses = placed
+        raise FwbuildError(ExitCode.ASSEMBLY, "the addresses do not settle", where="the image")
+
+    def _fragment(
+        self, fragment: Fragment, addresses: Mapping[str, int], local: Mapping[str, int]
+    ) -> tuple[list[Encoded], dict[str, int]]:
+        at = addresses[fragment.name]
+        symbols = self.symbols | addresses | self._guess(fragment, at) | local
+        found: dict[str, int] = {}
+        lines = []
+        for statement in fragment.statements:
+            if statement.kind == "label":
+                if statement.text in found:
+                    raise statement.error("this label is defined twice")
+                found[statement.text] = at
+                continue
+            code, text = self._statement(statement, symbols, at)
+            lines.append(Encoded(statement, at, code, text))
+            at += len(code)
+        return lines, found
+
+    @staticmethod
+    def _guess(fragment: Fragment, at: int) -> dict[str, int]:
+        """In the first round a local label is assumed near: branches start short and grow."""
+        return {s.text: at for s in fragment.statements if s.kind == "label"}
+
+    def _statement(
+        self, statement: Statement, symbols: Mapping[str, int], at: int
+    ) -> tuple[bytes, str]:
+        match statement.kind:
+            case "instruction" | "att":
+                code = self.encoder.encode(statement, symbols, at)
+                return code, self.encoder.canonical(statement, symbols, at)
+            case "bytes":
+                return statement.payload, ""
+            case "string":
+                return _string(statement), ""
+            case "balign":
+                unit = self._values(statement, symbols)[0]
+                return bytes([PAD_CODE]) * (-at % unit), ""
+        word = statement.text.split(maxsplit=1)[0]
+        size = DATA_SIZES[word]
+        values = self._values(statement, symbols)
+        for value in values:
+            if not -(1 << 8 * size - 1) <= value < 1 << 8 * size:
+                raise statement.error(f"{value:#x} does not fit {size} bytes")
+        return b"".join((v % (1 << 8 * size)).to_bytes(size, "little") for v in values), ""
+
+    @staticmethod
+    def _values(statement: Statement, symbols: Mapping[str, int]) -> list[int]:
+        rest = statement.text.partition(" ")[2]
+        try:
+            return [evaluate(part, symbols) for part in rest.split(",")]
+        except ExpressionError as error:
+            raise statement.error(str(error)) from None
+
+
+def _string(statement: Statement) -> bytes:
+    match = re.fullmatch(r'\.(ascii|asciz) "((?:[^"\\]|\\[n"\\])*)"', statement.text)
+    if not match:
+        raise statement.error("not a string", hint=r'only \n, \" and \\ are escapes')
+    text = match[2].encode("ascii").decode("unicode_escape").encode("latin-1")
+    return text + (b"\0" if match[1] == "asciz" else b"")

@@ -1,0 +1,155 @@
+"""Reads assembly sources into fragments: a labelled routine or data item each.
+
+The language is GNU as's Intel syntax without prefix, cut down to what is checked:
+`name:` opens a fragment, `.name:` is a label inside it, `#` starts a comment; directives are
+.code16 .code32 .code64, .byte .word .long .quad, .ascii .asciz, .balign, .if .else .endif, and
+.att for the few instructions that keystone only encodes right in AT&T syntax.
+A fragment's contract is the block of `#:` lines above its label (see contract.py).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fwbuild.assembler.contract import Contract, parse_contract
+from fwbuild.assembler.expression import ExpressionError, evaluate
+from fwbuild.errors import ExitCode, FwbuildError
+
+LABEL = re.compile(r"(\.?[a-z_][a-z0-9_]*):$")
+INSTRUCTION = re.compile(r"[a-z][a-z0-9]*( .+)?$")
+DATA_SIZES = {".byte": 1, ".word": 2, ".long": 4, ".quad": 8}
+BITS = {".code16": 16, ".code32": 32, ".code64": 64}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One line that makes bytes, or a local label (kind "label")."""
+
+    file: str
+    line: int
+    text: str
+    bits: int
+    kind: str  # "instruction", "att", "data", "string", "balign", "bytes", "label"
+    payload: bytes = b""
+
+    @property
+    def where(self) -> str:
+        return f"{self.file}:{self.line}"
+
+    def error(self, what: str, hint: str = "") -> FwbuildError:
+        """An assembly error that shows this line."""
+        return FwbuildError(
+            ExitCode.ASSEMBLY, f"{what} in '{self.text}'", where=self.where, hint=hint
+        )
+
+
+@dataclass
+class Fragment:
+    """A routine or a data item: the unit that the linker places or leaves out."""
+
+    name: str
+    contract: Contract
+    file: str
+    line: int
+    statements: list[Statement] = field(default_factory=list)
+
+
+def data_fragment(name: str, payload: bytes, what: str) -> Fragment:
+    """A data item whose bytes Python has made from a declaration."""
+    contract = Contract(title=what, kind="data")
+    statement = Statement("<generated>", 0, name, 32, "bytes", payload)
+    return Fragment(name, contract, "<generated>", 0, [statement])
+
+
+def strip_comment(line: str) -> str:
+    """The line without its `#` comment; a # inside a string stays."""
+    return re.sub(r"""((?:[^"#]|"(?:[^"\\]|\\.)*")*)#.*""", r"\1", line).strip()
+
+
+class _Reader:
+    """The state of reading one file."""
+
+    def __init__(self, file: str, symbols: Mapping[str, int]) -> None:
+        self.file = file
+        self.symbols = symbols
+        self.fragments: list[Fragment] = []
+        self.bits = 32
+        self.header: list[str] = []
+        self.conditions: list[bool] = []
+
+    def error(self, number: int, what: str, text: str) -> FwbuildError:
+        return FwbuildError(
+            ExitCode.ASSEMBLY, f"{what} in '{text}'", where=f"{self.file}:{number}"
+        )
+
+    def line(self, number: int, raw: str) -> None:
+        if raw.lstrip().startswith("#:"):
+            if all(self.conditions):
+                self.header.append(raw.strip()[2:].strip())
+            return
+        text = " ".join(strip_comment(raw).split()) if '"' not in raw else strip_comment(raw)
+        if not text or self.condition(number, text) or not all(self.conditions):
+            return
+        if text in BITS:
+            self.bits = BITS[text]
+        elif match := LABEL.fullmatch(text):
+            self.label(number, match[1])
+        else:
+            self.statement(number, text)
+
+    def condition(self, number: int, text: str) -> bool:
+        word, _, rest = text.partition(" ")
+        if word == ".if":
+            try:
+                self.conditions.append(bool(evaluate(rest, self.symbols)))
+            except ExpressionError as error:
+                raise self.error(number, str(error), text) from None
+        elif word in (".else", ".endif"):
+            if not self.conditions:
+                raise self.error(number, f"{word} without .if", text)
+            top = self.conditions.pop()
+            if word == ".else":
+                self.conditions.append(not top)
+        else:
+            return False
+        return True
+
+    def label(self, number: int, name: str) -> None:
+        if name.startswith("."):
+            self.add(Statement(self.file, number, name, self.bits, "label"))
+            return
+        if not self.header:
+            raise self.error(number, "no contract (`#:` lines) above the label", name)
+        contract = parse_contract(self.header, f"{self.file}:{number}")
+        self.header = []
+        self.fragments.append(Fragment(name, contract, self.file, number))
+
+    def statement(self, number: int, text: str) -> None:
+        word = text.split(maxsplit=1)[0]
+        if word in DATA_SIZES:
+            kind = "data"
+        elif word in (".ascii", ".asciz"):
+            kind = "string"
+        elif word in (".balign", ".att"):
+            kind = word[1:]
+        elif word.startswith(".") or not INSTRUCTION.fullmatch(text) or ";" in text:
+            raise self.error(number, "neither a directive nor an instruction", text)
+        else:
+            kind = "instruction"
+        self.add(Statement(self.file, number, text, self.bits, kind))
+
+    def add(self, statement: Statement) -> None:
+        if not self.fragments:
+            raise statement.error("code before the first label")
+        self.fragments[-1].statements.append(statement)
+
+
+def parse(file: str, text: str, symbols: Mapping[str, int]) -> list[Fragment]:
+    """The fragments of one source. `file` is the name that errors and listings show;
+    `symbols` are the constants that .if may ask for."""
+    reader = _Reader(file, symbols)
+    for number, raw in enumerate(text.splitlines(), 1):
+        reader.line(number, raw)
+    if reader.conditions:
+        raise FwbuildError(ExitCode.ASSEMBLY, ".if without .endif", where=file)
+    return reader.fragments

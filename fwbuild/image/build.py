@@ -1,0 +1,45 @@
+"""The build: constants -> sources -> link -> image."""
+
+from dataclasses import dataclass
+
+from fwbuild import abi, layout
+from fwbuild.assembler.link import Linked, Linker
+from fwbuild.image import data, place, template
+from fwbuild.image.sources import read_sources
+from fwbuild.image.template import Template
+from fwbuild.layout import ROM
+
+
+@dataclass(frozen=True)
+class Image:
+    """A built image: its bytes (layout.IMAGE_SIZE), and the program they came from."""
+
+    template: Template
+    linked: Linked
+    image: bytes
+
+    @property
+    def start(self) -> int:
+        """Address of the first byte that is used."""
+        return min(self.linked.addresses.values())
+
+    @property
+    def used(self) -> int:
+        """Bytes used, from the first fragment to the end of the ROM."""
+        return ROM.end - self.start
+
+    def usage(self) -> str:
+        """The usage line."""
+        free = ROM.size - self.used
+        return f"{self.used} of {ROM.size} bytes used ({self.used / ROM.size:.1%}), {free} free"
+
+
+def build_image(name: str = template.DEFAULT) -> Image:
+    """Build the image of a template (a name, or the path of a TOML file)."""
+    chosen = template.load(name)
+    symbols = abi.symbols() | layout.symbols() | chosen.symbols()
+    fragments = data.fragments() + read_sources("asm", symbols)
+    linked = Linker(symbols).link(fragments, [place.RESET], place.place)
+    sizes = {f.name: linked.size(f.name) for f in linked.fragments}
+    place.check(linked.addresses, sizes, chosen.budget)
+    return Image(chosen, linked, linked.bytes_at(ROM.base, ROM.size))

@@ -1,0 +1,53 @@
+"""Data items of the image that are made from declarations: GDT, RAM template, stop table."""
+
+from fwbuild import layout
+from fwbuild.abi import pvh, stop_codes, work, x86
+from fwbuild.assembler.source import Fragment, data_fragment
+
+FLAT_LIMIT = 0xFFFFF  # in pages of 4 KiB: 4 GiB
+
+
+def gdt() -> bytes:
+    """The GDT: null, TSS, flat code, flat data, at x86.SELECTOR_*."""
+    flat = x86.FLAGS_4K | x86.FLAGS_32
+    entries = {
+        0: bytes(8),
+        x86.SELECTOR_TSS: x86.descriptor(0, x86.TSS32_LIMIT, x86.Access.TSS32, 0),
+        x86.SELECTOR_CODE: x86.descriptor(0, FLAT_LIMIT, x86.Access.CODE, flat),
+        x86.SELECTOR_DATA: x86.descriptor(0, FLAT_LIMIT, x86.Access.DATA, flat),
+    }
+    return b"".join(entries[selector] for selector in sorted(entries))
+
+
+def work_template() -> bytes:
+    """work.WORK as it is before anything is known of the guest."""
+    symbols = layout.symbols()
+    size = x86.DESCRIPTOR.sizeof()
+    table = gdt()
+    gdt_entries = [
+        x86.DESCRIPTOR.parse(table[i : i + size]) for i in range(0, len(table), size)
+    ]
+    zero = work.WORK.parse(bytes(work.WORK.sizeof()))
+    zero.gdt = gdt_entries
+    zero.start_info.magic = pvh.START_INFO_MAGIC
+    zero.start_info.version = pvh.START_INFO_VERSION
+    zero.start_info.cmdline_paddr = symbols["ram.cmdline.base"]
+    zero.start_info.memmap_paddr = symbols["ram.memmap.base"]
+    zero.initrd_module.cmdline_paddr = symbols["work.empty_string"]
+    zero.memmap_end = symbols["ram.memmap.base"]
+    return bytes(work.WORK.build(zero))
+
+
+def stop_table() -> bytes:
+    """Each stop code as a byte and its words; 0 ends the table and fits any other code."""
+    entries = [bytes([s.code]) + f" {s.what} \0".encode("ascii") for s in stop_codes.STOPS]
+    return b"".join(entries) + b"\0 unknown stop \0"
+
+
+def fragments() -> list[Fragment]:
+    """All of them, for the linker."""
+    return [
+        data_fragment("rom_gdt", gdt(), "the GDT while the firmware runs"),
+        data_fragment("work_template", work_template(), "what handoff_init puts into RAM"),
+        data_fragment("stop_table", stop_table(), "stop codes and their words"),
+    ]

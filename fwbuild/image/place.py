@@ -1,0 +1,51 @@
+"""Places fragments in the ROM: everything directly below the reset vector, at the top."""
+
+from collections.abc import Mapping, Sequence
+
+from fwbuild import layout
+from fwbuild.abi import x86
+from fwbuild.assembler.source import Fragment
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.layout import ROM, Region
+
+RESET = "reset_vector"
+ALIGN_DATA = 4
+ALIGN_START = 16
+
+
+def _aligned(value: int, unit: int) -> int:
+    return -(-value // unit) * unit
+
+
+def place(fragments: Sequence[Fragment], sizes: Mapping[str, int]) -> dict[str, int]:
+    """Addresses: read-only data, then code, ending at the reset vector."""
+    order = sorted(
+        (f for f in fragments if f.name != RESET), key=lambda f: f.contract.kind != "data"
+    )
+    offsets, at = {}, 0
+    for fragment in order:
+        at = _aligned(at, ALIGN_DATA if fragment.contract.kind == "data" else 1)
+        offsets[fragment.name] = at
+        at += sizes[fragment.name]
+    base = x86.RESET_VECTOR - _aligned(at, ALIGN_START)
+    return {name: base + offset for name, offset in offsets.items()} | {RESET: x86.RESET_VECTOR}
+
+
+def check(addresses: Mapping[str, int], sizes: Mapping[str, int], budget: int) -> None:
+    """Raise what is wrong with a finished placement: the region, its size, the shortfall."""
+    for problem in layout.problems():
+        raise FwbuildError(ExitCode.LAYOUT, problem, where="the RAM layout")
+    used = ROM.end - min(addresses.values())
+    for what, limit in (("ROM", ROM.size), ("the template's budget", budget)):
+        if used > limit:
+            raise FwbuildError(
+                ExitCode.LAYOUT, f"{used} bytes do not fit {what} of {limit}: {used - limit} too many"
+            )
+    regions = sorted(
+        (Region(n, a, sizes[n], "") for n, a in addresses.items()), key=lambda r: r.base
+    )
+    for a, b in zip(regions, regions[1:], strict=False):
+        if a.overlaps(b):
+            raise FwbuildError(ExitCode.LAYOUT, f"{a.name} overlaps {b.name} by {a.end - b.base}")
+    if regions[-1].end > ROM.end:
+        raise FwbuildError(ExitCode.LAYOUT, f"{regions[-1].name} passes 4 GiB", where="ROM")

@@ -1,0 +1,69 @@
+"""Image templates: TOML files that say which machines and boot protocols an image serves."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.guest import MACHINES
+from fwbuild.image.sources import data_dir
+
+PROTOCOLS = ("pvh",)
+DEFAULT = "universal"
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template's content. `budget`: the most bytes that the image may use."""
+
+    name: str
+    what: str
+    machines: tuple[str, ...]
+    protocols: tuple[str, ...]
+    budget: int
+
+    def symbols(self) -> dict[str, int]:
+        """What `.if` in the assembly may ask: `machine.NAME` and `protocol.NAME`, 0 or 1."""
+        found = {f"machine.{m}": int(m in self.machines) for m in MACHINES}
+        return found | {f"protocol.{p}": int(p in self.protocols) for p in PROTOCOLS}
+
+
+def names() -> list[str]:
+    """The templates that fwbuild brings."""
+    return sorted(path.stem for path in data_dir("templates").glob("*.toml"))
+
+
+def load(name: str) -> Template:
+    """A template by its name, or by the path of a TOML file."""
+    path = Path(name) if name.endswith(".toml") else data_dir("templates") / f"{name}.toml"
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FwbuildError(
+            ExitCode.TEMPLATE, f"no template '{name}'", hint=f"there are {', '.join(names())}"
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise FwbuildError(ExitCode.TEMPLATE, str(error), where=str(path)) from None
+    return _checked(data, path)
+
+
+def _checked(data: dict[str, object], path: Path) -> Template:
+    allowed = {"what": str, "machines": list, "protocols": list, "budget": int}
+    for key, value in data.items():
+        if key not in allowed or not isinstance(value, allowed[key]):
+            raise FwbuildError(
+                ExitCode.TEMPLATE, f"bad key '{key}'", where=str(path),
+                hint=f"keys are {', '.join(allowed)}",
+            )  # fmt: skip
+    for key, known in (("machines", MACHINES), ("protocols", PROTOCOLS)):
+        values = data.get(key)
+        if not isinstance(values, list) or not values or any(v not in known for v in values):
+            raise FwbuildError(
+                ExitCode.TEMPLATE, f"bad or missing '{key}'", where=str(path),
+                hint=f"a list of {', '.join(known)}",
+            )  # fmt: skip
+    machines, protocols = data["machines"], data["protocols"]
+    assert isinstance(machines, list) and isinstance(protocols, list)
+    budget = data.get("budget", 0x10000)
+    assert isinstance(budget, int)
+    return Template(path.stem, str(data.get("what", "")), tuple(machines), tuple(protocols), budget)
