@@ -11,16 +11,6 @@ fw_cfg_read:
     or eax, fw_cfg.DmaControl.READ | fw_cfg.DmaControl.SELECT
     jmp fw_cfg_transfer
 
-#: read a 32-bit item
-#: mode: 32
-#: in: eax key, edi destination
-#: out: -
-#: clobbers: eax, ecx, edx, eflags
-#: source: QEMU docs/specs/fw_cfg.rst
-fw_cfg_read_u32:
-    mov ecx, 4
-    jmp fw_cfg_read
-
 #: one transfer. The descriptor's upper address half stays 0 and so does the port for it,
 #: hence a single `out`. A control word that stays as it was means that nobody listens: then,
 #: and from then on, the data port is used.
@@ -89,23 +79,17 @@ fw_cfg_transfer_by_port:
 #: clobbers: edx, eflags
 #: source: QEMU docs/specs/fw_cfg.rst "Signature"
 fw_cfg_require:
-    push eax
-    mov eax, fw_cfg.Key.SIGNATURE
-    mov edx, fw_cfg.PORT_SELECTOR
-    out dx, ax
-    mov edx, fw_cfg.PORT_DATA
-    push ecx
-    mov ecx, 4
-.byte_by_byte:
-    in al, dx
-    ror eax, 8
-    loop .byte_by_byte
+    pushad
+    mov eax, fw_cfg.Key.SIGNATURE << fw_cfg.DMA_KEY_SHIFT | fw_cfg.DmaControl.SELECT
+    mov edi, work.signature
+    push 4
     pop ecx
-    cmp eax, 'QEMU'
-    mov edx, eax
+    call fw_cfg_transfer_by_port
+    mov edx, dword ptr [edi]
+    cmp edx, 'QEMU'
     mov al, stop.NO_FW_CFG
     jnz stop_with
-    pop eax
+    popad
     ret
 
 #: note where the files are that the firmware reads. The directory is read in pieces, so it

@@ -4,33 +4,47 @@
 #: mode: 32
 #: in: -
 #: out: -
-#: clobbers: eax, ecx, edx, edi, eflags
+#: clobbers: eax, ecx, edx, esi, edi, eflags
 #: source: QEMU hw/i386/x86.c x86_load_linux, hw/i386/multiboot.c
 kernel_read:
-    mov eax, fw_cfg.Key.KERNEL_SIZE
-    mov edi, work.kernel_size
-    call fw_cfg_read_u32
-    mov eax, fw_cfg.Key.KERNEL_ENTRY
-    mov edi, work.kernel_entry
-    call fw_cfg_read_u32
-    mov eax, fw_cfg.Key.KERNEL_ADDR
-    mov edi, work.kernel_addr
-    call fw_cfg_read_u32
-    # QEMU's loader gives a setup part to bzImage and PVH, none to multiboot.
-    mov eax, fw_cfg.Key.SETUP_SIZE
-    mov edi, work.setup_size
-    call fw_cfg_read_u32
+    mov esi, kernel_numbers
+    push 4
+    pop ecx
+.next:
+    movzx eax, byte ptr [esi]
+    movzx edi, byte ptr [esi + 1]
+    add edi, ram.work.base
+    call fw_cfg_read
+    inc esi
+    inc esi
+    cmp byte ptr [esi], 0
+    jnz .next
     mov edx, dword ptr [work.kernel_size]
     test edx, edx
     mov al, stop.NO_KERNEL
-    jz stop_with
+    jz .stop
+    # A bzImage has no entry here; a multiboot kernel has one, but no setup part.
     mov edx, dword ptr [work.kernel_entry]
     mov al, stop.KERNEL_KIND
     test edx, edx
-    jz stop_with
+    jz .stop
     cmp dword ptr [work.setup_size], 0
-    jz stop_with
+    jz .stop
     ret
+.stop:
+    jmp stop_with
+
+#: the 32-bit items that kernel_read reads: key, offset in work.WORK; 0 ends the list
+#: mode: data
+kernel_numbers:
+    .byte fw_cfg.Key.KERNEL_SIZE, work.WORK.kernel_size
+    .byte fw_cfg.Key.KERNEL_ENTRY, work.WORK.kernel_entry
+    .byte fw_cfg.Key.KERNEL_ADDR, work.WORK.kernel_addr
+    .byte fw_cfg.Key.SETUP_SIZE, work.WORK.setup_size
+    .byte fw_cfg.Key.CMDLINE_SIZE, work.WORK.cmdline_size
+    .byte fw_cfg.Key.INITRD_SIZE, work.WORK.initrd_module.size
+    .byte fw_cfg.Key.INITRD_ADDR, work.WORK.initrd_module.paddr
+    .byte 0
 
 #: stop unless the kernel lies in RAM, clear of the firmware, with its entry inside
 #: mode: 32
@@ -44,15 +58,17 @@ kernel_check:
     mov edx, eax
     call memmap_covers
     mov al, stop.KERNEL_RANGE
-    jc stop_with
+    jc .stop
     mov ebp, dword ptr [work.kernel_entry]
     sub ebp, edx
     cmp ebp, ecx
-    jae stop_with
+    jae .stop
     cmp edx, ram.end
     mov al, stop.KERNEL_OVERLAP
-    jb stop_with
+    jb .stop
     ret
+.stop:
+    jmp stop_with
 
 #: read the command line, and end it with a zero whatever the host sent
 #: mode: 32
@@ -61,9 +77,6 @@ kernel_check:
 #: clobbers: eax, ecx, edx, edi, eflags
 #: source: QEMU hw/i386/x86.c x86_load_linux
 cmdline_read:
-    mov eax, fw_cfg.Key.CMDLINE_SIZE
-    mov edi, work.cmdline_size
-    call fw_cfg_read_u32
     mov ecx, dword ptr [work.cmdline_size]
     mov edi, ram.cmdline.base
     mov edx, ecx
@@ -84,40 +97,35 @@ cmdline_read:
 #: clobbers: eax, ecx, edx, esi, edi, ebp, eflags
 #: source: QEMU hw/i386/x86.c x86_load_linux; Xen docs/misc/pvh.pandoc
 initrd_read:
-    mov eax, fw_cfg.Key.INITRD_SIZE
-    mov edi, work.initrd_module.size
-    call fw_cfg_read_u32
-    cmp dword ptr [edi], 0
-    jz .done
-    mov eax, fw_cfg.Key.INITRD_ADDR
-    mov edi, work.initrd_module.paddr
-    call fw_cfg_read_u32
     mov ecx, dword ptr [work.initrd_module.size]
+    jecxz .done
     mov edi, dword ptr [work.initrd_module.paddr]
     mov eax, edi
     mov edx, edi
     call memmap_covers
     mov al, stop.INITRD_RANGE
-    jc stop_with
+    jc .stop
     mov al, stop.INITRD_OVERLAP
     cmp edx, ram.end
-    jb stop_with
+    jb .stop
     # distance from the lower of the two to the upper must be at least the lower one's size
     sub edx, dword ptr [work.kernel_addr]
     jb .below
     cmp edx, dword ptr [work.kernel_size]
     mov edx, edi
-    jb stop_with
+    jb .stop
     jmp .read
 .below:
     neg edx
     cmp edx, ecx
     mov edx, edi
-    jb stop_with
+    jb .stop
 .read:
-    mov dword ptr [work.start_info.nr_modules], 1
+    inc dword ptr [work.start_info.nr_modules]
     mov dword ptr [work.start_info.modlist_paddr], work.initrd_module
     mov eax, fw_cfg.Key.INITRD_DATA
     jmp fw_cfg_read
 .done:
     ret
+.stop:
+    jmp stop_with

@@ -23,11 +23,14 @@ main:
 #: mode: 32
 #: in: -
 #: out: -
-#: clobbers: ecx, esi, edi, eflags
+#: clobbers: eax, ecx, esi, edi, eflags
 #: source: fwbuild/abi/work.py
 handoff_init:
     mov esi, work_template
     mov edi, ram.work.base
-    mov ecx, work.WORK.sizeof // 4
+    mov ecx, work.WORK.dma // 4
     rep movsd
+    mov ecx, (work.WORK.sizeof - work.WORK.dma) // 4
+    xor eax, eax
+    rep stosd
     ret

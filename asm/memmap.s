@@ -11,10 +11,10 @@ memmap_build:
     mov edx, dword ptr [work.e820.size]
     test edx, edx
     mov al, stop.NO_E820
-    jz stop_with
+    jz .stop
     cmp edx, ram.scratch.size
     mov al, stop.E820_SIZE
-    ja stop_with
+    ja .stop
     mov eax, dword ptr [work.e820.select]
     mov ecx, edx
     mov edi, ram.scratch.base
@@ -26,7 +26,7 @@ memmap_build:
     mov edx, ecx
     cmp eax, edi
     mov al, stop.E820_SIZE
-    ja stop_with
+    ja .stop
     push edi
     call memmap_add_host
     pop edi
@@ -44,6 +44,8 @@ memmap_build:
     mov ebx, e820.EXTENDED
     call memmap_insert
     jmp memmap_check
+.stop:
+    jmp stop_with
 
 #: add one range of the host's; RAM keeps clear of the hole below 1 MiB
 #: mode: 32

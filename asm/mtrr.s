@@ -16,23 +16,24 @@ mtrr_init:
     rdmsr
     test eax, x86.MTRR_CAP_FIXED
     jz .done
+    # The numbers of all that follow differ in CL alone.
     mov ecx, x86.Msr.MTRR_FIX64K_00000
     mov eax, x86.MTRR_FIXED_WB
     mov edx, eax
     wrmsr
-    mov ecx, x86.Msr.MTRR_FIX16K_80000
+    mov cl, x86.Msr.MTRR_FIX16K_80000 & 0xff
     wrmsr
     inc ecx
     xor eax, eax
     xor edx, edx
     wrmsr
-    mov ecx, x86.Msr.MTRR_FIX4K_C0000
+    mov cl, x86.Msr.MTRR_FIX4K_C0000 & 0xff
     mov eax, x86.MTRR_FIXED_WP
     mov edx, eax
 .rom:
     wrmsr
     inc ecx
-    cmp ecx, x86.Msr.MTRR_FIX4K_F8000
+    cmp cl, x86.Msr.MTRR_FIX4K_F8000 & 0xff
     jbe .rom
     # The device window is 2 GiB, 1 GiB or 512 MiB below 4 GiB: the largest that is clear of RAM.
     call memmap_low_end
@@ -64,7 +65,7 @@ mtrr_init:
     lea eax, [esi + x86.MemoryType.UC]
     xor edx, edx
     wrmsr
-    mov ecx, x86.Msr.MTRR_DEF_TYPE
+    mov cl, x86.Msr.MTRR_DEF_TYPE & 0xff
     mov eax, x86.MTRR_DEF_TYPE_ENABLE | x86.MTRR_DEF_TYPE_FIXED_ENABLE | x86.MemoryType.WB
     wrmsr
 .done:

@@ -48,8 +48,8 @@ protected_mode:
     mov esp, ram.stack.end
     jmp main
 
-#: GDTR of the descriptors in ROM (rom_gdt is made from the same declarations as the RAM one)
+#: GDTR of the descriptors in ROM, where the template of the RAM ones serves
 #: mode: data
 rom_gdtr:
     .word work.GDT_ENTRIES * x86.DESCRIPTOR.sizeof - 1
-    .long rom_gdt
+    .long work_template + work.WORK.gdt

@@ -17,17 +17,19 @@ FILE = Struct(  # where a fw_cfg file is; size 0 means the host does not have it
 )
 
 WORK = Struct(
-    "dma" / fw_cfg.DMA,
+    # Up to `dma` the image holds a template; the rest starts as zeros.
     "gdt" / Array(GDT_ENTRIES, x86.DESCRIPTOR),
     "start_info" / pvh.START_INFO,
     "initrd_module" / pvh.MODLIST_ENTRY,
     "empty_string" / Int32ul,
+    "memmap_end" / Int32ul,  # address behind the last entry of the memory map
+    "dma" / fw_cfg.DMA,
+    "signature" / Int32ul,
     "fw_cfg_by_port" / Int32ul,  # not 0: the device has no DMA
     "kernel_entry" / Int32ul,
     "kernel_addr" / Int32ul,
     "kernel_size" / Int32ul,
     "setup_size" / Int32ul,
     "cmdline_size" / Int32ul,
-    "memmap_end" / Int32ul,  # address behind the last entry of the memory map
     "e820" / FILE,
 )

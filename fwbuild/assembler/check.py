@@ -8,6 +8,7 @@ from fwbuild.assembler.operand import REGISTERS, Immediate, Memory, Operand, Reg
 MODES = {16: CS_MODE_16, 32: CS_MODE_32, 64: CS_MODE_64}
 # Two names of one instruction: ours on the left, capstone's on the right.
 ALIASES = {
+    "pushad": "pushal", "popad": "popal",
     "jz": "je", "jnz": "jne", "jc": "jb", "jnc": "jae", "jnb": "jae", "jnbe": "ja",
     "setz": "sete", "setnz": "setne", "setc": "setb", "setnc": "setae",
     "cmovz": "cmove", "cmovnz": "cmovne", "cmovc": "cmovb", "cmovnc": "cmovae",

@@ -1,7 +1,7 @@
 """Data items of the image that are made from declarations: GDT, RAM template, stop table."""
 
 from fwbuild import layout
-from fwbuild.abi import pvh, stop_codes, work, x86
+from fwbuild.abi import offsets, pvh, stop_codes, work, x86
 from fwbuild.assembler.source import Fragment, data_fragment
 
 FLAT_LIMIT = 0xFFFFF  # in pages of 4 KiB: 4 GiB
@@ -20,7 +20,7 @@ def gdt() -> bytes:
 
 
 def work_template() -> bytes:
-    """work.WORK as it is before anything is known of the guest."""
+    """The constant part of work.WORK: what is known before the guest is."""
     symbols = layout.symbols()
     size = x86.DESCRIPTOR.sizeof()
     table = gdt()
@@ -35,7 +35,7 @@ def work_template() -> bytes:
     zero.start_info.memmap_paddr = symbols["ram.memmap.base"]
     zero.initrd_module.cmdline_paddr = symbols["work.empty_string"]
     zero.memmap_end = symbols["ram.memmap.base"]
-    return bytes(work.WORK.build(zero))
+    return bytes(work.WORK.build(zero))[: offsets(work.WORK)["dma"]]
 
 
 def stop_table() -> bytes:
@@ -47,7 +47,6 @@ def stop_table() -> bytes:
 def fragments() -> list[Fragment]:
     """All of them, for the linker."""
     return [
-        data_fragment("rom_gdt", gdt(), "the GDT while the firmware runs"),
         data_fragment("work_template", work_template(), "what handoff_init puts into RAM"),
         data_fragment("stop_table", stop_table(), "stop codes and their words"),
     ]

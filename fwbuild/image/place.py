@@ -10,7 +10,7 @@ from fwbuild.layout import ROM, Region
 
 RESET = "reset_vector"
 ALIGN_DATA = 4
-ALIGN_START = 16
+ALIGN_START = 4
 
 
 def _aligned(value: int, unit: int) -> int:
