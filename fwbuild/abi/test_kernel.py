@@ -1,3 +1,7 @@
-"""What the project's own test kernel writes to isa-debug-exit when it is done."""
+"""The project's own test kernel: where it lies, and what it tells isa-debug-exit."""
 
-EXIT_OK = 0x01  # handed over cleanly: QEMU ends with status 3
+BASE = 0x100000  # where it is linked and loaded
+STACK_SIZE = 0x1000
+STACK_END = BASE + 0x4000  # its memory, code and stack, ends here
+EXIT_OK = 0x01  # QEMU ends with status 3
+EXIT_BAD = 0x02  # EBX pointed at no hvm_start_info: status 5

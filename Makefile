@@ -1,0 +1,51 @@
+# The two commands of the README, and what developers use between them.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+DEBIAN := binutils cpio busybox-static qemu-system-x86
+
+.PHONY: all run test lint unit qemu docs needs clean
+
+all: out/bios.bin
+
+# A venv with fwbuild and its developer tools, made again when the dependencies change.
+$(VENV)/.made: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+out/bios.bin: $(VENV)/.made $(wildcard asm/*.s fwbuild/*.py fwbuild/*/*.py templates/*)
+	$(BIN)/fwbuild build --out $@
+
+# Build, emulate the handoff of the test kernel, and boot it in QEMU where there is one.
+run: out/bios.bin
+	$(BIN)/fwbuild emulate --bios out/bios.bin
+	@if command -v qemu-system-x86_64 >/dev/null; then \
+		$(BIN)/fwbuild run --bios out/bios.bin --timeout 60; \
+	else \
+		echo "No qemu-system-x86_64 here: the emulated handoff above is all there is to see."; \
+	fi
+
+test: needs lint unit qemu
+
+# What only the tests need. Root installs it; anybody else is told what to install.
+needs: $(VENV)/.made
+	@missing=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(DEBIAN) 2>&1 | grep -v '^installed' || true); \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null; \
+	elif [ -n "$$missing" ]; then \
+		echo "Some tests need Debian packages: apt-get install $(DEBIAN)"; \
+	fi
+
+lint: $(VENV)/.made
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+unit: $(VENV)/.made
+	$(BIN)/pytest -q -n auto -m 'not qemu'
+
+qemu: $(VENV)/.made
+	$(BIN)/pytest -q -n 2 -m qemu
+
+clean:
+	rm -rf out $(VENV)

@@ -1,0 +1,150 @@
+# The test kernel: prints what a PVH loader handed over, and leaves through isa-debug-exit.
+# It is never part of a firmware image; it only borrows its print routines.
+
+#: the PVH entry
+#: mode: 32
+#: in: ebx hvm_start_info
+#: out: -
+#: clobbers: eax, ecx, edx, esi, edi, ebp, esp, eflags
+#: returns: never
+#: source: Xen docs/misc/pvh.pandoc
+test_kernel_entry:
+    mov esp, test_kernel.STACK_END
+    mov esi, text_start_info
+    call print_string
+    mov eax, ebx
+    call print_u32
+    mov esi, text_magic
+    call print_string
+    mov eax, dword ptr [ebx + pvh.START_INFO.magic]
+    call print_u32
+    mov esi, text_version
+    call print_string
+    mov eax, dword ptr [ebx + pvh.START_INFO.version]
+    call print_u32
+    mov esi, text_rsdp
+    call print_string
+    lea edi, [ebx + pvh.START_INFO.rsdp_paddr]
+    call print_u64
+    mov esi, text_cmdline
+    call print_string
+    mov esi, dword ptr [ebx + pvh.START_INFO.cmdline_paddr]
+    test esi, esi
+    jz .modules
+    call print_string
+.modules:
+    mov ebp, dword ptr [ebx + pvh.START_INFO.nr_modules]
+    mov edi, dword ptr [ebx + pvh.START_INFO.modlist_paddr]
+.module:
+    dec ebp
+    js .memmap
+    mov esi, text_module
+    call print_pair
+    add edi, pvh.MODLIST_ENTRY.sizeof
+    jmp .module
+.memmap:
+    mov ebp, dword ptr [ebx + pvh.START_INFO.memmap_entries]
+    mov edi, dword ptr [ebx + pvh.START_INFO.memmap_paddr]
+.range:
+    dec ebp
+    js .done
+    mov esi, text_range
+    call print_pair
+    mov esi, text_type
+    call print_string
+    mov eax, dword ptr [edi + pvh.MEMMAP_ENTRY.type]
+    call print_u32
+    add edi, pvh.MEMMAP_ENTRY.sizeof
+    jmp .range
+.done:
+    mov al, '\n'
+    call print_char
+    mov al, test_kernel.EXIT_BAD
+    cmp dword ptr [ebx + pvh.START_INFO.magic], pvh.START_INFO_MAGIC
+    jnz .exit
+    mov al, test_kernel.EXIT_OK
+.exit:
+    mov edx, ports.DEBUG_EXIT
+    out dx, al
+.halt:
+    cli
+    hlt
+    jmp .halt
+
+#: print a label, an address and a size: modules and memory ranges both start with the two
+#: mode: 32
+#: in: esi label, edi entry
+#: out: -
+#: clobbers: eax, ecx, edx, esi, eflags
+#: source: Xen public/arch-x86/hvm/start_info.h
+print_pair:
+    call print_string
+    call print_u64
+    mov al, ' '
+    call print_char
+    add edi, pvh.MEMMAP_ENTRY.size
+    call print_u64
+    sub edi, pvh.MEMMAP_ENTRY.size
+    ret
+
+#: print 16 hexadecimal digits
+#: mode: 32
+#: in: edi address of a 64-bit number
+#: out: -
+#: clobbers: eax, ecx, edx, eflags
+#: source: -
+print_u64:
+    mov eax, dword ptr [edi + 4]
+    call print_u32
+    mov eax, dword ptr [edi]
+    jmp print_u32
+
+#: print 8 hexadecimal digits
+#: mode: 32
+#: in: eax number
+#: out: -
+#: clobbers: eax, ecx, edx, eflags
+#: source: -
+print_u32:
+    mov ecx, 8
+    jmp print_hex
+
+#: the words of the report
+#: mode: data
+text_start_info:
+    .asciz "test kernel: hvm_start_info at "
+
+#: -
+#: mode: data
+text_magic:
+    .asciz "\nmagic   "
+
+#: -
+#: mode: data
+text_version:
+    .asciz "\nversion "
+
+#: -
+#: mode: data
+text_rsdp:
+    .asciz "\nrsdp    "
+
+#: -
+#: mode: data
+text_cmdline:
+    .asciz "\ncmdline "
+
+#: -
+#: mode: data
+text_module:
+    .asciz "\nmodule  "
+
+#: -
+#: mode: data
+text_range:
+    .asciz "\nmemory  "
+
+#: -
+#: mode: data
+text_type:
+    .asciz " type "
