@@ -48,7 +48,8 @@ def region(name: str) -> Region:
 
 
 def symbols() -> dict[str, int]:
-    """`ram.NAME.base|size|end` of each RAM region, `ram.end` of them all, `rom.base`, and `work.FIELD` as addresses."""
+    """`ram.NAME.base|size|end` of each RAM region, `ram.end` of them all, `rom.base`,
+    and `work.FIELD` as addresses."""
     found: dict[str, int] = {}
     for r in (*RAM, ROM):
         prefix = "rom" if r is ROM else f"ram.{r.name}"

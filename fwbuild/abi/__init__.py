@@ -4,9 +4,10 @@
 devices and the tests all take a number from the one place where it is written down.
 """
 
+from enum import IntEnum, IntFlag
 from types import ModuleType
 
-from construct import Adapter, Construct, Struct, SizeofError, StringEncoded
+from construct import Adapter, Construct, SizeofError, StringEncoded, Struct
 
 from fwbuild.abi import e820, fw_cfg, ports, pvh, stop_codes, test_kernel, work, x86
 
@@ -48,7 +49,7 @@ def module_symbols(module: ModuleType) -> dict[str, int]:
             continue
         if isinstance(value, int):
             found[f"{prefix}.{name}"] = int(value)
-        elif isinstance(value, type) and issubclass(value, int) and hasattr(value, "__members__"):
+        elif isinstance(value, type) and issubclass(value, IntEnum | IntFlag):
             found |= {f"{prefix}.{name}.{m.name}": int(m) for m in value}
         elif isinstance(value, Struct):
             found |= {f"{prefix}.{name}.{k}": v for k, v in offsets(value).items()}

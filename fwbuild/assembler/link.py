@@ -132,7 +132,7 @@ class Linker:
         self, fragment: Fragment, addresses: Mapping[str, int], local: Mapping[str, int]
     ) -> tuple[list[Encoded], dict[str, int]]:
         at = addresses[fragment.name]
-        symbols = self.symbols | addresses | self._guess(fragment, at) | local
+        symbols = {**self.symbols, **addresses, **self._guess(fragment, at), **local}
         found: dict[str, int] = {}
         lines = []
         for statement in fragment.statements:

@@ -1,6 +1,7 @@
 """Places fragments in the ROM: everything directly below the reset vector, at the top."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from fwbuild import layout
 from fwbuild.abi import x86
@@ -39,12 +40,13 @@ def check(addresses: Mapping[str, int], sizes: Mapping[str, int], budget: int) -
     for what, limit in (("ROM", ROM.size), ("the template's budget", budget)):
         if used > limit:
             raise FwbuildError(
-                ExitCode.LAYOUT, f"{used} bytes do not fit {what} of {limit}: {used - limit} too many"
+                ExitCode.LAYOUT,
+                f"{used} bytes do not fit {what} of {limit}: {used - limit} too many",
             )
     regions = sorted(
         (Region(n, a, sizes[n], "") for n, a in addresses.items()), key=lambda r: r.base
     )
-    for a, b in zip(regions, regions[1:], strict=False):
+    for a, b in pairwise(regions):
         if a.overlaps(b):
             raise FwbuildError(ExitCode.LAYOUT, f"{a.name} overlaps {b.name} by {a.end - b.base}")
     if regions[-1].end > ROM.end:
