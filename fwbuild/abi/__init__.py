@@ -4,6 +4,7 @@
 devices and the tests all take a number from the one place where it is written down.
 """
 
+from contextlib import suppress
 from enum import IntEnum, IntFlag
 from types import ModuleType
 
@@ -53,10 +54,8 @@ def module_symbols(module: ModuleType) -> dict[str, int]:
             found |= {f"{prefix}.{name}.{m.name}": int(m) for m in value}
         elif isinstance(value, Struct):
             found |= {f"{prefix}.{name}.{k}": v for k, v in offsets(value).items()}
-            try:
+            with suppress(SizeofError):
                 found[f"{prefix}.{name}.sizeof"] = value.sizeof()
-            except SizeofError:
-                pass
     return found
 
 
