@@ -62,6 +62,7 @@ kernel_check:
     mov ebp, dword ptr [work.kernel_entry]
     sub ebp, edx
     cmp ebp, ecx
+    mov al, stop.KERNEL_ENTRY
     jae .stop
     cmp edx, ram.end
     mov al, stop.KERNEL_OVERLAP

@@ -14,7 +14,8 @@ stop_with:
     call print_string
     mov eax, ebx
     shl eax, 24
-    mov ecx, 2
+    push 2
+    pop ecx
     call print_hex
     # The table is a code byte and a string an entry; the last code is 0 and fits any.
     mov esi, stop_table
@@ -32,7 +33,8 @@ stop_with:
 .found:
     call print_string
     mov eax, edi
-    mov ecx, 8
+    push 8
+    pop ecx
     call print_hex
     mov al, '\n'
     call print_char

@@ -31,6 +31,8 @@ STOPS: tuple[Stop, ...] = (
          "give the guest more memory (-m), or link the kernel lower"),
     Stop(0x23, "KERNEL_OVERLAP", "kernel overlaps firmware", "kernel address",
          "link the kernel at 1 MiB or higher"),
+    Stop(0x24, "KERNEL_ENTRY", "entry outside kernel", "kernel address",
+         "the ELF note's entry does not lie in a loaded segment; relink the kernel"),
     Stop(0x30, "NO_E820", "no etc/e820", "none",
          "the machine type gives no memory map; use microvm, pc or q35"),
     Stop(0x31, "E820_SIZE", "bad size of etc/e820", "size in bytes",

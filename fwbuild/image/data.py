@@ -41,7 +41,7 @@ def work_template() -> bytes:
 def stop_table() -> bytes:
     """Each stop code as a byte and its words; 0 ends the table and fits any other code."""
     entries = [bytes([s.code]) + f" {s.what} \0".encode("ascii") for s in stop_codes.STOPS]
-    return b"".join(entries) + b"\0 unknown stop \0"
+    return b"".join(entries) + b"\0 ? \0"
 
 
 def fragments() -> list[Fragment]:

@@ -1,0 +1,113 @@
+"""The declared contracts against what their specifications say."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from fwbuild import abi, layout
+from fwbuild.abi import e820, fw_cfg, pvh, stop_codes, work, x86
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# (structure, bytes, {field: offset}) as the specifications draw them.
+STRUCTURES = {
+    "hvm_start_info": (pvh.START_INFO, 56, {
+        "magic": 0, "version": 4, "flags": 8, "nr_modules": 12, "modlist_paddr": 16,
+        "cmdline_paddr": 24, "rsdp_paddr": 32, "memmap_paddr": 40, "memmap_entries": 48,
+        "reserved": 52}),
+    "hvm_modlist_entry": (pvh.MODLIST_ENTRY, 32, {
+        "paddr": 0, "size": 8, "cmdline_paddr": 16, "reserved": 24}),
+    "hvm_memmap_table_entry": (pvh.MEMMAP_ENTRY, 24, {
+        "addr": 0, "size": 8, "type": 16, "reserved": 20}),
+    "e820 entry": (e820.ENTRY, 20, {"addr": 0, "size": 8, "type": 16}),
+    "fw_cfg DMA": (fw_cfg.DMA, 16, {"control": 0, "length": 4, "address": 8}),
+    "fw_cfg file": (fw_cfg.FILE, 64, {"size": 0, "select": 4, "reserved": 6, "name": 8}),
+    "descriptor": (x86.DESCRIPTOR, 8, {"limit_low": 0, "base_low": 2}),
+    "GDTR": (x86.GDTR, 6, {"limit": 0, "base": 2}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_structure(name: str) -> None:
+    struct, size, fields = STRUCTURES[name]
+    assert struct.sizeof() == size
+    assert abi.offsets(struct).items() >= fields.items()
+
+
+def test_xen_magic_spells_its_name() -> None:
+    # start_info.h: "xEn3" with the 0x80 bit of the "E" set
+    text = pvh.START_INFO_MAGIC.to_bytes(4, "little")
+    assert bytes([text[0], text[1] & 0x7F, text[2], text[3]]) == b"xEn3"
+    assert text[1] & 0x80
+
+
+# Descriptors as other systems write them: Linux's boot GDT (arch/x86/boot/pm.c) and SDM 3.4.5.
+DESCRIPTORS = {
+    "flat code": ((0, 0xFFFFF, x86.Access.CODE, 0xC), 0x00CF9B000000FFFF),
+    "flat data": ((0, 0xFFFFF, x86.Access.DATA, 0xC), 0x00CF93000000FFFF),
+    "TSS": ((0, 0x67, x86.Access.TSS32, 0), 0x0000890000000067),
+    "based": ((0x12345678, 0xABCDE, 0x93, 0x4), 0x124A93345678BCDE),
+}
+
+
+@pytest.mark.parametrize("name", DESCRIPTORS)
+def test_descriptor(name: str) -> None:
+    arguments, expected = DESCRIPTORS[name]
+    assert x86.descriptor(*arguments) == expected.to_bytes(8, "little")
+
+
+def test_nested_fields_have_offsets() -> None:
+    found = abi.offsets(work.WORK)
+    start = found["start_info"]
+    assert found["start_info.cmdline_paddr"] == start + 24
+    assert layout.symbols()["work.start_info.cmdline_paddr"] == (
+        layout.region("work").base + start + 24
+    )
+
+
+def test_layout_has_no_problem() -> None:
+    assert layout.problems() == []
+
+
+def test_layout_finds_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+    clash = (layout.Region("work", 0x2000, 16, ""), layout.Region("memmap", 0x2008, 0x1000, ""),
+             layout.Region("scratch", 0x9F000, 0x5000, ""))  # fmt: skip
+    monkeypatch.setattr(layout, "RAM", clash)
+    text = " / ".join(layout.problems())
+    assert "work and memmap overlap" in text
+    assert "too few" in text
+    assert "past conventional memory" in text
+
+
+def test_stop_codes_are_unique_and_printable() -> None:
+    assert len(stop_codes.BY_CODE) == len(stop_codes.BY_NAME) == len(stop_codes.STOPS)
+    for stop in stop_codes.STOPS:
+        assert 0 < stop.code < 0x80, "isa-debug-exit's status has seven bits for it"
+        assert re.fullmatch(r"[\x20-\x7e]+", stop.what)
+        assert stop.hint
+
+
+def test_every_stop_code_has_a_user() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "asm").glob("*.s"))
+    unused = [s.name for s in stop_codes.STOPS if not re.search(rf"stop\.{s.name}\b", sources)]
+    assert unused == []
+
+
+def test_no_number_stands_twice_in_assembly() -> None:
+    """A hexadecimal number in the assembly is one that should have a name."""
+    allowed = {"0x66", "0xea", "0xff"}  # the far jump's opcode; a mask of one byte
+    for path in (ROOT / "asm").glob("**/*.s"):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            code = line.partition("#")[0]
+            for literal in re.findall(r"\b0x[0-9a-f]+\b", code):
+                assert literal in allowed, f"{path.name}:{number}: {literal}"
+
+
+def test_modules_hold_declarations_only() -> None:
+    """A contract module imports nothing of the package outside abi/."""
+    for path in (ROOT / "fwbuild" / "abi").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fwbuild"):
+                assert node.module == "fwbuild.abi", f"{path.name} imports {node.module}"
