@@ -3,7 +3,7 @@
 from capstone import CS_ARCH_X86, CS_MODE_16, CS_MODE_32, CS_MODE_64, Cs, CsInsn
 from capstone.x86 import X86_OP_IMM, X86_OP_MEM, X86_OP_REG, X86Op
 
-from fwbuild.assembler.operand import REGISTERS, Immediate, Memory, Operand, Register
+from fwbuild.assembler.operand import REGISTERS, Immediate, Memory, Operand, Register, is_branch
 
 MODES = {16: CS_MODE_16, 32: CS_MODE_32, 64: CS_MODE_64}
 # Two names of one instruction: ours on the left, capstone's on the right.
@@ -15,6 +15,15 @@ ALIASES = {
 }  # fmt: skip
 # Widths of the immediate that the first operand does not tell.
 SHORT_IMMEDIATES = frozenset("shl shr sar rol ror rcl rcr shld shrd bt bts btr int in out".split())
+# Instructions that a 66 prefix gives another size though no operand tells.
+RESIZED = {
+    16: frozenset("cdq cwde iretd popad popfd pushad pushfd".split()),
+    32: frozenset("cbw cwd".split()),
+    64: frozenset("cbw cwd".split()),
+}
+TABLE_LOADS = frozenset("lgdt lidt sgdt sidt".split())
+SEGMENTS = frozenset("cs ds es fs gs ss".split())
+OPERAND_SIZE = 0x66
 
 Wanted = tuple[str, str, list[Operand]]
 
@@ -40,6 +49,8 @@ def difference(code: bytes, bits: int, address: int, wanted: Wanted | None) -> s
     name = " ".join(filter(None, (prefix, ALIASES.get(mnemonic, mnemonic))))
     if read[0].mnemonic != name:
         return f"it reads as '{read[0].mnemonic} {read[0].op_str}'"
+    if problem := _size(read[0], bits):
+        return problem
     if not operands:
         return ""
     if len(operands) != len(read[0].operands):
@@ -49,6 +60,34 @@ def difference(code: bytes, bits: int, address: int, wanted: Wanted | None) -> s
         if problem:
             return problem
     return ""
+
+
+def _size(insn: CsInsn, bits: int) -> str:
+    """What is wrong with the operand size: keystone puts the 66 prefix on, or leaves it off,
+    instructions whose operands do not tell their size."""
+    prefixed = OPERAND_SIZE in insn.prefix
+    if insn.mnemonic in TABLE_LOADS and bits != 64:
+        if prefixed != (bits == 16):
+            return "the table's base is cut to 24 bits: write it with .att and the suffix l"
+        return ""
+    if insn.mnemonic == "mov" and insn.reg_name(insn.operands[0].reg) == "cs":
+        return "cs cannot be loaded"
+    if not prefixed:
+        return ""
+    size = 4 if bits == 16 else 2
+    told = any(
+        op.size == size and op.type in (X86_OP_REG, X86_OP_MEM) and not _segment(op, insn)
+        for op in insn.operands
+    )
+    if bits == 16 and insn.mnemonic in ("call", "jmp"):
+        told = insn.operands[0].type == X86_OP_REG
+    if told or insn.mnemonic in RESIZED[bits]:
+        return ""
+    return "it has another operand size than the mode's: write it with .att and a suffix"
+
+
+def _segment(op: X86Op, insn: CsInsn) -> bool:
+    return op.type == X86_OP_REG and insn.reg_name(op.reg) in SEGMENTS
 
 
 def _operand(ours: Operand, theirs: X86Op, insn: CsInsn, mnemonic: str, bits: int) -> str:
@@ -67,6 +106,8 @@ def _immediate(value: int, theirs: X86Op, insn: CsInsn, mnemonic: str, bits: int
     first = insn.operands[0]
     if mnemonic in SHORT_IMMEDIATES:
         width = 1
+    elif is_branch(mnemonic):
+        width = max(4, bits // 8)
     elif first.type in (X86_OP_REG, X86_OP_MEM):
         width = first.size
     else:
@@ -84,7 +125,8 @@ def _memory(ours: Memory, theirs: X86Op, insn: CsInsn, bits: int) -> str:
         return f"no memory operand in '{insn.op_str}'"
     mem = theirs.mem
     registers = [ours.base, ours.index]
-    width = next((REGISTERS[r] for r in registers if r), insn.addr_size)
+    absolute = 2 if bits == 16 else insn.addr_size
+    width = next((REGISTERS[r] for r in registers if r), absolute)
     got = [insn.reg_name(r) if r else "" for r in (mem.base, mem.index)]
     segment = insn.reg_name(mem.segment) if mem.segment else ""
     limit = 1 << 8 * width

@@ -50,11 +50,15 @@ def parse_contract(lines: list[str], where: str) -> Contract:
         match = re.match(r"([a-z]+):\s*(.*)", line)
         if match and match[1] in FIELDS:
             last = match[1]
+            if last in fields:
+                raise FwbuildError(ExitCode.ASSEMBLY, f"contract has two {last}:", where=where)
             fields[last] = match[2]
         elif last:
             fields[last] += " " + line
         else:
             title.append(line)
+    if fields.get("returns", "never") != "never":
+        raise FwbuildError(ExitCode.ASSEMBLY, "returns: says only `never`", where=where)
     if fields.get("mode") == "data":
         return Contract(" ".join(title), "data", source=fields.get("source", ""))
     missing = [name for name in REQUIRED if not fields.get(name)]
@@ -74,6 +78,6 @@ def parse_contract(lines: list[str], where: str) -> Contract:
         inputs,
         outputs,
         frozenset(clobbers),
-        fields.get("returns", "yes") != "never",
+        "returns" not in fields,
         fields["source"],
     )

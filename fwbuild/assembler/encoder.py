@@ -22,16 +22,17 @@ from fwbuild.errors import ExitCode
 
 MODES = {16: KS_MODE_16, 32: KS_MODE_32, 64: KS_MODE_64}
 BRANCH_BASE = 0x10000000
-BRANCHES = frozenset("jmp call loop loope loopne jecxz jcxz".split())
 # String instructions that keystone's Intel parser lacks; AT&T's letter for the size.
 ATT_STRINGS = {"movsd": "movsl", "cmpsd": "cmpsl"}
+NEAR32 = re.compile(rb"\x66(?:[\xe8\xe9]|\x0f[\x80-\x8f]).{4}$", re.DOTALL)
 BRACES = re.compile(r"\{([^}]*)\}")
 PREFIXES = ("rep", "repe", "repne", "lock")
-
-
-def is_branch(mnemonic: str) -> bool:
-    """Whether an immediate operand of `mnemonic` is a target relative to the next line."""
-    return mnemonic in BRANCHES or (mnemonic[0] == "j" and mnemonic != "jmp")
+# What an .att line may hold once it is computed: anything else might never come back.
+ATT_OPERAND = (
+    r"\*?(?:%[c-g]s:|%ss:)?(?:-?0x[0-9a-f]+)?(?:\((?:%[a-z0-9]+)?(?:,%[a-z0-9]+(?:,[1248])?)?\))?"
+    r"|\*?%[a-z0-9]+|\$-?0x[0-9a-f]+"
+)
+ATT = re.compile(rf"[a-z][a-z0-9]*(?: [a-z]+)?(?: (?:{ATT_OPERAND})(?:, ?(?:{ATT_OPERAND}))*)?")
 
 
 def split_mnemonic(text: str) -> tuple[str, str, str]:
@@ -41,6 +42,17 @@ def split_mnemonic(text: str) -> tuple[str, str, str]:
         mnemonic, _, operands = rest.partition(" ")
         return word, mnemonic, operands
     return "", word, rest
+
+
+def _near16(line: Statement, code: bytes, distance: int) -> bytes:
+    """A 16-bit near branch, which keystone only knows in its 32-bit form (66, rel32)."""
+    if not NEAR32.match(code):
+        return code
+    opcode = code[1:-4]
+    relative = distance - len(opcode) - 2
+    if not -0x8000 <= relative < 0x8000:
+        raise line.error("the target is beyond 32 KiB")
+    return opcode + (relative % 0x10000).to_bytes(2, "little")
 
 
 class Encoder:
@@ -72,15 +84,25 @@ class Encoder:
         """The instruction with every expression computed; a branch target is `. + distance`."""
         try:
             if line.kind == "att":
-                return BRACES.sub(lambda m: f"{evaluate(m[1], symbols):#x}", line.text[len(".att ") :])
+                return self._att(line, symbols)
             prefix, mnemonic, rest = split_mnemonic(line.text)
             operands = [operand.parse(text, symbols) for text in operand.split(rest)]
         except ExpressionError as error:
             raise line.error(str(error)) from None
         texts = [item.text() for item in operands]
-        if is_branch(mnemonic) and isinstance(operands[0], operand.Immediate):
+        if operand.is_branch(mnemonic) and not operands:
+            raise line.error("a branch to nowhere")
+        if operand.is_branch(mnemonic) and isinstance(operands[0], operand.Immediate):
             texts = [f". + {operands[0].value - address:#x}"]
         return " ".join(filter(None, (prefix, mnemonic, ", ".join(texts))))
+
+    @staticmethod
+    def _att(line: Statement, symbols: Mapping[str, int]) -> str:
+        rest = line.text.removeprefix(".att").strip()
+        text = BRACES.sub(lambda m: f"{evaluate(m[1], symbols):#x}", rest)
+        if not ATT.fullmatch(text):
+            raise line.error("no instruction in AT&T syntax", hint="constants go into {}")
+        return text
 
     def encode(self, line: Statement, symbols: Mapping[str, int], address: int) -> bytes:
         """The bytes of an instruction at `address`; raises FwbuildError."""
@@ -105,6 +127,8 @@ class Encoder:
             if mnemonic in ATT_STRINGS:
                 spelled = f".att_syntax\n{prefix} {ATT_STRINGS[mnemonic]}\n.intel_syntax noprefix"
             code = self._keystone(line, spelled)
+            if line.bits == 16 and "." in text:
+                code = _near16(line, code, distance)
             wanted = (prefix, mnemonic, [operand.parse(o, {}) for o in operand.split(rest)])
         problem = difference(code, line.bits, BRANCH_BASE, wanted)
         if problem:

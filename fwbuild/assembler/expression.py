@@ -5,13 +5,22 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 
+LARGEST_SHIFT = 64  # bits: a number that matters has no more
+
+
+def _shift_left(value: int, bits: int) -> int:
+    if bits > LARGEST_SHIFT:
+        raise ValueError(f"a shift by {bits} bits")
+    return value << bits
+
+
 OPERATORS: dict[type, Callable[[int, int], int]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
-    ast.LShift: operator.lshift,
+    ast.LShift: _shift_left,
     ast.RShift: operator.rshift,
     ast.BitOr: operator.or_,
     ast.BitAnd: operator.and_,
@@ -52,6 +61,8 @@ def evaluate(text: str, symbols: Mapping[str, int]) -> int:
         return _value(tree, symbols)
     except SyntaxError:
         raise ExpressionError(f"cannot read the expression '{text.strip()}'") from None
+    except (RecursionError, MemoryError):
+        raise ExpressionError("the expression is too deep") from None
     except (ZeroDivisionError, OverflowError, ValueError) as error:
         raise ExpressionError(f"'{text.strip()}': {error}") from None
 

@@ -17,8 +17,9 @@ from fwbuild.errors import ExitCode, FwbuildError
 WATCHDOG_SECONDS = 60.0
 ROUNDS = 32
 NAME = re.compile(r"(?<![\w.])[a-z_][a-z0-9_]*(?![\w.])")
+LARGEST_ALIGN = 4096
 PAD_CODE = 0xCC  # int3: running into padding must not go on silently
-ENDS = frozenset("jmp ret retw retl iret hlt".split())
+ENDS = frozenset("jmp jmpl ljmpl ret retf retw retl lretw lretl iret iretd iretw iretl hlt".split())
 
 # Where each fragment of a list goes, from the sizes: name -> address.
 Place = Callable[[Sequence[Fragment], Mapping[str, int]], dict[str, int]]
@@ -78,16 +79,25 @@ def reachable(fragments: Sequence[Fragment], entries: Sequence[str]) -> list[Fra
         if name not in by_name:
             raise FwbuildError(ExitCode.ASSEMBLY, f"no label '{name}'", where="the image")
         for statement in by_name[name].statements:
+            if statement.kind == "string":
+                continue
             todo += [word for word in NAME.findall(statement.text) if word in by_name]
     return [fragment for fragment in fragments if fragment.name in found]
+
+
+def _mnemonic(statement: Statement) -> str:
+    """The mnemonic of an instruction; "" for anything else."""
+    if statement.kind not in ("instruction", "att"):
+        return ""
+    return split_mnemonic(statement.text.removeprefix(".att").strip())[1]
 
 
 def _check_end(fragment: Fragment) -> None:
     """A routine may not run into whatever the linker happens to place behind it."""
     if fragment.contract.kind == "data":
         return
-    last = [s for s in fragment.statements if s.kind != "label"][-1:]
-    if not last or (last[0].kind == "instruction" and split_mnemonic(last[0].text)[1] not in ENDS):
+    last = fragment.statements[-1] if fragment.statements else None
+    if not last or not (last.kind == "data" or _mnemonic(last) in ENDS):
         raise FwbuildError(
             ExitCode.ASSEMBLY,
             f"routine '{fragment.name}' runs past its end",
@@ -129,17 +139,19 @@ class Linker:
         raise FwbuildError(ExitCode.ASSEMBLY, "the addresses do not settle", where="the image")
 
     def _fragment(
-        self, fragment: Fragment, addresses: Mapping[str, int], local: Mapping[str, int]
+        self, fragment: Fragment, addresses: Mapping[str, int], local: dict[str, int]
     ) -> tuple[list[Encoded], dict[str, int]]:
-        at = addresses[fragment.name]
-        symbols = {**self.symbols, **addresses, **self._guess(fragment, at), **local}
+        """The lines of a fragment, and its local labels as offsets from its start."""
+        start = at = addresses[fragment.name]
+        near = {name: start + offset for name, offset in (self._guess(fragment) | local).items()}
+        symbols = {**self.symbols, **addresses, **near}
         found: dict[str, int] = {}
         lines = []
         for statement in fragment.statements:
             if statement.kind == "label":
                 if statement.text in found:
                     raise statement.error("this label is defined twice")
-                found[statement.text] = at
+                found[statement.text] = at - start
                 continue
             code, text = self._statement(statement, symbols, at)
             lines.append(Encoded(statement, at, code, text))
@@ -147,9 +159,9 @@ class Linker:
         return lines, found
 
     @staticmethod
-    def _guess(fragment: Fragment, at: int) -> dict[str, int]:
+    def _guess(fragment: Fragment) -> dict[str, int]:
         """In the first round a local label is assumed near: branches start short and grow."""
-        return {s.text: at for s in fragment.statements if s.kind == "label"}
+        return {s.text: 0 for s in fragment.statements if s.kind == "label"}
 
     def _statement(
         self, statement: Statement, symbols: Mapping[str, int], at: int
@@ -164,6 +176,8 @@ class Linker:
                 return _string(statement), ""
             case "balign":
                 unit = self._values(statement, symbols)[0]
+                if not 0 < unit <= LARGEST_ALIGN or unit & (unit - 1):
+                    raise statement.error(f"{unit} is no alignment", hint="a power of two")
                 return bytes([PAD_CODE]) * (-at % unit), ""
         word = statement.text.split(maxsplit=1)[0]
         size = DATA_SIZES[word]
@@ -184,7 +198,7 @@ class Linker:
 
 def _string(statement: Statement) -> bytes:
     match = re.fullmatch(r'\.(ascii|asciz) "((?:[^"\\]|\\[n"\\])*)"', statement.text)
-    if not match:
+    if not match or not statement.text.isascii():
         raise statement.error("not a string", hint=r'only \n, \" and \\ are escapes')
     text = match[2].encode("ascii").decode("unicode_escape").encode("latin-1")
     return text + (b"\0" if match[1] == "asciz" else b"")

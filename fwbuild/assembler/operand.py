@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fwbuild.assembler.expression import evaluate
+from fwbuild.assembler.expression import ExpressionError, evaluate
 
 SIZES = {"byte": 1, "word": 2, "dword": 4, "fword": 6, "qword": 8}
 GENERAL = {
@@ -16,6 +16,7 @@ GENERAL = {
 REGISTERS = {name: size for size, names in GENERAL.items() for name in names.split()}
 REGISTERS |= dict.fromkeys("cs ds es fs gs ss".split(), 2)
 REGISTERS |= dict.fromkeys("cr0 cr2 cr3 cr4".split(), 4)
+BRANCHES = frozenset("jmp call loop loope loopne jecxz jcxz".split())
 MEMORY = re.compile(
     r"(?:(?P<size>byte|word|dword|fword|qword) ptr )?(?:(?P<segment>[c-g]s|ss):)?\[(?P<inner>.+)\]"
 )
@@ -54,7 +55,8 @@ class Memory:
         segment = f"{self.segment}:" if self.segment else ""
         parts = [self.base] if self.base else []
         if self.index:
-            parts.append(f"{self.index}*{self.scale}")
+            short = REGISTERS[self.index] == 2  # 16-bit addresses have no scale to write
+            parts.append(self.index if short else f"{self.index}*{self.scale}")
         if not parts:
             return f"{size}{segment}[{self.displacement:#x}]"
         signed = (self.displacement + 0x80000000) % 0x100000000 - 0x80000000
@@ -63,6 +65,11 @@ class Memory:
 
 
 Operand = Register | Immediate | Memory
+
+
+def is_branch(mnemonic: str) -> bool:
+    """Whether an immediate operand of `mnemonic` is a target relative to the next line."""
+    return mnemonic in BRANCHES or (mnemonic[:1] == "j" and mnemonic != "jmp")
 
 
 def split(text: str) -> list[str]:
@@ -93,12 +100,16 @@ def _memory(match: re.Match[str], symbols: Mapping[str, int]) -> Memory:
     for sign, term in re.findall(r"([+-]?)\s*((?:\([^)]*\)|[^+\-(])+)", match["inner"]):
         found = INDEX.fullmatch(term.strip())
         if found and found["reg"] in REGISTERS and sign != "-":
-            if found["scale"] or base:
-                index, scale = found["reg"], int(found["scale"] or 1)
-            else:
+            if not found["scale"] and not base:
                 base = found["reg"]
+            elif index:
+                raise ExpressionError(f"too many registers in '[{match['inner']}]'")
+            else:
+                index, scale = found["reg"], int(found["scale"] or 1)
         else:
             constant += f" {sign or '+'} {term}"
+    if index and REGISTERS[index] == 2 and (scale != 1 or not base):
+        raise ExpressionError(f"16-bit addresses have no scale: '[{match['inner']}]'")
     size = SIZES.get(match["size"] or "", 0)
     displacement = evaluate(constant, symbols)
     return Memory(size, match["segment"] or "", base, index, scale, displacement)

@@ -7,17 +7,20 @@ The language is GNU as's Intel syntax without prefix, cut down to what is checke
 A fragment's contract is the block of `#:` lines above its label (see contract.py).
 """
 
+import keyword
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fwbuild.assembler.contract import Contract, parse_contract
-from fwbuild.assembler.expression import ExpressionError, evaluate
+from fwbuild.assembler.expression import FUNCTIONS, ExpressionError, evaluate
+from fwbuild.assembler.operand import REGISTERS, SIZES
 from fwbuild.errors import ExitCode, FwbuildError
 
 LABEL = re.compile(r"(\.?[a-z_][a-z0-9_]*):$")
 INSTRUCTION = re.compile(r"[a-z][a-z0-9]*( .+)?$")
 DATA_SIZES = {".byte": 1, ".word": 2, ".long": 4, ".quad": 8}
+RESERVED = frozenset((*REGISTERS, *SIZES, *FUNCTIONS, "ptr", "short", "rep", "lock"))
 BITS = {".code16": 16, ".code32": 32, ".code64": 64}
 
 
@@ -87,7 +90,9 @@ class _Reader:
             if all(self.conditions):
                 self.header.append(raw.strip()[2:].strip())
             return
-        text = " ".join(strip_comment(raw).split()) if '"' not in raw else strip_comment(raw)
+        text = strip_comment(raw)
+        if '"' not in text:
+            text = " ".join(text.split())
         if not text or self.condition(number, text) or not all(self.conditions):
             return
         if text in BITS:
@@ -118,6 +123,8 @@ class _Reader:
         if name.startswith("."):
             self.add(Statement(self.file, number, name, self.bits, "label"))
             return
+        if name in RESERVED or keyword.iskeyword(name):
+            raise self.error(number, "a reserved word is no label", name)
         if not self.header:
             raise self.error(number, "no contract (`#:` lines) above the label", name)
         contract = parse_contract(self.header, f"{self.file}:{number}")
@@ -139,6 +146,8 @@ class _Reader:
         self.add(Statement(self.file, number, text, self.bits, kind))
 
     def add(self, statement: Statement) -> None:
+        if self.header:
+            raise statement.error("a contract belongs directly above its label")
         if not self.fragments:
             raise statement.error("code before the first label")
         self.fragments[-1].statements.append(statement)
@@ -150,6 +159,8 @@ def parse(file: str, text: str, symbols: Mapping[str, int]) -> list[Fragment]:
     reader = _Reader(file, symbols)
     for number, raw in enumerate(text.splitlines(), 1):
         reader.line(number, raw)
+    if reader.header:
+        raise FwbuildError(ExitCode.ASSEMBLY, "a contract without a label below it", where=file)
     if reader.conditions:
         raise FwbuildError(ExitCode.ASSEMBLY, ".if without .endif", where=file)
     return reader.fragments

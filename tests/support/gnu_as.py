@@ -11,7 +11,7 @@ import pytest
 
 TOOLS = ("as", "objcopy")
 ERROR = re.compile(r":(\d+): Error: ", re.MULTILINE)
-MARK = b"\xa5\x5a\xc3\x3c"  # between instructions; a far jump nobody writes would be needed to match
+MARK = b"\xa5\x5a\xc3\x3c"  # between instructions; nothing in the tables contains it
 
 
 def require() -> None:

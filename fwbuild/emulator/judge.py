@@ -1,0 +1,159 @@
+"""Holds the state at a kernel's PVH entry against the ABI and lists each departure.
+
+Source: Xen, docs/misc/pvh.pandoc; the map's rules are ACPI 6.5, 15 and Linux's
+arch/x86/platform/pvh/enlighten.c.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from fwbuild.abi import e820, pvh, x86
+from fwbuild.abi.fw_cfg import Key
+from fwbuild.emulator.handoff import Handoff, read_handoff
+from fwbuild.emulator.machine import PAGE, Machine, Outcome
+
+# Flags nibble and type as the ABI wants the segments: flat, 32-bit, 4 KiB granularity.
+FLAT_LIMIT = 0xFFFFF
+# Type bits that matter: code readable, data writable. The accessed bit may be either.
+CODE_TYPE, DATA_TYPE = x86.Access.CODE & ~1, x86.Access.DATA & ~1
+
+
+def judge(machine: Machine, outcome: Outcome) -> list[str]:
+    """Each departure from the ABI in words; none when all is well."""
+    if outcome.kind != "handoff":
+        return [f"the kernel was not entered: {outcome.kind} {outcome.detail}".strip()]
+    problems = [*_registers(outcome), *_segments(machine, outcome)]
+    try:
+        handoff = read_handoff(machine.read, outcome.registers["ebx"])
+    except MemoryError as error:
+        return [*problems, f"hvm_start_info points nowhere: {error}"]
+    return [
+        *problems,
+        *_start_info(handoff),
+        *_memmap(machine, handoff),
+        *_contents(machine, handoff),
+        *_places(machine, handoff),
+    ]
+
+
+def _registers(outcome: Outcome) -> Iterator[str]:
+    registers = outcome.registers
+    if registers["cr0"] != x86.Cr0.PE | x86.Cr0.ET:
+        yield f"CR0 is {registers['cr0']:#x}, not PE alone"
+    if registers["cr4"]:
+        yield f"CR4 is {registers['cr4']:#x}, not 0"
+    for flag in (x86.Eflags.VM, x86.Eflags.IF, x86.Eflags.TF):
+        if registers["eflags"] & flag:
+            yield f"EFLAGS.{flag.name} is set"
+
+
+def _segments(machine: Machine, outcome: Outcome) -> Iterator[str]:
+    base, limit = outcome.gdtr
+    size = x86.DESCRIPTOR.sizeof()
+
+    def descriptor(selector: int) -> tuple[int, int, int, int]:
+        """(base, limit field, access, flags) of what the GDT holds for a selector."""
+        if not 0 < selector <= limit - size + 1:
+            return 0, 0, 0, 0
+        d = x86.DESCRIPTOR.parse(machine.read(base + (selector & ~7), size))
+        high = d.limit_flags_base_high
+        return (
+            d.base_low | (d.base_mid_access & 0xFF) << 16 | (high >> 8) << 24,
+            d.limit_low | (high & 0xF) << 16,
+            d.base_mid_access >> 8,
+            high >> 4 & 0xF,
+        )
+
+    flat = x86.FLAGS_32 | x86.FLAGS_4K
+    for name, kind in (("cs", CODE_TYPE), ("ds", DATA_TYPE), ("es", DATA_TYPE), ("ss", DATA_TYPE)):
+        d_base, d_limit, access, flags = descriptor(outcome.registers[name])
+        if (d_base, d_limit, access & ~1, flags) != (0, FLAT_LIMIT, kind, flat):
+            yield f"{name.upper()} is not flat: base {d_base:#x} limit {d_limit:#x} {access:#x}"
+    if outcome.tr == 0:
+        yield "TR was never loaded"
+        return
+    d_base, d_limit, access, flags = descriptor(outcome.tr)
+    kinds = (x86.Access.TSS32, x86.Access.TSS32_BUSY)
+    if (d_base, d_limit, flags) != (0, x86.TSS32_LIMIT, 0) or access not in kinds:
+        yield f"TR is no 32-bit TSS of base 0, limit 0x67: {d_base:#x} {d_limit:#x} {access:#x}"
+
+
+def _start_info(handoff: Handoff) -> Iterator[str]:
+    info = handoff.start_info
+    wanted = {
+        "magic": pvh.START_INFO_MAGIC,
+        "version": pvh.START_INFO_VERSION,
+        "flags": 0,
+        "reserved": 0,
+        "memmap_entries": len(handoff.memmap),
+        "nr_modules": len(handoff.modules),
+    }
+    for name, value in wanted.items():
+        if info[name] != value:
+            yield f"start_info.{name} is {info[name]:#x}, not {value:#x}"
+    if not info.nr_modules and info.modlist_paddr:
+        yield "start_info.modlist_paddr is set without modules"
+    for i, module in enumerate(handoff.modules):
+        if module.reserved:
+            yield f"module {i}: reserved is {module.reserved:#x}"
+        if not module.cmdline_paddr:
+            yield f"module {i}: no command line, where FreeBSD reads a string"
+
+
+def _memmap(machine: Machine, handoff: Handoff) -> Iterator[str]:
+    memmap = handoff.memmap
+    if not 0 < len(memmap) <= pvh.MEMMAP_ENTRIES_MAX:
+        yield f"{len(memmap)} memory map entries"
+    for entry in memmap:
+        if not entry.size or not entry.type or entry.reserved or entry.addr + entry.size > 1 << 64:
+            yield f"memory map: bad entry at {entry.addr:#x}"
+    for a, b in pairwise(memmap):
+        if b.addr < a.addr + a.size:
+            yield f"memory map: {b.addr:#x} overlaps or is out of order"
+    ours = [(m.addr, m.addr + m.size) for m in memmap if m.type == e820.Type.RAM]
+    hole = (e820.EBDA, e820.EXTENDED)
+    host = []
+    for address, size in machine.ram:
+        if address < hole[1]:
+            host += [(address, min(address + size, hole[0])), (hole[1], address + size)]
+        else:
+            host.append((address, address + size))
+    if sorted(ours) != sorted(h for h in host if h[0] < h[1]):
+        yield f"memory map: RAM is {ours}, the host's is {host}"
+
+
+def _contents(machine: Machine, handoff: Handoff) -> Iterator[str]:
+    items = machine.fw_cfg.items
+    cmdline = items.get(Key.CMDLINE_DATA, b"").rstrip(b"\0")
+    if handoff.cmdline != cmdline:
+        yield f"the command line is {handoff.cmdline!r}, not {cmdline!r}"
+    initrd = items.get(Key.INITRD_DATA, b"")
+    if initrd:
+        address = int.from_bytes(items[Key.INITRD_ADDR], "little")
+        first = handoff.modules[0] if handoff.modules else None
+        if first is None or (first.paddr, first.size) != (address, len(initrd)):
+            yield "the first module is not the initrd"
+        elif machine.read(address, len(initrd)) != initrd:
+            yield "the initrd's contents are damaged"
+    for address, data in machine.loaded.memory if machine.loaded else ():
+        if machine.read(address, len(data)) != data:
+            yield f"the kernel's segment at {address:#x} is damaged"
+
+
+def _places(machine: Machine, handoff: Handoff) -> Iterator[str]:
+    """Everything handed over lies in RAM that the map shows as RAM, below 1 GiB."""
+    info = handoff.start_info
+    areas = {
+        "start_info": (handoff.address, pvh.START_INFO.sizeof()),
+        "memory map": (info.memmap_paddr, len(handoff.memmap) * pvh.MEMMAP_ENTRY.sizeof()),
+        "command line": (info.cmdline_paddr, len(handoff.cmdline) + 1),
+        "module list": (info.modlist_paddr, len(handoff.modules) * pvh.MODLIST_ENTRY.sizeof()),
+    }
+    ram = [(m.addr, m.addr + m.size) for m in handoff.memmap if m.type == e820.Type.RAM]
+    for name, (address, size) in areas.items():
+        inside = any(a <= address and address + size <= b for a, b in ram)
+        if size and (not inside or address + size > pvh.HANDOFF_LIMIT):
+            yield f"the {name} at {address:#x} is not in RAM below 1 GiB"
+    outside = [p for p in machine.writes if not any(a <= p * PAGE < b for a, b in ram)]
+    if outside:
+        yield f"memory outside the map's RAM was written: {min(outside) * PAGE:#x}"

@@ -1,0 +1,221 @@
+"""Runs an image from the reset vector in unicorn, with the devices that it meets."""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from unicorn import (
+    UC_ARCH_X86,
+    UC_HOOK_CODE,
+    UC_HOOK_INSN,
+    UC_HOOK_INTR,
+    UC_HOOK_MEM_WRITE,
+    UC_HOOK_MEM_WRITE_PROT,
+    UC_MODE_32,
+    UC_PROT_ALL,
+    UC_PROT_EXEC,
+    UC_PROT_READ,
+    Uc,
+    UcError,
+)
+from unicorn import x86_const as ux
+
+from fwbuild.abi import x86
+from fwbuild.emulator.devices import DebugConsole, DebugExit, Serial
+from fwbuild.emulator.fw_cfg import FwCfg
+from fwbuild.emulator.loader import Loaded
+from fwbuild.emulator.recording import Recording
+
+PAGE = 0x1000
+LOW_ROM = 0xF0000  # the top 64 KiB of the image again, read-only on pc and q35
+REGISTERS = tuple(
+    "eax ebx ecx edx esi edi ebp esp eip eflags cs ds es fs gs ss cr0 cr3 cr4".split()
+)
+
+
+class Device(Protocol):
+    ports: frozenset[int]
+
+    def port_in(self, port: int, size: int) -> int: ...
+
+    def port_out(self, port: int, size: int, value: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Access:
+    """One access to a device: an exit to userspace under KVM."""
+
+    direction: str  # "in" or "out"
+    port: int
+    size: int
+    value: int
+
+
+@dataclass
+class Outcome:
+    """How a run ended: kind is "handoff", "exit", "halt", "limit" or "fault"."""
+
+    kind: str
+    registers: dict[str, int] = field(default_factory=dict)
+    gdtr: tuple[int, int] = (0, 0)  # base, limit
+    tr: int = 0
+    exit_value: int | None = None
+    detail: str = ""
+    instructions: int = 0
+    accesses: list[Access] = field(default_factory=list)
+    unclaimed: list[Access] = field(default_factory=list)
+    console: str = ""
+    serial: str = ""
+
+
+class Machine:
+    """A machine at reset. RAM is what the recording's etc/e820 says; it starts filled with
+    `poison`, since a guest that reboots leaves its contents behind."""
+
+    def __init__(
+        self,
+        image: bytes,
+        recording: Recording,
+        loaded: Loaded | None = None,
+        *,
+        dma: bool = True,
+        poison: int = 0xA5,
+    ) -> None:
+        self.uc = Uc(UC_ARCH_X86, UC_MODE_32)
+        self.image = image
+        self.loaded = loaded
+        self.ram = recording.ram()
+        self.fw_cfg = FwCfg(recording, self.read, self.write_checked, dma)
+        if loaded:
+            self.fw_cfg.items |= loaded.keys
+        self.console, self.serial, self.exit = DebugConsole(), Serial(), DebugExit()
+        devices: list[Device] = [self.fw_cfg, self.console, self.serial, self.exit]
+        self.devices = {port: device for device in devices for port in device.ports}
+        self.outcome = Outcome("limit")
+        self.writes: set[int] = set()  # pages that the CPU or a device wrote
+        self._map(recording.machine.startswith("microvm"), poison)
+        self._hooks()
+        self._reset()
+
+    def read(self, address: int, size: int) -> bytes:
+        """Guest physical memory."""
+        try:
+            return bytes(self.uc.mem_read(address, size))
+        except UcError:
+            raise MemoryError(f"no memory at {address:#x}") from None
+
+    def write_checked(self, address: int, data: bytes) -> None:
+        """A device's write: RAM only."""
+        if not any(a <= address and address + len(data) <= a + s for a, s in self.ram):
+            raise MemoryError(f"no RAM at {address:#x}")
+        self._note_write(address, len(data))
+        self.uc.mem_write(address, data)
+
+    def _note_write(self, address: int, size: int) -> None:
+        self.writes.update(range(address // PAGE, (address + max(size, 1) - 1) // PAGE + 1))
+
+    def _map(self, f_segment_writable: bool, poison: int) -> None:
+        base = (1 << 32) - len(self.image)
+        for address, size in self.ram:
+            if address == 0:
+                self.uc.mem_map(0, LOW_ROM, UC_PROT_ALL)
+                self.uc.mem_map(0x100000, size - 0x100000, UC_PROT_ALL)
+            else:
+                self.uc.mem_map(address, size, UC_PROT_ALL)
+        rom = UC_PROT_READ | UC_PROT_EXEC
+        self.uc.mem_map(LOW_ROM, 0x10000, UC_PROT_ALL if f_segment_writable else rom)
+        self.uc.mem_map(base, len(self.image), rom)
+        self.uc.mem_write(base, self.image)
+        self.uc.mem_write(LOW_ROM, self.image[-0x10000:])
+        self.uc.mem_write(0, bytes([poison]) * 0xA0000)
+        for address, data in self.loaded.memory if self.loaded else ():
+            self.uc.mem_write(address, data)
+
+    def _hooks(self) -> None:
+        uc = self.uc
+        uc.hook_add(UC_HOOK_INSN, self._on_in, None, 1, 0, ux.UC_X86_INS_IN)
+        uc.hook_add(UC_HOOK_INSN, self._on_out, None, 1, 0, ux.UC_X86_INS_OUT)
+        uc.hook_add(UC_HOOK_CODE, self._on_code)
+        uc.hook_add(UC_HOOK_MEM_WRITE, lambda _u, _t, a, s, _v, _d: self._note_write(a, s))
+        uc.hook_add(UC_HOOK_MEM_WRITE_PROT, lambda *_: True)  # writes to ROM are dropped
+        uc.hook_add(UC_HOOK_INTR, self._on_interrupt)
+
+    def _on_in(self, _uc: Uc, port: int, size: int, _data: Any) -> int:
+        device = self.devices.get(port)
+        value = device.port_in(port, size) if device else (1 << 8 * size) - 1
+        self._log(Access("in", port, size, value), device)
+        return value
+
+    def _on_out(self, uc: Uc, port: int, size: int, value: int, _data: Any) -> None:
+        device = self.devices.get(port)
+        self._log(Access("out", port, size, value), device)
+        if device:
+            device.port_out(port, size, value)
+        if self.exit.value is not None:
+            self.outcome.kind = "exit"
+            uc.emu_stop()
+
+    def _log(self, access: Access, device: Device | None) -> None:
+        self.outcome.accesses.append(access)
+        if device is None:
+            self.outcome.unclaimed.append(access)
+
+    def _on_code(self, uc: Uc, address: int, size: int, _data: Any) -> None:
+        if self.loaded and address == self.loaded.entry and self.outcome.kind == "limit":
+            self.outcome.kind = "handoff"
+            uc.emu_stop()
+            return
+        self.outcome.instructions += 1
+        if size == 1 and self.read(address, 1) == b"\xf4":
+            self.outcome.kind = "halt"
+            uc.emu_stop()
+
+    def _on_interrupt(self, uc: Uc, number: int, _data: Any) -> None:
+        self.outcome.kind, self.outcome.detail = "fault", f"exception {number}"
+        uc.emu_stop()
+
+    def _reset(self) -> None:
+        """The state of Intel SDM volume 3A, table 10-1: real mode, CS base FFFF0000. The
+        hidden base is loaded through a descriptor in scratch RAM, which is then put back."""
+        uc = self.uc
+        scratch, saved = PAGE, self.read(PAGE, 8)
+        descriptor = x86.descriptor(x86.RESET_CS_BASE, 0xFFFF, x86.Access.CODE, 0)
+        uc.mem_write(scratch, descriptor)
+        uc.reg_write(
+            ux.UC_X86_REG_GDTR,
+            (0, (scratch - x86.RESET_CS_SELECTOR) & 0xFFFFFFFF, 0xFFFF, 0),
+        )
+        uc.reg_write(ux.UC_X86_REG_CS, x86.RESET_CS_SELECTOR)
+        uc.reg_write(ux.UC_X86_REG_GDTR, (0, 0, 0xFFFF, 0))
+        uc.reg_write(ux.UC_X86_REG_CR0, int(x86.CR0_RESET))
+        for name in ("DS", "ES", "FS", "GS", "SS"):
+            uc.reg_write(getattr(ux, f"UC_X86_REG_{name}"), 0)
+        uc.reg_write(ux.UC_X86_REG_CR4, 0)
+        uc.reg_write(ux.UC_X86_REG_EFLAGS, int(x86.Eflags.FIXED))
+        uc.mem_write(scratch, saved)
+
+    def run(self, limit: int = 20_000_000) -> Outcome:
+        """Run to the kernel's entry, the exit device, a halt or `limit` instructions."""
+        return self._run(x86.RESET_VECTOR & 0xFFFF, limit)
+
+    def run_kernel(self, limit: int = 20_000_000) -> Outcome:
+        """Go on after the handoff."""
+        self.outcome = Outcome("", instructions=self.outcome.instructions)
+        return self._run(self.uc.reg_read(ux.UC_X86_REG_EIP), limit)
+
+    def _run(self, begin: int, limit: int) -> Outcome:
+        outcome = self.outcome
+        try:
+            self.uc.emu_start(begin, 0, count=limit)
+        except UcError as error:
+            if outcome.kind in ("limit", ""):
+                outcome.kind, outcome.detail = "fault", str(error)
+        outcome.kind = outcome.kind or "limit"
+        for name in REGISTERS:
+            register = getattr(ux, f"UC_X86_REG_{name.upper()}")
+            outcome.registers[name] = self.uc.reg_read(register)
+        _, base, gdt_limit, _ = self.uc.reg_read(ux.UC_X86_REG_GDTR)
+        outcome.gdtr = (base, gdt_limit)
+        outcome.tr = self.uc.reg_read(ux.UC_X86_REG_TR)[0]
+        outcome.exit_value = self.exit.value
+        outcome.console, outcome.serial = self.console.text, self.serial.text
+        return outcome

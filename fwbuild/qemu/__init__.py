@@ -1,0 +1,1 @@
+"""The real QEMU: its command line, its fw_cfg through qtest, its CPU through gdb."""

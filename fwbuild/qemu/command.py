@@ -1,0 +1,38 @@
+"""A Guest as a QEMU command line."""
+
+import shutil
+from pathlib import Path
+
+from fwbuild.abi import ports
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.guest import MIB, Guest
+
+PROGRAM = "qemu-system-x86_64"
+
+
+def program() -> str:
+    """The path of QEMU."""
+    found = shutil.which(PROGRAM)
+    if not found:
+        raise FwbuildError(
+            ExitCode.QEMU, f"no {PROGRAM} on this machine", hint="Debian's package is qemu-system-x86"
+        )
+    return found
+
+
+def command(guest: Guest, *, bios: Path | None = None, console: Path | None = None) -> list[str]:
+    """The arguments that boot `guest`; `console` takes what the debug console prints."""
+    argv = [program(), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+    argv += ["-M", guest.machine, "-accel", guest.accel, "-smp", str(guest.smp)]
+    argv += ["-m", f"{guest.memory // MIB}M", "-device", "isa-debug-exit"]
+    if bios:
+        argv += ["-bios", str(bios)]
+    if console:
+        argv += ["-chardev", f"file,id=debug,path={console}", "-device"]
+        argv += [f"isa-debugcon,iobase={ports.DEBUG_CONSOLE:#x},chardev=debug"]
+    if guest.kernel:
+        argv += ["-kernel", str(guest.kernel)]
+        argv += ["-append", guest.append] if guest.append else []
+    if guest.initrd:
+        argv += ["-initrd", str(guest.initrd)]
+    return argv + list(guest.extra)

@@ -1,0 +1,118 @@
+"""Run the image in an emulated CPU up to the kernel's entry, and judge what it hands over."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fwbuild.abi import e820, stop_codes
+from fwbuild.emulator import loader, recording
+from fwbuild.emulator.handoff import Handoff, read_handoff
+from fwbuild.emulator.judge import judge
+from fwbuild.emulator.machine import Machine, Outcome
+from fwbuild.errors import ExitCode
+from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.verbs.guest_options import (
+    add_guest_arguments,
+    add_image_arguments,
+    guest_from,
+    image_from,
+)
+
+HELP = "emulate the handoff and judge it"
+SHOWN = "eax ebx ecx edx esi edi ebp esp eip eflags cr0 cr4 cs ds es ss".split()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_image_arguments(parser)
+    add_guest_arguments(parser)
+    parser.add_argument("--recording", type=Path, metavar="FILE", help="what fw_cfg holds")
+    parser.add_argument("--no-dma", action="store_true", help="fw_cfg without its DMA")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    guest = guest_from(args)
+    found = recording.load(args.recording) if args.recording else recording.find(guest)
+    kernel = None if guest.kernel else build_test_kernel()
+    loaded = loader.load(guest, found, kernel)
+    machine = Machine(image_from(args), found, loaded, dma=not args.no_dma)
+    outcome = machine.run()
+    problems = judge(machine, outcome)
+    handoff = None
+    if outcome.kind == "handoff":
+        handoff = read_handoff(machine.read, outcome.registers["ebx"])
+    if args.json:
+        print(json.dumps(_plain(outcome, handoff, problems), indent=1))
+    else:
+        _show(outcome, handoff, problems)
+    if outcome.kind == "exit":
+        return int(ExitCode.STOPPED)
+    if problems:
+        return int(ExitCode.JUDGEMENT)
+    if kernel and not args.json:
+        print(machine.run_kernel().console, end="")
+    return int(ExitCode.OK)
+
+
+def _plain(outcome: Outcome, handoff: Handoff | None, problems: list[str]) -> dict[str, Any]:
+    return {
+        "end": outcome.kind,
+        "exit_value": outcome.exit_value,
+        "device_accesses": len(outcome.accesses),
+        "instructions": outcome.instructions,
+        "registers": outcome.registers,
+        "handoff": handoff.plain() if handoff else None,
+        "console": outcome.console,
+        "problems": problems,
+    }
+
+
+def _show(outcome: Outcome, handoff: Handoff | None, problems: list[str]) -> None:
+    console = Console(highlight=False)
+    if outcome.console:
+        console.print(outcome.console, end="", markup=False)
+    if outcome.kind == "exit" and outcome.exit_value in stop_codes.BY_CODE:
+        console.print(f"The firmware stopped. Hint: {stop_codes.BY_CODE[outcome.exit_value].hint}")
+    if handoff:
+        _registers(console, outcome)
+        _memmap(console, handoff)
+    console.print(
+        f"{len(outcome.accesses)} device accesses and {outcome.instructions} instructions "
+        "from reset"
+    )
+    for access in outcome.unclaimed:
+        console.print(f"access to no device: {access.direction} {access.port:#x}")
+    for problem in problems:
+        console.print(f"[red]departs from the PVH ABI:[/red] {problem}")
+    if not problems:
+        console.print("The handoff is as the PVH ABI asks.")
+
+
+def _registers(console: Console, outcome: Outcome) -> None:
+    table = Table(title="At the kernel's PVH entry", show_header=False, title_justify="left")
+    names = [*SHOWN, "tr"]
+    values = outcome.registers | {"tr": outcome.tr}
+    for i in range(0, len(names), 4):
+        row = names[i : i + 4]
+        table.add_row(*(f"{name.upper():6} {values[name]:08x}" for name in row))
+    console.print(table)
+
+
+def _memmap(console: Console, handoff: Handoff) -> None:
+    info = handoff.start_info
+    console.print(f"hvm_start_info {handoff.address:#x}, version {info.version}")
+    console.print(f"command line   '{handoff.cmdline.decode('latin-1')}'", markup=False)
+    for module in handoff.modules:
+        console.print(f"module         {module.paddr:#x}, {module.size} bytes")
+    table = Table(title="Memory map", title_justify="left")
+    for heading in ("from", "to", "type"):
+        table.add_column(heading, justify="right")
+    for entry in handoff.memmap:
+        known = entry.type in set(e820.Type)
+        kind = e820.Type(entry.type).name if known else str(entry.type)
+        table.add_row(f"{entry.addr:#x}", f"{entry.addr + entry.size - 1:#x}", kind)
+    console.print(table)

@@ -1,0 +1,64 @@
+"""The options that describe a guest, in QEMU's own vocabulary, for every verb that takes one."""
+
+import argparse
+import re
+from pathlib import Path
+
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.guest import MIB, Guest
+from fwbuild.image import template
+from fwbuild.image.build import build_image
+from fwbuild.layout import IMAGE_SIZE
+
+UNITS = {"": MIB, "K": 1 << 10, "M": MIB, "G": 1 << 30, "T": 1 << 40}
+
+
+def memory_size(text: str) -> int:
+    """QEMU's -m: a number of MiB, or with a suffix K, M, G or T. Bytes."""
+    match = re.fullmatch(r"(\d+)([KMGT]?)", text.upper())
+    if not match or int(match[1]) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is no memory size; say 512M or 2G")
+    return int(match[1]) * UNITS[match[2]]
+
+
+def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
+    """--kernel, --initrd, --append, -M, -m, --smp, --accel."""
+    group = parser.add_argument_group("the guest, in QEMU's words")
+    group.add_argument("--kernel", type=Path, metavar="VMLINUX", help="default: a test kernel")
+    group.add_argument("--initrd", type=Path, metavar="FILE")
+    group.add_argument("--append", default="", metavar="CMDLINE")
+    group.add_argument("-M", "--machine", default="microvm", help="default: %(default)s")
+    group.add_argument("-m", "--memory", type=memory_size, default=512 * MIB, metavar="SIZE")
+    group.add_argument("--smp", type=int, default=1, metavar="N")
+    group.add_argument("--accel", choices=("tcg", "kvm"), default="tcg")
+
+
+def add_image_arguments(parser: argparse.ArgumentParser) -> None:
+    """--bios or --template: which image."""
+    group = parser.add_argument_group("the image").add_mutually_exclusive_group()
+    group.add_argument("--bios", type=Path, metavar="IMG", help="a built image")
+    group.add_argument("--template", default=template.DEFAULT, help="or one built now from this")
+
+
+def guest_from(args: argparse.Namespace) -> Guest:
+    """The guest that the options describe; its files are checked to be there."""
+    for path in (args.kernel, args.initrd):
+        if path and not path.is_file():
+            raise FwbuildError(ExitCode.INPUT, "no such file", where=str(path))
+    return Guest(args.machine, args.memory, args.smp, args.kernel, args.initrd, args.append,
+                 args.accel)  # fmt: skip
+
+
+def image_from(args: argparse.Namespace) -> bytes:
+    """The image's bytes."""
+    if not args.bios:
+        return build_image(args.template).image
+    try:
+        data: bytes = args.bios.read_bytes()
+    except OSError as error:
+        raise FwbuildError(ExitCode.INPUT, f"cannot read: {error.strerror}",
+                           where=str(args.bios)) from None  # fmt: skip
+    if not data or len(data) % IMAGE_SIZE:
+        raise FwbuildError(ExitCode.INPUT, f"{len(data)} bytes are no image", where=str(args.bios),
+                           hint=f"QEMU takes multiples of {IMAGE_SIZE}")  # fmt: skip
+    return data
