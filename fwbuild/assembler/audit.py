@@ -85,7 +85,7 @@ class Audit:
             callee = self.by_address.get(target_of(line) or 0)
             if mnemonic == "jmp" and callee and callee is not self.fragment:
                 doomed = not callee.contract.returns
-            elif mnemonic in ENDS or is_branch(mnemonic) and mnemonic != "call":
+            elif mnemonic in ENDS or (is_branch(mnemonic) and mnemonic != "call"):
                 doomed = False
             if doomed:
                 found.add(line.address)

@@ -20,6 +20,7 @@ from fwbuild.errors import ExitCode, FwbuildError
 LABEL = re.compile(r"(\.?[a-z_][a-z0-9_]*):$")
 INSTRUCTION = re.compile(r"[a-z][a-z0-9]*( .+)?$")
 DATA_SIZES = {".byte": 1, ".word": 2, ".long": 4, ".quad": 8}
+COMMENT = re.compile(r"""^((?>[^"'#]|"(?:[^"\\]|\\.)*"|'[^'"]{1,4}'|')*+)#.*""")
 RESERVED = frozenset((*REGISTERS, *SIZES, *FUNCTIONS, "ptr", "short", "rep", "lock"))
 BITS = {".code16": 16, ".code32": 32, ".code64": 64}
 
@@ -66,7 +67,7 @@ def data_fragment(name: str, payload: bytes, what: str) -> Fragment:
 
 def strip_comment(line: str) -> str:
     """The line without its `#` comment; a # inside a string stays."""
-    return re.sub(r"""((?:[^"#]|"(?:[^"\\]|\\.)*")*)#.*""", r"\1", line).strip()
+    return re.sub(COMMENT, r"\1", line).strip()
 
 
 class _Reader:

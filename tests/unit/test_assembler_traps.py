@@ -19,7 +19,7 @@ TRAPS_32 = [
     ".att", ".att jmpl 5", ".att .error", ".att lgdtl {nobody}", ".att % 1", "out 0x1ff, al",
     "shl eax, 256", "ret 0x12345", "enter 0x10000, 0", "mov eax, 1 << 100000000000",
     "mov eax, 1 // 0", '.ascii "open', '.ascii "\u00e9"', "mov eax, offset start", "mov eax, $",
-    "o32 nop", "push start", "mov eax, 101b", ".else", ".endif", ".if nobody",
+    "o32 nop", "mov eax, 101b", ".else", ".endif", ".if nobody",
 ]  # fmt: skip
 TRAPS_16 = [
     "ret", "push 5", "push 0x1234", "push fs", "pop fs", "mov ax, word ptr [ebx*4 + 8]",
@@ -84,6 +84,7 @@ def test_loop_out_of_range() -> None:
         (16, "call start", "e8fdff"), (16, "jmp start", "ebfe"), (16, "jz start - 0x200", "0f84fcfd"),
         (16, ".att lgdtl {0x100}", "660f01160001"), (32, ".balign 4", ""), (32, ".word -1", "ffff"),
         (32, ".ascii \"a#\\n\"", "61230a"), (32, ".long 'QEMU'", "51454d55"),
+        (32, "mov al, '#' # number", "b023"), (32, "push start", "680000ffff"),
     ],
 )  # fmt: skip
 def test_right_bytes(bits: int, line: str, code: str) -> None:

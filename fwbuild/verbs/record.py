@@ -1,0 +1,23 @@
+"""Save what a real QEMU offers a guest through fw_cfg, without running guest code."""
+
+import argparse
+from pathlib import Path
+
+from fwbuild.errors import ExitCode
+from fwbuild.image.artefacts import write_all
+from fwbuild.qemu.record import record
+from fwbuild.verbs.guest_options import add_guest_arguments, guest_from
+
+HELP = "record what QEMU offers through fw_cfg"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_guest_arguments(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+
+
+def run(args: argparse.Namespace) -> int:
+    recording = record(guest_from(args))
+    write_all({args.out: recording.to_json().encode()})
+    print(f"{args.out}: QEMU {recording.qemu}, {len(recording.files)} files")
+    return int(ExitCode.OK)
