@@ -2,4 +2,5 @@
 
 source.py parses, expression.py computes constants, encoder.py drives keystone,
 check.py reads the bytes back with capstone, link.py gives every fragment its address.
+audit.py holds every routine to its contract.
 """

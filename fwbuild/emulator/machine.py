@@ -19,14 +19,14 @@ from unicorn import (
 )
 from unicorn import x86_const as ux
 
-from fwbuild.abi import x86
+from fwbuild.abi import e820, x86
 from fwbuild.emulator.devices import DebugConsole, DebugExit, Serial
 from fwbuild.emulator.fw_cfg import FwCfg
 from fwbuild.emulator.loader import Loaded
 from fwbuild.emulator.recording import Recording
 
 PAGE = 0x1000
-LOW_ROM = 0xF0000  # the top 64 KiB of the image again, read-only on pc and q35
+LOW_ROM = e820.SYSTEM_ROM  # the top 64 KiB of the image again, read-only on pc and q35
 REGISTERS = tuple(
     "eax ebx ecx edx esi edi ebp esp eip eflags cs ds es fs gs ss cr0 cr3 cr4".split()
 )
@@ -118,15 +118,15 @@ class Machine:
         for address, size in self.ram:
             if address == 0:
                 self.uc.mem_map(0, LOW_ROM, UC_PROT_ALL)
-                self.uc.mem_map(0x100000, size - 0x100000, UC_PROT_ALL)
-            else:
+                self.uc.mem_map(e820.EXTENDED, size - e820.EXTENDED, UC_PROT_ALL)
+            elif address < e820.FOUR_GIB:  # 32-bit code reaches nothing above
                 self.uc.mem_map(address, size, UC_PROT_ALL)
         rom = UC_PROT_READ | UC_PROT_EXEC
         self.uc.mem_map(LOW_ROM, 0x10000, UC_PROT_ALL if f_segment_writable else rom)
         self.uc.mem_map(base, len(self.image), rom)
         self.uc.mem_write(base, self.image)
         self.uc.mem_write(LOW_ROM, self.image[-0x10000:])
-        self.uc.mem_write(0, bytes([poison]) * 0xA0000)
+        self.uc.mem_write(0, bytes([poison]) * e820.VGA)
         for address, data in self.loaded.memory if self.loaded else ():
             self.uc.mem_write(address, data)
 

@@ -24,10 +24,12 @@ cli|sti|cld|std|clc|stc|cpuid|rdmsr|wrmsr|rdtsc|wbinvd|invlpg [ebx]|lgdt [ebx]|l
 lldt ax|str ax|lmsw ax|clts|cbw|cwde|cwd|cdq|int 3|int 0x10|in al, dx|in ax, dx|in eax, dx
 out dx, al|out dx, ax|out dx, eax|in al, 0x70|out 0x70, al|movsb|movsw|movsd|stosb|stosd|lodsb
 lodsd|scasb|cmpsb|cmpsd|insb|insd|outsb|outsd|rep movsb|rep movsw|rep movsd|rep stosd|rep insb
-rep insd|rep outsb|repe cmpsb|repne scasb|repe cmpsd|lea eax, [ebx + ecx*4 + 0x12345]|lea eax, [bx + si]
+rep insd|rep outsb|repe cmpsb|repne scasb|repe cmpsd|lea eax, [ebx + ecx*4 + 0x12345]
+lea eax, [bx + si]
 lea ax, [ebx]|bswap eax|movzx eax, al|movzx eax, word ptr [ebx]|movsx eax, cx|bt eax, 3|bts eax, ecx
 bsf eax, ecx|shld eax, ecx, 4|shl eax, 1|shr eax, cl|ror dx, 8|imul eax, ecx, 5|imul eax, ecx, 0x80
-lock inc dword ptr [ebx]|sete al|cmovz eax, ecx|mov eax, cr0|mov cr0, eax|mov cr3, eax|mov cr4, eax
+lock inc dword ptr [ebx]|sete al|cmovz eax, ecx|mov eax, cr0|mov cr0, eax|mov cr3, eax
+mov cr4, eax
 jmp eax|jmp dword ptr [ebx]|call dword ptr [ebx]|call eax|mov ax, [bx + si + 4]|mov al, [si + 0x80]
 mov eax, fs:[0x10]|mov eax, ds:[ebx]|mov eax, [eax + esp]|mov eax, [ebp + ebp]|xchg eax, ebx
 push 1|push 0x80|push 0xffff|push 0x12345678|push eax|pop ax|push ds|pop es|mov ds, ax|mov ds, eax
@@ -37,7 +39,8 @@ add rax, 0x80|add rax, 0xffffffff|cmp qword ptr [rbx], 1|mov rax, qword ptr [rbx
 mov rax, qword ptr [r12]|mov qword ptr [r13], rax|mov eax, dword ptr [ebx]|mov rax, fs:[0x10]
 mov rax, qword ptr [0x80000000]|push rax|pop r8|push -1|push 0x80000000|ret|retf|iret|iretq|pushf
 pushfq|popfq|syscall|swapgs|movsq|rep stosq|lea rax, [rbx + 0x12345678]|mov cr3, rax|mov rax, cr0
-jmp rax|call qword ptr [rax]|movzx rax, al|bswap rax|shl rax, 63|bt rax, 63|cdqe|cqo|ltr ax|mov ds, ax
+jmp rax|call qword ptr [rax]|movzx rax, al|bswap rax|shl rax, 63|bt rax, 63|cdqe|cqo|ltr ax
+mov ds, ax
 mov rax, ds|lgdt [rax]|wrmsr|invlpg [rax]|movsxd rax, ecx|imul rax, rcx|lock inc qword ptr [rax]"""
 # Differences that change nothing: (pattern, replacement) makes either side's bytes alike.
 PREFIXES = b"\x66\x67\xf0\xf2\xf3\x2e\x36\x3e\x26\x64\x65"

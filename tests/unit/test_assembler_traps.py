@@ -70,7 +70,7 @@ def test_bad_source(name: str) -> None:
 
 
 def test_loop_out_of_range() -> None:
-    with pytest.raises(FwbuildError, match="loop .far"):
+    with pytest.raises(FwbuildError, match=r"loop \.far"):
         link_lines(".far:\n" + "mov eax, 0x12345678\n" * 40 + "loop .far\nret")
 
 
@@ -81,7 +81,8 @@ def test_loop_out_of_range() -> None:
         (32, "mov eax, start + 4", "b80400ffff"), (32, "mov eax, 0b101", "b805000000"),
         (32, ".att lgdtl {0x12345678}", "0f011578563412"), (32, "push 0xffffffff", "6aff"),
         (32, "movsd", "a5"), (32, "rep movsd", "f3a5"), (16, ".att retw", "c3"),
-        (16, "call start", "e8fdff"), (16, "jmp start", "ebfe"), (16, "jz start - 0x200", "0f84fcfd"),
+        (16, "call start", "e8fdff"), (16, "jmp start", "ebfe"),
+        (16, "jz start - 0x200", "0f84fcfd"),
         (16, ".att lgdtl {0x100}", "660f01160001"), (32, ".balign 4", ""), (32, ".word -1", "ffff"),
         (32, ".ascii \"a#\\n\"", "61230a"), (32, ".long 'QEMU'", "51454d55"),
         (32, "mov al, '#' # number", "b023"), (32, "push start", "680000ffff"),

@@ -1,0 +1,1 @@
+"""Kernel files: what is in them."""

@@ -1,0 +1,86 @@
+"""Decompresses a kernel's payload, whatever the compression, by libraries.
+
+Linux appends the size of the uncompressed data to the payload (4 bytes, little-endian), or
+gzip does. It bounds the output: a stream that gives more is an error.
+"""
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable
+
+import lz4.block
+import zstandard
+
+LZ4_CHUNK = 8 << 20  # the legacy frame's blocks hold this much at most
+SIZE_MAX = 1 << 30
+
+Decompress = Callable[[bytes, int], bytes]
+
+
+class PayloadError(Exception):
+    """The payload is damaged, or compressed in a way that is not known."""
+
+
+def _gzip(data: bytes, size: int) -> bytes:
+    stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    found = stream.decompress(data, size + 1)
+    if not stream.eof and len(found) <= size:
+        raise PayloadError("the stream is cut short")
+    return found
+
+
+def _lzma(data: bytes, size: int) -> bytes:
+    return lzma.LZMADecompressor().decompress(data, size + 1)
+
+
+def _bzip2(data: bytes, size: int) -> bytes:
+    return bz2.BZ2Decompressor().decompress(data, size + 1)
+
+
+def _zstd(data: bytes, size: int) -> bytes:
+    return zstandard.ZstdDecompressor().decompressobj(write_size=1 << 20).decompress(data)
+
+
+def _lz4(data: bytes, size: int) -> bytes:
+    """The legacy frame: a magic, then blocks, each behind its compressed size (u32)."""
+    found, at = bytearray(), 4
+    while at + 4 <= len(data) and len(found) <= size:
+        length = int.from_bytes(data[at : at + 4], "little")
+        block = data[at + 4 : at + 4 + length]
+        if not length or len(block) < length:
+            break
+        found += lz4.block.decompress(block, uncompressed_size=LZ4_CHUNK)
+        at += 4 + length
+    return bytes(found)
+
+
+FORMATS: dict[bytes, tuple[str, Decompress]] = {
+    b"\x1f\x8b": ("gzip", _gzip),
+    b"\xfd7zXZ\0": ("xz", _lzma),
+    b"\x5d\0\0": ("lzma", _lzma),
+    b"BZh": ("bzip2", _bzip2),
+    b"\x28\xb5\x2f\xfd": ("zstd", _zstd),
+    b"\x02\x21\x4c\x18": ("lz4", _lz4),
+}
+
+
+def decompress(payload: bytes) -> tuple[str, bytes]:
+    """(format, uncompressed data) of a payload that ends in its uncompressed size."""
+    for magic, (name, function) in FORMATS.items():
+        if payload.startswith(magic):
+            break
+    else:
+        raise PayloadError(f"unknown compression {payload[:6].hex()}")
+    size = int.from_bytes(payload[-4:], "little")
+    if not 0 < size <= SIZE_MAX:
+        raise PayloadError(f"it claims {size} bytes uncompressed")
+    body = payload if name == "gzip" else payload[:-4]
+    try:
+        found = function(body, size)
+    except (zlib.error, lzma.LZMAError, OSError, EOFError, zstandard.ZstdError,
+            lz4.block.LZ4BlockError) as error:  # fmt: skip
+        raise PayloadError(f"{name}: {error}") from None
+    if len(found) != size:
+        raise PayloadError(f"{name}: the stream gives other than the {size} bytes it claims")
+    return name, found

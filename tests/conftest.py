@@ -1,0 +1,32 @@
+"""What several tests share: the images, the test kernel."""
+
+import os
+import shutil
+
+import pytest
+
+from fwbuild.image.build import Image, build_image
+from fwbuild.image.test_kernel import build_test_kernel
+
+
+@pytest.fixture(scope="session")
+def image() -> Image:
+    return build_image("universal")
+
+
+@pytest.fixture(scope="session")
+def test_kernel() -> bytes:
+    return build_test_kernel()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test that needs QEMU is skipped where there is none, but fails in CI."""
+    if item.get_closest_marker("qemu") and not shutil.which("qemu-system-x86_64"):
+        need("qemu-system-x86_64 (package qemu-system-x86)")
+
+
+def need(what: str) -> None:
+    """Skip for want of something, or fail where CI should have brought it."""
+    if os.environ.get("CI"):
+        pytest.fail(f"CI lacks {what}")
+    pytest.skip(f"needs {what}")

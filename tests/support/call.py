@@ -1,0 +1,72 @@
+"""Calls one 32-bit routine of an image in unicorn, its registers poisoned."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from unicorn import UC_ARCH_X86, UC_HOOK_INSN, UC_HOOK_MEM_WRITE, UC_MODE_32, Uc
+from unicorn import x86_const as ux
+
+from fwbuild.abi import fw_cfg
+from fwbuild.image.build import Image
+from fwbuild.layout import ROM, symbols
+
+RAM_SIZE = 64 << 20
+RETURN = 0x3000000  # no code there: the run ends when it is reached
+LIMIT = 2_000_000  # instructions
+CODE_REGISTERS = "eax ebx ecx edx esi edi ebp esp eflags ds es fs gs ss cr0 cr3 cr4".split()
+STATUS = 0xCD5  # the flags that instructions compute, and DF
+
+
+@dataclass
+class Called:
+    """What a call changed. `writes` are (address, bytes) pairs."""
+
+    returned: bool
+    changed: set[str]
+    writes: list[tuple[int, int]] = field(default_factory=list)
+
+
+def read(uc: Uc, name: str) -> int:
+    value = int(uc.reg_read(getattr(ux, f"UC_X86_REG_{name.upper()}")))
+    return value & STATUS if name == "eflags" else value
+
+
+def call(
+    image: Image, routine: str, registers: Mapping[str, int], memory: Mapping[int, int]
+) -> Called:
+    """Call `routine`; `memory` holds 32-bit words by address."""
+    uc = Uc(UC_ARCH_X86, UC_MODE_32)
+    uc.mem_map(0, RAM_SIZE)
+    uc.mem_map(ROM.base, ROM.size)
+    uc.mem_write(ROM.base, image.image)
+    for address, value in memory.items():
+        uc.mem_write(address, value.to_bytes(4, "little"))
+    for number, name in enumerate(CODE_REGISTERS[:7]):
+        poison = 0xA5A50000 + number * 0x1111
+        uc.reg_write(getattr(ux, f"UC_X86_REG_{name.upper()}"), registers.get(name, poison))
+    stack = symbols()["ram.stack.end"] - 4
+    uc.mem_write(stack, RETURN.to_bytes(4, "little"))
+    uc.reg_write(ux.UC_X86_REG_ESP, stack)
+    before = {name: read(uc, name) for name in CODE_REGISTERS}
+    signature = itertools.cycle(b"QEMU")
+    writes: list[tuple[int, int]] = []
+    control = symbols()["work.dma.control"]
+
+    def port_in(_uc: Uc, port: int, _size: int, _data: object) -> int:
+        return next(signature) if port == fw_cfg.PORT_DATA else 0xFF
+
+    def port_out(_uc: Uc, port: int, _size: int, _value: int, _data: object) -> None:
+        if port == fw_cfg.PORT_DMA_LOW:
+            uc.mem_write(control, bytes(4))
+
+    def wrote(_uc: Uc, _access: int, address: int, size: int, _value: int, _data: object) -> None:
+        writes.append((address, size))
+
+    uc.hook_add(UC_HOOK_INSN, port_in, None, 1, 0, ux.UC_X86_INS_IN)
+    uc.hook_add(UC_HOOK_INSN, port_out, None, 1, 0, ux.UC_X86_INS_OUT)
+    uc.hook_add(UC_HOOK_MEM_WRITE, wrote)
+    uc.emu_start(image.linked.addresses[routine], RETURN, 0, LIMIT)
+    before["esp"] += 4
+    changed = {name for name in CODE_REGISTERS if read(uc, name) != before[name]}
+    return Called(int(uc.reg_read(ux.UC_X86_REG_EIP)) == RETURN, changed, writes)

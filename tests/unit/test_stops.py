@@ -1,0 +1,132 @@
+"""Every reason to stop: the code, the line, and nothing written outside the firmware's areas."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from fwbuild import layout
+from fwbuild.abi import e820, stop_codes
+from fwbuild.abi.fw_cfg import Key
+from fwbuild.emulator import loader, recording
+from fwbuild.emulator.loader import Loaded
+from fwbuild.emulator.machine import PAGE, Machine
+from fwbuild.emulator.recording import File, Recording
+from fwbuild.guest import MIB, Guest
+from fwbuild.image.build import Image
+from fwbuild.image.test_kernel import build_test_kernel
+
+Keys = dict[int, int]
+
+
+@dataclass
+class Case:
+    """A stop's name, what to change in fw_cfg (number items, the map), the detail printed."""
+
+    stop: str
+    detail: int
+    keys: Keys = field(default_factory=dict)
+    memmap: list[tuple[int, int, int]] | None = None
+    edit: Callable[[Machine], None] | None = None
+
+
+def initrd(address: int, size: int) -> Keys:
+    return {Key.INITRD_ADDR: address, Key.INITRD_SIZE: size}
+
+
+def refuse_dma(machine: Machine) -> None:
+    """A device that reports an error for each transfer."""
+    machine.fw_cfg._take = lambda count: (_ for _ in ()).throw(MemoryError)  # type: ignore[method-assign]
+
+
+def remove_device(machine: Machine) -> None:
+    for port in machine.fw_cfg.ports:
+        del machine.devices[port]
+
+
+RAM, RESERVED = e820.Type.RAM, e820.Type.RESERVED
+LOW = (0, 512 * MIB, RAM)
+CASES = {
+    "no kernel": Case("NO_KERNEL", 0, {Key.KERNEL_SIZE: 0}),
+    "no entry: a bzImage": Case("KERNEL_KIND", 0, {Key.KERNEL_ENTRY: 0}),
+    "no setup: multiboot": Case("KERNEL_KIND", 0x100000, {Key.SETUP_SIZE: 0}),
+    "kernel above RAM": Case("KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 512 * MIB}),
+    "kernel wraps": Case("KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 0xFFFFFFFF}),
+    "kernel in the hole": Case("KERNEL_RANGE", 0xA0000, {Key.KERNEL_ADDR: 0xA0000}),
+    "kernel over the firmware": Case(
+        "KERNEL_OVERLAP", 0x8000,
+        {Key.KERNEL_ADDR: 0x8000, Key.KERNEL_SIZE: 0x10000, Key.KERNEL_ENTRY: 0x8000}),
+    "entry below": Case("KERNEL_ENTRY", 0x100000, {Key.KERNEL_ENTRY: 0xFFFFF}),
+    "entry behind": Case("KERNEL_ENTRY", 0x100000, {Key.KERNEL_ENTRY: 0x104000}),
+    "command line of 64 KiB": Case("CMDLINE_SIZE", 0x10000, {Key.CMDLINE_SIZE: 0x10000}),
+    "command line of 4 GiB": Case("CMDLINE_SIZE", 0xFFFFFFFF, {Key.CMDLINE_SIZE: 0xFFFFFFFF}),
+    "initrd outside": Case("INITRD_RANGE", 0x20000000, initrd(0x20000000, 1)),
+    "initrd too long": Case("INITRD_RANGE", 0x1FFFF000, initrd(0x1FFFF000, 0x1001)),
+    "initrd wraps": Case("INITRD_RANGE", 0xFFFFF000, initrd(0xFFFFF000, 0x2000)),
+    "initrd over the firmware": Case("INITRD_OVERLAP", 0x2000, initrd(0x2000, 0x1000)),
+    "initrd over the kernel's start": Case("INITRD_OVERLAP", 0x90000, None or {}),
+    "initrd inside the kernel": Case("INITRD_OVERLAP", 0x101000, initrd(0x101000, 16)),
+    "initrd over the kernel's end": Case("INITRD_OVERLAP", 0x103FFF, initrd(0x103FFF, 0x1000)),
+    "empty e820": Case("NO_E820", 0, memmap=[]),
+    "overlap": Case("E820_OVERLAP", 0x1000000, memmap=[LOW, (0x1000000, 0x1000, RESERVED)]),
+    "overlap by a byte": Case(
+        "E820_OVERLAP", 0x1FFFFFFF, memmap=[(0x1FFFFFFF, 0x1000, RESERVED), LOW]),
+    "same range twice": Case("E820_OVERLAP", 0, memmap=[LOW, LOW]),
+    "type 0": Case("E820_RANGE", 0x30000000, memmap=[LOW, (0x30000000, 0x1000, 0)]),
+    "wraps": Case("E820_RANGE", 0xFFFFF000, memmap=[LOW, ((1 << 64) - 0x1000, 0x2000, RESERVED)]),
+    "127 entries": Case(
+        "E820_ENTRIES", 127,
+        memmap=[LOW, *((0x40000000 + i * 0x2000, 0x1000, RESERVED) for i in range(123))]),
+    "too many to read": Case("E820_SIZE", 2000 * 20, memmap=[LOW] * 2000),
+    "DMA error": Case("FW_CFG_DMA", 1, edit=refuse_dma),
+    "no device": Case("NO_FW_CFG", 0xFFFFFFFF, edit=remove_device),
+}  # fmt: skip
+# The kernel lies at 1 MiB, so an initrd that ends inside it starts in the hole: move it up.
+CASES["initrd over the kernel's start"] = Case(
+    "INITRD_OVERLAP", 0x1FF000,
+    {Key.KERNEL_ADDR: 0x200000, Key.KERNEL_ENTRY: 0x200000, **initrd(0x1FF000, 0x1001)})  # fmt: skip
+
+
+def changed(case: Case) -> tuple[Recording, Loaded]:
+    found = recording.find(Guest())
+    if case.memmap is not None:
+        data = b"".join(
+            e820.ENTRY.build({"addr": a, "size": s, "type": t}) for a, s, t in case.memmap
+        )
+        old = found.file(e820.FILE_NAME)
+        assert old
+        found.files[found.files.index(old)] = File(old.name, old.select, len(data), data)
+    loaded = loader.load(Guest(), found, build_test_kernel()) if found.ram() else None
+    loaded = loaded or Loaded(0, 0, 0)
+    loaded.keys |= {key: value.to_bytes(4, "little") for key, value in case.keys.items()}
+    return found, loaded
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_stop(name: str, image: Image) -> None:
+    case = CASES[name]
+    found, loaded = changed(case)
+    if not found.ram():  # the emulated machine needs some, whatever its host claims
+        machine = Machine(image.image, recording.find(Guest()), loaded)
+        items = machine.fw_cfg.items
+        items[Key.FILE_DIR] = items[Key.FILE_DIR].replace(b"etc/e820", b"etc/none")
+    else:
+        honest = recording.find(Guest())
+        machine = Machine(image.image, honest, loaded)
+        old, new = honest.file(e820.FILE_NAME), found.file(e820.FILE_NAME)
+        assert old and new
+        machine.fw_cfg.items[old.select] = new.data
+        machine.fw_cfg.items[Key.FILE_DIR] = type(machine.fw_cfg)._directory(found)
+    if case.edit:
+        case.edit(machine)
+    outcome = machine.run()
+    stop = stop_codes.BY_NAME[case.stop]
+    line = f"fwbuild: {stop.code:02x} {stop.what} {case.detail:08x}\n"
+    assert (outcome.kind, outcome.exit_value) == ("exit", stop.code), outcome
+    assert outcome.console == outcome.serial == line
+    end = layout.symbols()["ram.end"]
+    assert all(page * PAGE < end for page in machine.writes)
+
+
+def test_every_stop_has_a_case() -> None:
+    assert {stop.name for stop in stop_codes.STOPS} == {case.stop for case in CASES.values()}
