@@ -38,7 +38,8 @@ def read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise FwbuildError(ExitCode.INPUT, f"cannot read: {error.strerror}", where=str(path)) from None
+        what = f"cannot read: {error.strerror}"
+        raise FwbuildError(ExitCode.INPUT, what, where=str(path)) from None
 
 
 def pvh_entry(elf: ELFFile) -> int | None:
@@ -77,7 +78,8 @@ def load_kernel(data: bytes, where: str) -> Loaded:
 
 
 def load(guest: Guest, recording: Recording, kernel: bytes | None = None) -> Loaded | None:
-    """Everything that QEMU puts in for `guest`; `kernel` stands in for the file. None: no kernel."""
+    """Everything that QEMU puts in for `guest`, None without a kernel; `kernel` stands in for
+    the kernel's file."""
     if kernel is None and guest.kernel is None:
         return None
     data = kernel if kernel is not None else read(guest.kernel or Path())

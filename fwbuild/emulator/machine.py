@@ -91,6 +91,7 @@ class Machine:
         devices: list[Device] = [self.fw_cfg, self.console, self.serial, self.exit]
         self.devices = {port: device for device in devices for port in device.ports}
         self.outcome = Outcome("limit")
+        self._last = 0  # address of the instruction before
         self.writes: set[int] = set()  # pages that the CPU or a device wrote
         self._map(recording.machine.startswith("microvm"), poison)
         self._hooks()
@@ -164,10 +165,18 @@ class Machine:
             self.outcome.kind = "handoff"
             uc.emu_stop()
             return
-        self.outcome.instructions += 1
+        if address != self._last or not self._repeat_ended(address):
+            self.outcome.instructions += 1
+        self._last = address
         if size == 1 and self.read(address, 1) == b"\xf4":
             self.outcome.kind = "halt"
             uc.emu_stop()
+
+    def _repeat_ended(self, address: int) -> bool:
+        """Whether this is unicorn's last look at a `rep`, with nothing left to do: QEMU's own
+        trace counts the iterations alone."""
+        prefixed = self.read(address, 1) in (b"\xf2", b"\xf3")
+        return prefixed and self.uc.reg_read(ux.UC_X86_REG_ECX) == 0
 
     def _on_interrupt(self, uc: Uc, number: int, _data: Any) -> None:
         self.outcome.kind, self.outcome.detail = "fault", f"exception {number}"

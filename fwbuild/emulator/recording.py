@@ -60,8 +60,7 @@ class Recording:
             "accel": self.accel,
             "keys": {f"{k:#04x}": v.hex() for k, v in sorted(self.keys.items())},
             "files": [
-                {"name": f.name, "select": f.select, "size": f.size,
-                 "data": base64.b64encode(zlib.compress(f.data, 9)).decode()}
+                {"name": f.name, "select": f.select, "size": f.size, "data": _pack(f.data)}
                 for f in self.files
             ],
         }  # fmt: skip
@@ -72,8 +71,16 @@ class Recording:
         """The recording that to_json() wrote."""
         plain = json.loads(text)
         keys = {int(k, 0): bytes.fromhex(v) for k, v in plain.pop("keys").items()}
-        files = [File(**{**f, "data": zlib.decompress(base64.b64decode(f["data"]))}) for f in plain.pop("files")]
+        files = [File(**{**f, "data": _unpack(f["data"])}) for f in plain.pop("files")]
         return cls(**plain, keys=keys, files=files)
+
+
+def _pack(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data, 9)).decode()
+
+
+def _unpack(text: str) -> bytes:
+    return zlib.decompress(base64.b64decode(text))
 
 
 def load(path: Path) -> Recording:

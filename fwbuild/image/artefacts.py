@@ -75,7 +75,8 @@ def listing(image: Image) -> str:
             code = encoded.code.hex()
             shown = code if len(code) <= 24 else code[:22] + ".."
             statement = encoded.statement
-            lines.append(f"{encoded.address:08x}  {shown:24}  {statement.text:58}  {statement.where}")
+            text = f"{statement.text:58}  {statement.where}"
+            lines.append(f"{encoded.address:08x}  {shown:24}  {text}")
     return "\n".join(lines[1:]) + "\n"
 
 

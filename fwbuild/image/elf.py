@@ -107,7 +107,7 @@ def write_elf(
     def put(data: bytes) -> int:
         nonlocal body
         body += bytes(-(start + len(body)) % 16)
-        at = start + len(body)
+        at = int(start + len(body))
         body += data
         return at
 
@@ -132,7 +132,8 @@ def write_elf(
     header = EHDR.build(dict(
         type=ET_EXEC, machine=EM_386, version=EV_CURRENT, entry=entry, phoff=EHDR.sizeof(),
         shoff=shoff, flags=0, ehsize=EHDR.sizeof(), phentsize=PHDR.sizeof(), phnum=phnum,
-        shentsize=SHDR.sizeof(), shnum=len(sections) // SHDR.sizeof(), shstrndx=phnum + 3))  # fmt: skip
+        shentsize=SHDR.sizeof(), shnum=len(sections) // SHDR.sizeof(),
+        shstrndx=phnum + 3))  # fmt: skip
     return bytes(header + program + body)
 
 

@@ -67,11 +67,10 @@ FORMATS: dict[bytes, tuple[str, Decompress]] = {
 
 def decompress(payload: bytes) -> tuple[str, bytes]:
     """(format, uncompressed data) of a payload that ends in its uncompressed size."""
-    for magic, (name, function) in FORMATS.items():
-        if payload.startswith(magic):
-            break
-    else:
+    found_format = next((f for magic, f in FORMATS.items() if payload.startswith(magic)), None)
+    if not found_format:
         raise PayloadError(f"unknown compression {payload[:6].hex()}")
+    name, function = found_format
     size = int.from_bytes(payload[-4:], "little")
     if not 0 < size <= SIZE_MAX:
         raise PayloadError(f"it claims {size} bytes uncompressed")

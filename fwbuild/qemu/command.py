@@ -15,7 +15,9 @@ def program() -> str:
     found = shutil.which(PROGRAM)
     if not found:
         raise FwbuildError(
-            ExitCode.QEMU, f"no {PROGRAM} on this machine", hint="Debian's package is qemu-system-x86"
+            ExitCode.QEMU,
+            f"no {PROGRAM} on this machine",
+            hint="Debian's package is qemu-system-x86",
         )
     return found
 

@@ -35,11 +35,11 @@ class Qtest:
     def fw_cfg_read(self, key: int, size: int) -> bytes:
         """The first `size` bytes of an item, by DMA."""
         data = b""
-        control = key << fw_cfg.DMA_KEY_SHIFT | DmaControl.SELECT | DmaControl.READ
+        control = int(key << fw_cfg.DMA_KEY_SHIFT | DmaControl.SELECT | DmaControl.READ)
         while len(data) < size:
             length = min(CHUNK, size - len(data))
             descriptor = fw_cfg.DMA.build(
-                {"control": int(control), "length": length, "address": BUFFER}
+                {"control": control, "length": length, "address": BUFFER}
             )
             self.command(f"write {DESCRIPTOR:#x} {len(descriptor)} 0x{descriptor.hex()}")
             low = int.from_bytes(DESCRIPTOR.to_bytes(4, "big"), "little")

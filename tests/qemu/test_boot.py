@@ -34,7 +34,8 @@ def kvm_works() -> bool:
     return process.returncode == 0
 
 
-def boot(guest: Guest, folder: Path, template: str = "universal", seconds: float = 120) -> tuple[int, str, str]:  # fmt: skip
+def boot(guest: Guest, folder: Path, template: str = "universal",
+         seconds: float = 120) -> tuple[int, str, str]:  # fmt: skip
     """(QEMU's exit status, serial text, debug console text)."""
     bios, console, serial = folder / "bios.bin", folder / "console", folder / "serial"
     bios.write_bytes(build_image(template).image)

@@ -1,0 +1,79 @@
+"""QEMU's gdb stub, as far as stopping at a kernel's entry and looking around needs it.
+
+Source: GDB manual, appendix E "Remote Serial Protocol". Registers are read as the monitor
+prints them, hidden segment parts and all.
+"""
+
+import re
+import socket
+
+CHUNK = 1024  # bytes of memory a request
+
+
+class GdbStub:
+    """A connection to a QEMU that was started with -gdb and -S."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._buffer = b""
+
+    def command(self, text: str) -> str:
+        """Send a packet, return the reply's payload."""
+        body = text.encode("latin-1")
+        self._socket.sendall(b"$" + body + f"#{sum(body) & 0xFF:02x}".encode())
+        return self._packet()
+
+    def _packet(self) -> str:
+        while True:
+            match = re.search(rb"\$([^#]*)#[0-9a-f]{2}", self._buffer)
+            if match:
+                self._buffer = self._buffer[match.end() :]
+                self._socket.sendall(b"+")
+                return match[1].decode("latin-1")
+            data = self._socket.recv(65536)
+            if not data:
+                raise OSError("QEMU closed the gdb connection")
+            self._buffer += data
+
+    def run_to(self, address: int) -> None:
+        """Run until a hardware breakpoint at a linear address."""
+        if self.command(f"Z1,{address:x},1") != "OK":
+            raise OSError("QEMU refuses the breakpoint")
+        if not self.command("c").startswith("T05"):
+            raise OSError("QEMU stopped for another reason than the breakpoint")
+
+    def read(self, address: int, size: int) -> bytes:
+        """Guest memory, through the identity map of a guest without paging."""
+        found = b""
+        while len(found) < size:
+            length = min(CHUNK, size - len(found))
+            reply = self.command(f"m{address + len(found):x},{length:x}")
+            if reply.startswith("E"):
+                raise MemoryError(f"no memory at {address + len(found):#x}")
+            found += bytes.fromhex(reply)
+        return found
+
+    def monitor(self, line: str) -> str:
+        """The output of a line for QEMU's monitor."""
+        reply, text = self.command("qRcmd," + line.encode().hex()), ""
+        while reply != "OK":
+            text += bytes.fromhex(reply.removeprefix("O")).decode("latin-1")
+            reply = self._packet()
+        return text
+
+    def registers(self) -> dict[str, int]:
+        """Registers by lower-case name; for a segment the selector, and NAME_base, NAME_limit and
+        NAME_flags as `info registers` shows the hidden parts."""
+        text = self.monitor("info registers")
+        pairs = re.findall(r"\b([A-Z0-9]{3,5}) *=([0-9a-f]+)", text)
+        found = {name.lower(): int(value, 16) for name, value in pairs}
+        for name, *parts in re.findall(
+            r"^(\w\w) *=([0-9a-f]+) ([0-9a-f]+) ([0-9a-f]+) ([0-9a-f]+)", text, re.MULTILINE
+        ):
+            selector, base, limit, flags = (int(part, 16) for part in parts)
+            low = name.lower()
+            found |= {low: selector, f"{low}_base": base, f"{low}_limit": limit}
+            found[f"{low}_flags"] = flags
+        if match := re.search(r"GDT= *([0-9a-f]+) ([0-9a-f]+)", text):
+            found |= {"gdt_base": int(match[1], 16), "gdt_limit": int(match[2], 16)}
+        return {{"efl": "eflags"}.get(k, k): v for k, v in found.items()}

@@ -1,0 +1,94 @@
+"""Count device accesses and instructions from reset to a PVH kernel's entry, beside other images.
+
+Counted on a real QEMU, and for our image in the emulated machine too.
+"""
+
+import argparse
+import json
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fwbuild.emulator import loader
+from fwbuild.emulator.machine import Machine
+from fwbuild.errors import ExitCode
+from fwbuild.guest import MACHINES, Guest
+from fwbuild.image.build import build_image
+from fwbuild.image.template import DEFAULT
+from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.qemu.count import count
+from fwbuild.qemu.record import record
+from fwbuild.verbs.guest_options import memory_size
+
+HELP = "count exits and instructions to the kernel, beside qboot"
+QBOOT = Path("/usr/share/qemu/qboot.rom")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kernel", type=Path, metavar="VMLINUX", help="default: a test kernel")
+    parser.add_argument("--initrd", type=Path, metavar="FILE")
+    parser.add_argument("--append", default="", metavar="CMDLINE")
+    parser.add_argument("-M", "--machine", action="append", help="repeatable; default: all three")
+    parser.add_argument("-m", "--memory", type=memory_size, default="512M", metavar="SIZE")
+    parser.add_argument("--smp", type=int, default=1, metavar="N")
+    parser.add_argument("--template", action="append", help="repeatable; default: universal")
+    parser.add_argument("--bios", type=Path, action="append", metavar="IMG",
+                        help="another image to count; default: Debian's qboot.rom")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="fwbuild-") as folder:
+        rows = _rows(args, Path(folder))
+    if args.json:
+        print(json.dumps(rows, indent=1))
+        return int(ExitCode.OK)
+    table = Table(title="From reset to the kernel's PVH entry", title_justify="left")
+    for heading in ("machine", "image", "accesses", "instructions", "emulator's", "ratio to last"):
+        table.add_column(heading, justify="left" if heading in ("machine", "image") else "right")
+    for row in rows:
+        last = [r for r in rows if r["machine"] == row["machine"]][-1]
+        ratio = f"{last['accesses'] / row['accesses']:.1f} / " \
+                f"{last['instructions'] / row['instructions']:.1f}"  # fmt: skip
+        emulated = row["emulated"]
+        shown = f"{emulated['accesses']} / {emulated['instructions']}" if emulated else "-"
+        table.add_row(row["machine"], row["image"], str(row["accesses"]),
+                      str(row["instructions"]), shown, ratio)  # fmt: skip
+    Console(width=100).print(table)
+    return int(ExitCode.OK)
+
+
+def _rows(args: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
+    kernel = args.kernel
+    if kernel is None:
+        kernel = folder / "test-kernel.elf"
+        kernel.write_bytes(build_test_kernel())
+    entry = loader.load_kernel(loader.read(kernel), str(kernel)).entry
+    others = args.bios or ([QBOOT] if QBOOT.exists() else [])
+    base = Guest("", args.memory, args.smp, kernel, args.initrd, args.append)
+    rows = []
+    for machine in args.machine or MACHINES:
+        guest = replace(base, machine=machine)
+        for name in args.template or [DEFAULT]:
+            image = build_image(name).image
+            path = folder / f"{Path(name).stem}.bin"
+            path.write_bytes(image)
+            rows.append(_row(guest, f"fwbuild {name}", path, entry, _emulated(guest, image)))
+        rows += [_row(guest, str(path), path, entry, None) for path in others]
+    return rows
+
+
+def _row(guest: Guest, name: str, path: Path, entry: int, emulated: dict[str, int] | None,
+         ) -> dict[str, Any]:  # fmt: skip
+    return {"machine": guest.machine, "image": name, "emulated": emulated,
+            **asdict(count(guest, path, entry))}  # fmt: skip
+
+
+def _emulated(guest: Guest, image: bytes) -> dict[str, int]:
+    found = record(guest)  # a packaged one has no kernel, so another directory
+    outcome = Machine(image, found, loader.load(guest, found)).run()
+    return {"accesses": len(outcome.accesses), "instructions": outcome.instructions}

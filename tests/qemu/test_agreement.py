@@ -1,0 +1,116 @@
+"""The emulated machine against the real one: the same state, the same counts, the same fw_cfg."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from fwbuild.abi.fw_cfg import Key
+from fwbuild.emulator import loader, recording
+from fwbuild.emulator.handoff import read_handoff
+from fwbuild.emulator.judge import judge
+from fwbuild.emulator.machine import Machine
+from fwbuild.guest import MACHINES, MIB, Guest
+from fwbuild.image.build import Image
+from fwbuild.qemu.command import command
+from fwbuild.qemu.count import count
+from fwbuild.qemu.gdbstub import GdbStub
+from fwbuild.qemu.qtest import Qtest
+from fwbuild.qemu.record import KERNEL_KEYS, record, version
+from fwbuild.qemu.session import stopped
+from tests.support import debian
+
+pytestmark = pytest.mark.qemu
+
+REGISTERS = "eax ebx ecx edx esi edi ebp esp eip cr0 cr4 cs ds es ss".split()
+
+
+@contextmanager
+def at_entry(guest: Guest, bios: Path, entry: int) -> Iterator[GdbStub]:
+    with stopped([*command(guest, bios=bios), "-serial", "null"], "-gdb", 60) as connection:
+        stub = GdbStub(connection)
+        stub.run_to(entry)
+        yield stub
+
+
+@pytest.fixture(params=["test kernel", "Debian"])
+def kernel(request: pytest.FixtureRequest, tmp_path: Path, test_kernel: bytes) -> Path:
+    if request.param == "Debian":
+        return debian.cloud_vmlinux()
+    path = tmp_path / "kernel"
+    path.write_bytes(test_kernel)
+    return path
+
+
+@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("megabytes", [512, 6144])
+def test_same_state(
+    name: str, megabytes: int, kernel: Path, image: Image, tmp_path: Path
+) -> None:
+    bios, initrd = tmp_path / "bios.bin", tmp_path / "initrd"
+    bios.write_bytes(image.image)
+    initrd.write_bytes(bytes(range(256)) * 4096)
+    guest = Guest(name, megabytes * MIB, kernel=kernel, initrd=initrd, append="same state")
+    found = record(guest)
+    loaded = loader.load(guest, found)
+    assert loaded
+    for key in KERNEL_KEYS:  # QEMU's loader and ours
+        assert loaded.keys[key] == found.keys[key], Key(key).name
+    machine = Machine(image.image, found, loaded, poison=0)
+    ours = machine.run()
+    assert judge(machine, ours) == []
+    with at_entry(guest, bios, loaded.entry) as stub:
+        theirs = stub.registers()
+        handoff = read_handoff(stub.read, theirs["ebx"])
+    assert {r: theirs[r] for r in REGISTERS} == {r: ours.registers[r] for r in REGISTERS}
+    assert (theirs["gdt_base"], theirs["gdt_limit"]) == ours.gdtr
+    assert handoff.plain() == read_handoff(machine.read, ours.registers["ebx"]).plain()
+    # the hidden parts, which the emulator cannot show
+    assert (theirs["tr"], theirs["tr_base"], theirs["tr_limit"]) == (ours.tr, 0, 0x67)
+    for segment in ("cs", "ds", "es", "ss"):
+        assert (theirs[f"{segment}_base"], theirs[f"{segment}_limit"]) == (0, 0xFFFFFFFF)
+    assert theirs["cs_flags"] & 0xFF00 == 0x9B00
+    assert theirs["ds_flags"] & 0xFF00 == 0x9300
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_same_counts(name: str, image: Image, tmp_path: Path, test_kernel: bytes) -> None:
+    bios, kernel = tmp_path / "bios.bin", tmp_path / "kernel"
+    bios.write_bytes(image.image)
+    kernel.write_bytes(test_kernel)
+    guest = Guest(name, kernel=kernel)
+    found = record(guest)
+    loaded = loader.load(guest, found)
+    assert loaded
+    outcome = Machine(image.image, found, loaded).run()
+    real = count(guest, bios, loaded.entry)
+    assert (real.accesses, real.instructions) == (len(outcome.accesses), outcome.instructions)
+
+
+RECORDINGS = sorted(recording.PACKAGED.glob("*.json"))
+
+
+@pytest.mark.parametrize("path", RECORDINGS, ids=lambda p: p.stem)
+def test_recordings_are_what_qemu_offers(path: Path) -> None:
+    kept = recording.load(path)
+    if kept.qemu != version():
+        pytest.skip(f"recorded with QEMU {kept.qemu}")
+    extra: tuple[str, ...] = ()
+    if kept.memory > 1 << 36:  # more than the host lets QEMU reserve
+        extra = ("-object", f"memory-backend-ram,id=ram,size={kept.memory},reserve=off",
+                 "-machine", "memory-backend=ram", "-cpu", "max,phys-bits=46")  # fmt: skip
+    live = record(Guest(kept.machine, kept.memory, kept.smp, extra=extra))
+    assert [(f.name, f.size) for f in live.files] == [(f.name, f.size) for f in kept.files]
+    names = ("etc/e820", "etc/table-loader", "etc/system-states")
+    for name in names:
+        assert live.file(name) == kept.file(name)
+    assert live.keys == kept.keys
+
+
+def test_dma_and_data_port_agree() -> None:
+    with stopped(command(Guest("pc")), "-qtest") as connection:
+        qtest = Qtest(connection)
+        for key in (Key.SIGNATURE, Key.ID, Key.FILE_DIR):
+            assert qtest.fw_cfg_read(key, 600) == qtest.fw_cfg_read_bytes(key, 600)
+        assert qtest.fw_cfg_read(Key.SIGNATURE, 6) == b"QEMU\0\0"
