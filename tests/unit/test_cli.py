@@ -1,0 +1,103 @@
+"""The command line: what it prints, and one line and a documented code for each bad input."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fwbuild import cli
+from fwbuild.errors import ExitCode
+from fwbuild.image.test_kernel import build_test_kernel
+
+TINY = 'machines = ["pc"]\nprotocols = ["pvh"]\nbudget = 100\n'
+
+# name: (arguments, exit code, words of the line). {tmp} is a scratch folder.
+BAD = {
+    "no template": (["--template", "nope"], ExitCode.TEMPLATE, "no template 'nope'"),
+    "budget": (["--template", "{tmp}/tiny.toml"], ExitCode.LAYOUT, "do not fit"),
+    "bad key": (["--template", "{tmp}/key.toml"], ExitCode.TEMPLATE, "bad key 'colour'"),
+    "no machines": (["--template", "{tmp}/none.toml"], ExitCode.TEMPLATE, "machines"),
+    "not TOML": (["--template", "{tmp}/text.toml"], ExitCode.TEMPLATE, "text.toml"),
+    "out is a folder": (["--out", "{tmp}"], ExitCode.INPUT, "cannot write"),
+    "out below a file": (["--out", "{tmp}/file/x.bin"], ExitCode.INPUT, "cannot write"),
+    "out clashes": (["--out", "{tmp}/x.elf"], ExitCode.USAGE, "clashes"),
+    "no kernel file": (["emulate", "--kernel", "{tmp}/k"], ExitCode.INPUT, "no such file"),
+    "kernel is no ELF": (["emulate", "--kernel", "{tmp}/file"], ExitCode.KERNEL, "no ELF"),
+    "no note": (["emulate", "--kernel", "{tmp}/noteless"], ExitCode.KERNEL, "no PVH ELF note"),
+    "truncated ELF": (["emulate", "--kernel", "{tmp}/short"], ExitCode.KERNEL, ""),
+    "no recording": (["emulate", "-m", "333M"], ExitCode.INPUT, "fwbuild record"),
+    "bad recording": (["emulate", "--recording", "{tmp}/file"], ExitCode.INPUT, "no recording"),
+    "odd image": (["emulate", "--bios", "{tmp}/file"], ExitCode.INPUT, "no image"),
+    "initrd too large": (
+        ["emulate", "-m", "64M", "--initrd", "{tmp}/large"], ExitCode.INPUT, "larger than"),
+    "extract text": (["extract", "{tmp}/file"], ExitCode.KERNEL, "bzImage"),
+    "extract ELF": (["extract", "{tmp}/noteless"], ExitCode.KERNEL, "ELF file already"),
+    "extract nothing": (["extract", "{tmp}/none"], ExitCode.INPUT, "cannot read"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    kernel = build_test_kernel()
+    (tmp_path / "tiny.toml").write_text(TINY)
+    (tmp_path / "key.toml").write_text(TINY + 'colour = "red"\n')
+    (tmp_path / "none.toml").write_text('machines = []\nprotocols = ["pvh"]\n')
+    (tmp_path / "text.toml").write_text("hello")
+    (tmp_path / "file").write_text("hello")
+    (tmp_path / "noteless").write_bytes(kernel.replace(b"Xen\0", b"Xon\0"))
+    (tmp_path / "short").write_bytes(kernel[:60])
+    with (tmp_path / "large").open("wb") as stream:
+        stream.truncate(64 << 20)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input(
+    name: str, scratch: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments, code, words = BAD[name]
+    monkeypatch.chdir(scratch)
+    before = sorted(scratch.rglob("*"))
+    assert cli.main([a.format(tmp=scratch) for a in arguments]) == code
+    captured = capsys.readouterr()
+    assert captured.err.startswith("fwbuild: error: ")
+    assert captured.err.count("\n") == 1
+    assert words in captured.err
+    assert sorted(scratch.rglob("*")) == before, "something was left behind"
+
+
+@pytest.mark.parametrize("arguments", [["--nope"], ["emulate", "-m", "many"], ["run", "--accel", "x"]])
+def test_usage(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == ExitCode.USAGE
+
+
+def test_build_is_the_default_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "new" / "bios.bin"
+    assert cli.main(["--out", str(out)]) == 0
+    assert "bytes used" in capsys.readouterr().out
+    assert sorted(p.suffix for p in out.parent.iterdir()) == [
+        ".bin", ".elf", ".json", ".lst", ".map"]  # fmt: skip
+
+
+def test_emulate_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["emulate", "--json", "-M", "pc", "--append", "a b"]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert plain["end"] == "handoff"
+    assert plain["problems"] == []
+    assert plain["handoff"]["cmdline"] == "a b"
+
+
+def test_emulate_shows_the_handoff(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["emulate", "-M", "q35"]) == 0
+    text = capsys.readouterr().out
+    assert "The handoff is as the PVH ABI asks." in text
+    assert "test kernel: hvm_start_info at" in text
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    text = capsys.readouterr().out
+    assert all(verb in text for verb in cli.VERBS)
