@@ -46,4 +46,5 @@ MEMMAP_ENTRIES_MAX = 126
 HANDOFF_LIMIT = 1 << 30
 
 ELF_NOTE_NAME = b"Xen"
-ELF_NOTE_PHYS32_ENTRY = 18  # descriptor: the 32-bit physical entry, in 4 or 8 bytes
+ELF_NOTE_PHYS32_ENTRY = 18  # descriptor: the 32-bit physical entry
+ELF_NOTE_SIZES = (4, 8)  # bytes of the descriptor

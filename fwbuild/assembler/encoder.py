@@ -25,6 +25,7 @@ BRANCH_BASE = 0x10000000
 # String instructions that keystone's Intel parser lacks; AT&T's letter for the size.
 ATT_STRINGS = {"movsd": "movsl", "cmpsd": "cmpsl"}
 NEAR32 = re.compile(rb"\x66(?:[\xe8\xe9]|\x0f[\x80-\x8f]).{4}$", re.DOTALL)
+MNEMONIC = re.compile(r"[a-z][a-z0-9]*")
 BRACES = re.compile(r"\{([^}]*)\}")
 PREFIXES = ("rep", "repe", "repne", "lock")
 # What an .att line may hold once it is computed: anything else might never come back.
@@ -86,6 +87,8 @@ class Encoder:
             if line.kind == "att":
                 return self._att(line, symbols)
             prefix, mnemonic, rest = split_mnemonic(line.text)
+            if not MNEMONIC.fullmatch(mnemonic):  # keystone does not come back from `rep )`
+                raise line.error("no mnemonic")
             operands = [operand.parse(text, symbols) for text in operand.split(rest)]
         except ExpressionError as error:
             raise line.error(str(error)) from None
@@ -109,7 +112,7 @@ class Encoder:
         text = self.canonical(line, symbols, address)
         key = (line.bits, text, line.kind == "att")
         if key not in self._cache:
-            self._current = line.where
+            self._current = f"{line.where}: '{line.text}'"
             self._cache[key] = self._encode(line, text)
         return self._cache[key]
 

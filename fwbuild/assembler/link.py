@@ -14,7 +14,7 @@ from fwbuild.assembler.expression import ExpressionError, evaluate
 from fwbuild.assembler.source import DATA_SIZES, Fragment, Statement
 from fwbuild.errors import ExitCode, FwbuildError
 
-WATCHDOG_SECONDS = 60.0
+WATCHDOG_SECONDS = 20.0
 ROUNDS = 32
 NAME = re.compile(r"(?<![\w.])[a-z_][a-z0-9_]*(?![\w.])")
 LARGEST_ALIGN = 4096

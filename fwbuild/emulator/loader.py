@@ -10,6 +10,7 @@ from pathlib import Path
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
+from elftools.elf.segments import Segment
 
 from fwbuild.abi import pvh
 from fwbuild.abi.fw_cfg import Key
@@ -20,6 +21,7 @@ from fwbuild.guest import Guest
 SETUP_SIZE = 8192  # QEMU keeps the first 8 KiB of the ELF file as SETUP_DATA
 ACPI_DATA_SIZE = {"microvm": 0, "pc": 0x28000, "q35": 0x28000}  # kept free at the end of low RAM
 INITRD_ALIGN = 4096
+MACHINES = ("EM_386", "EM_X86_64")
 
 
 @dataclass
@@ -50,20 +52,35 @@ def pvh_entry(elf: ELFFile) -> int | None:
                 pvh.ELF_NOTE_NAME.decode(),
                 pvh.ELF_NOTE_PHYS32_ENTRY,
             ):
+                if note["n_descsz"] not in pvh.ELF_NOTE_SIZES:
+                    raise ELFError(f"a PVH note of {note['n_descsz']} bytes")
                 return int.from_bytes(note["n_descdata"], "little") & 0xFFFFFFFF
     return None
+
+
+def _check_segment(segment: Segment, size: int) -> None:
+    """Raise what is wrong with a PT_LOAD of a file of `size` bytes."""
+    end = segment["p_paddr"] + segment["p_memsz"]
+    if segment["p_offset"] + segment["p_filesz"] > size:
+        raise ELFError("a segment passes the end of the file")
+    if segment["p_filesz"] > segment["p_memsz"] or end > 1 << 32:
+        raise ELFError(f"a segment of {segment['p_memsz']:#x} bytes at {segment['p_paddr']:#x}")
 
 
 def load_kernel(data: bytes, where: str) -> Loaded:
     """The segments of a PVH kernel at their physical addresses."""
     try:
         elf = ELFFile(io.BytesIO(data))
-        entry = pvh_entry(elf)
         segments = [s for s in elf.iter_segments("PT_LOAD") if s["p_memsz"]]
+        for segment in segments:
+            _check_segment(segment, len(data))
+        if elf.header["e_machine"] not in MACHINES:
+            raise ELFError(f"it is for {elf.header['e_machine']}")
+        entry = pvh_entry(elf)
     except ELFError as error:
         raise FwbuildError(
-            ExitCode.KERNEL, f"no ELF file: {error}", where=where,
-            hint="take the vmlinux out of a bzImage with `fwbuild extract`",
+            ExitCode.KERNEL, f"no ELF file to boot: {error}", where=where,
+            hint="a bzImage's vmlinux is to be had with `fwbuild extract`",
         ) from None  # fmt: skip
     if entry is None or not segments:
         raise FwbuildError(

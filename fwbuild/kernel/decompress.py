@@ -5,6 +5,7 @@ gzip does. It bounds the output: a stream that gives more is an error.
 """
 
 import bz2
+import io
 import lzma
 import zlib
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import zstandard
 
 LZ4_CHUNK = 8 << 20  # the legacy frame's blocks hold this much at most
 SIZE_MAX = 1 << 30
+MEMORY_MAX = 1 << 29  # what an xz stream may ask for its dictionary; kernels take 128 MiB at most
 
 Decompress = Callable[[bytes, int], bytes]
 
@@ -22,24 +24,30 @@ class PayloadError(Exception):
     """The payload is damaged, or compressed in a way that is not known."""
 
 
-def _gzip(data: bytes, size: int) -> bytes:
-    stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    found = stream.decompress(data, size + 1)
-    if not stream.eof and len(found) <= size:
+def _whole(found: bytes, size: int, ended: bool) -> bytes:
+    """`found`, if the stream came to its end and so checked its own checksum."""
+    if len(found) <= size and not ended:
         raise PayloadError("the stream is cut short")
     return found
 
 
+def _gzip(data: bytes, size: int) -> bytes:
+    stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    return _whole(stream.decompress(data, size + 1), size, stream.eof)
+
+
 def _lzma(data: bytes, size: int) -> bytes:
-    return lzma.LZMADecompressor().decompress(data, size + 1)
+    stream = lzma.LZMADecompressor(memlimit=MEMORY_MAX)
+    return _whole(stream.decompress(data, size + 1), size, stream.eof)
 
 
 def _bzip2(data: bytes, size: int) -> bytes:
-    return bz2.BZ2Decompressor().decompress(data, size + 1)
+    stream = bz2.BZ2Decompressor()
+    return _whole(stream.decompress(data, size + 1), size, stream.eof)
 
 
 def _zstd(data: bytes, size: int) -> bytes:
-    return zstandard.ZstdDecompressor().decompressobj(write_size=1 << 20).decompress(data)
+    return zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read(size + 1)
 
 
 def _lz4(data: bytes, size: int) -> bytes:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from fwbuild.emulator.loader import load_kernel
-from fwbuild.errors import ExitCode
+from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.image.artefacts import write_all
 from fwbuild.kernel.bzimage import extract_vmlinux
 
@@ -19,7 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     compression, vmlinux = extract_vmlinux(args.vmlinuz)
-    loaded = load_kernel(vmlinux, str(args.vmlinuz))  # says so where there is no PVH note
     write_all({args.out: vmlinux})
-    print(f"{args.out}: {len(vmlinux)} bytes from {compression}, PVH entry {loaded.entry:#x}")
+    try:
+        note = f"PVH entry {load_kernel(vmlinux, str(args.out)).entry:#x}"
+    except FwbuildError as error:
+        note = f"not bootable by PVH: {error.what}"
+    print(f"{args.out}: {len(vmlinux)} bytes from {compression}, {note}")
     return int(ExitCode.OK)

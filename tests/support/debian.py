@@ -18,7 +18,7 @@ def cloud_vmlinuz() -> Path:
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the workers share one download
-        found = sorted(CACHE.glob("boot/vmlinuz-*cloud-amd64"))
+        found = sorted(CACHE.glob("boot/vmlinuz-*-amd64"))
         return found[-1] if found else _download("linux-image-cloud-amd64")
 
 
@@ -39,7 +39,8 @@ def _download(metapackage: str) -> Path:
     (CACHE / "boot").mkdir(exist_ok=True)
     kernel = next((CACHE / "unpacked" / "boot").glob("vmlinuz-*"))
     target = CACHE / "boot" / kernel.name
-    shutil.copy(kernel, target)
+    shutil.copy(kernel, target.with_suffix(".part"))
+    target.with_suffix(".part").replace(target)
     shutil.rmtree(CACHE / "unpacked")
     package.unlink()
     return target

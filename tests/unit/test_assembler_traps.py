@@ -16,6 +16,7 @@ TRAPS_32 = [
     "popf", "push ds", "pop es", "jmp 8:5", "ljmp 8, 5", "jmp fword ptr [eax]", "mov cs, eax",
     "mov eax, dword ptr [eax + eax + eax]", "mov eax, dword ptr [eax*3]", "mov eax, 0x100000000",
     "mov eax, dword ptr [esp*2]", "mov [eax], 1", "inc [eax]", "jmp", "call", "rep", ".byte",
+    "rep )", "rep -1",
     ".att", ".att jmpl 5", ".att .error", ".att lgdtl {nobody}", ".att % 1", "out 0x1ff, al",
     "shl eax, 256", "ret 0x12345", "enter 0x10000, 0", "mov eax, 1 << 100000000000",
     "mov eax, 1 // 0", '.ascii "open', '.ascii "\u00e9"', "mov eax, offset start", "mov eax, $",

@@ -25,6 +25,9 @@ BAD = {
     "kernel is no ELF": (["emulate", "--kernel", "{tmp}/file"], ExitCode.KERNEL, "no ELF"),
     "no note": (["emulate", "--kernel", "{tmp}/noteless"], ExitCode.KERNEL, "no PVH ELF note"),
     "truncated ELF": (["emulate", "--kernel", "{tmp}/short"], ExitCode.KERNEL, ""),
+    "segment past the file": (
+        ["emulate", "--kernel", "{tmp}/cut"], ExitCode.KERNEL, "passes the end"),
+    "note of a wrong size": (["emulate", "--kernel", "{tmp}/note"], ExitCode.KERNEL, "PVH note"),
     "no recording": (["emulate", "-m", "333M"], ExitCode.INPUT, "fwbuild record"),
     "bad recording": (["emulate", "--recording", "{tmp}/file"], ExitCode.INPUT, "no recording"),
     "odd image": (["emulate", "--bios", "{tmp}/file"], ExitCode.INPUT, "no image"),
@@ -46,6 +49,9 @@ def scratch(tmp_path: Path) -> Path:
     (tmp_path / "file").write_text("hello")
     (tmp_path / "noteless").write_bytes(kernel.replace(b"Xen\0", b"Xon\0"))
     (tmp_path / "short").write_bytes(kernel[:60])
+    (tmp_path / "cut").write_bytes(kernel[:0x90])
+    size_4, size_2 = (b"\4\0\0\0" + n + b"\0\0\0\x12" for n in (b"\4", b"\2"))
+    (tmp_path / "note").write_bytes(kernel.replace(size_4, size_2))
     with (tmp_path / "large").open("wb") as stream:
         stream.truncate(64 << 20)
     return tmp_path
@@ -66,7 +72,10 @@ def test_bad_input(
     assert sorted(scratch.rglob("*")) == before, "something was left behind"
 
 
-@pytest.mark.parametrize("arguments", [["--nope"], ["emulate", "-m", "many"], ["run", "--accel", "x"]])
+USAGE = (["--nope"], ["emulate", "-m", "many"], ["run", "--accel", "x"])
+
+
+@pytest.mark.parametrize("arguments", USAGE)
 def test_usage(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.main(arguments)

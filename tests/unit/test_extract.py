@@ -58,6 +58,15 @@ def test_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "PVH entry 0x100000" in capsys.readouterr().out
 
 
+def test_without_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kernel = KERNEL.replace(b"Xen\0", b"Xon\0")
+    path, out = tmp_path / "vmlinuz", tmp_path / "vmlinux"
+    path.write_bytes(bzimage(gzip.compress(kernel)))
+    assert cli.main(["extract", str(path), "--out", str(out)]) == 0
+    assert out.read_bytes() == kernel
+    assert "no PVH ELF note" in capsys.readouterr().out
+
+
 LIE = (len(KERNEL) // 2).to_bytes(4, "little")
 BAD = {
     "size too small, zstd": bzimage(COMPRESS["zstd"](KERNEL)[:-4] + LIE),
@@ -74,6 +83,10 @@ BAD = {
     **{
         f"{name} stream cut short": bzimage(c(KERNEL)[: len(c(KERNEL)) // 2] + SIZE)
         for name, c in COMPRESS.items()
+    },
+    **{
+        f"{name} without its end": bzimage(COMPRESS[name](KERNEL)[:-12] + SIZE)
+        for name in ("xz", "bzip2")
     },
 }
 

@@ -85,7 +85,8 @@ CASES = {
 # The kernel lies at 1 MiB, so an initrd that ends inside it starts in the hole: move it up.
 CASES["initrd over the kernel's start"] = Case(
     "INITRD_OVERLAP", 0x1FF000,
-    {Key.KERNEL_ADDR: 0x200000, Key.KERNEL_ENTRY: 0x200000, **initrd(0x1FF000, 0x1001)})  # fmt: skip
+    {Key.KERNEL_ADDR: 0x200000, Key.KERNEL_ENTRY: 0x200000, **initrd(0x1FF000, 0x1001)},
+)  # fmt: skip
 
 
 def changed(case: Case) -> tuple[Recording, Loaded]:
