@@ -10,6 +10,11 @@ from fwbuild.guest import MIB, Guest
 PROGRAM = "qemu-system-x86_64"
 
 
+def installed() -> bool:
+    """Whether this machine has QEMU."""
+    return shutil.which(PROGRAM) is not None
+
+
 def program() -> str:
     """The path of QEMU."""
     found = shutil.which(PROGRAM)

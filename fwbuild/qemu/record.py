@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-from dataclasses import replace
 
 from fwbuild.abi import fw_cfg
 from fwbuild.abi.fw_cfg import Key
@@ -30,15 +29,14 @@ def version() -> str:
 
 def record(guest: Guest) -> Recording:
     """The recording of a guest. The items that KERNEL_KEYS lists are in it where the guest has
-    a kernel. What QEMU offers does not depend on the accelerator but for the map under KVM;
-    qtest needs tcg."""
-    with stopped(command(replace(guest, accel="tcg")), "-qtest") as connection:
+    a kernel. KVM's map differs from TCG's by a range, so the accelerator is the guest's."""
+    with stopped(command(guest), "-qtest") as connection:
         qtest = Qtest(connection)
         keys = {int(key): qtest.fw_cfg_read(key, size) for key, size in KEYS.items()}
         if guest.kernel:
             keys |= {int(key): qtest.fw_cfg_read(key, 4) for key in KERNEL_KEYS}
         return Recording(
-            version(), guest.machine, guest.memory, guest.smp, "tcg", keys, _files(qtest)
+            version(), guest.machine, guest.memory, guest.smp, guest.accel, keys, _files(qtest)
         )
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,12 @@ from fwbuild.emulator import loader, recording
 from fwbuild.emulator.handoff import Handoff, read_handoff
 from fwbuild.emulator.judge import judge
 from fwbuild.emulator.machine import Machine, Outcome
-from fwbuild.errors import ExitCode
+from fwbuild.emulator.recording import Recording
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.guest import Guest
 from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.qemu import command
+from fwbuild.qemu.record import record
 from fwbuild.verbs.guest_options import (
     add_guest_arguments,
     add_image_arguments,
@@ -36,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     guest = guest_from(args)
-    found = recording.load(args.recording) if args.recording else recording.find(guest)
+    found = _recording(guest, args.recording)
     kernel = None if guest.kernel else build_test_kernel()
     loaded = loader.load(guest, found, kernel)
     machine = Machine(image_from(args), found, loaded, dma=not args.no_dma)
@@ -56,6 +61,18 @@ def run(args: argparse.Namespace) -> int:
     if kernel and not args.json:
         print(machine.run_kernel().console, end="")
     return int(ExitCode.OK)
+
+
+def _recording(guest: Guest, path: Path | None) -> Recording:
+    """What fw_cfg holds: from a file, a packaged recording, or a QEMU on this machine."""
+    if path:
+        return recording.load(path)
+    try:
+        return recording.find(guest)
+    except FwbuildError:
+        if not command.installed():
+            raise
+        return record(replace(guest, kernel=None, initrd=None))
 
 
 def _plain(outcome: Outcome, handoff: Handoff | None, problems: list[str]) -> dict[str, Any]:

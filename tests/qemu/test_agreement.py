@@ -1,5 +1,7 @@
 """The emulated machine against the real one: the same state, the same counts, the same fw_cfg."""
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ from fwbuild.emulator.handoff import read_handoff
 from fwbuild.emulator.judge import judge
 from fwbuild.emulator.machine import Machine
 from fwbuild.guest import MACHINES, MIB, Guest
+from fwbuild.image import artefacts
 from fwbuild.image.build import Image
 from fwbuild.qemu.command import command
 from fwbuild.qemu.count import count
@@ -19,7 +22,9 @@ from fwbuild.qemu.gdbstub import GdbStub
 from fwbuild.qemu.qtest import Qtest
 from fwbuild.qemu.record import KERNEL_KEYS, record, version
 from fwbuild.qemu.session import stopped
+from tests.conftest import need
 from tests.support import debian
+from tests.support.kvm import kvm_works
 
 pytestmark = pytest.mark.qemu
 
@@ -45,13 +50,17 @@ def kernel(request: pytest.FixtureRequest, tmp_path: Path, test_kernel: bytes) -
 
 @pytest.mark.parametrize("name", MACHINES)
 @pytest.mark.parametrize("megabytes", [512, 6144])
+@pytest.mark.parametrize("accel", ["tcg", pytest.param("kvm", marks=pytest.mark.kvm)])
 def test_same_state(
-    name: str, megabytes: int, kernel: Path, image: Image, tmp_path: Path
+    name: str, megabytes: int, accel: str, kernel: Path, image: Image, tmp_path: Path
 ) -> None:
+    if accel == "kvm" and not kvm_works():
+        pytest.skip("no usable /dev/kvm")
     bios, initrd = tmp_path / "bios.bin", tmp_path / "initrd"
     bios.write_bytes(image.image)
     initrd.write_bytes(bytes(range(256)) * 4096)
-    guest = Guest(name, megabytes * MIB, kernel=kernel, initrd=initrd, append="same state")
+    guest = Guest(name, megabytes * MIB, kernel=kernel, initrd=initrd, append="same state",
+                  accel=accel)  # fmt: skip
     found = record(guest)
     loaded = loader.load(guest, found)
     assert loaded
@@ -94,13 +103,15 @@ RECORDINGS = sorted(recording.PACKAGED.glob("*.json"))
 @pytest.mark.parametrize("path", RECORDINGS, ids=lambda p: p.stem)
 def test_recordings_are_what_qemu_offers(path: Path) -> None:
     kept = recording.load(path)
+    if kept.accel == "kvm" and not kvm_works():
+        pytest.skip("no usable /dev/kvm")
     if kept.qemu != version():
         pytest.skip(f"recorded with QEMU {kept.qemu}")
     extra: tuple[str, ...] = ()
     if kept.memory > 1 << 36:  # more than the host lets QEMU reserve
         extra = ("-object", f"memory-backend-ram,id=ram,size={kept.memory},reserve=off",
                  "-machine", "memory-backend=ram", "-cpu", "max,phys-bits=46")  # fmt: skip
-    live = record(Guest(kept.machine, kept.memory, kept.smp, extra=extra))
+    live = record(Guest(kept.machine, kept.memory, kept.smp, accel=kept.accel, extra=extra))
     assert [(f.name, f.size) for f in live.files] == [(f.name, f.size) for f in kept.files]
     names = ("etc/e820", "etc/table-loader", "etc/system-states")
     for name in names:
@@ -114,3 +125,26 @@ def test_dma_and_data_port_agree() -> None:
         for key in (Key.SIGNATURE, Key.ID, Key.FILE_DIR):
             assert qtest.fw_cfg_read(key, 600) == qtest.fw_cfg_read_bytes(key, 600)
         assert qtest.fw_cfg_read(Key.SIGNATURE, 6) == b"QEMU\0\0"
+
+
+def test_gdb_breaks_by_name(image: Image, tmp_path: Path) -> None:
+    """The command that the README gives."""
+    if not shutil.which("gdb"):
+        need("gdb")
+    artefacts.write(image, tmp_path / "bios.bin")
+    socket = tmp_path / "gdb"
+    argv = [*command(Guest("pc"), bios=tmp_path / "bios.bin"), "-S", "-gdb",
+            f"unix:{socket},server=on,wait=off"]  # fmt: skip
+    with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as qemu:
+        try:
+            while not socket.exists() and qemu.poll() is None:
+                pass
+            commands = ("set architecture i386:x86-64", f"target remote {socket}",
+                        "hbreak *memmap_build", "continue", "info symbol $pc")  # fmt: skip
+            options = [word for line in commands for word in ("-ex", line)]
+            done = subprocess.run(["gdb", "-nx", "-batch", *options, tmp_path / "bios.elf"],
+                                  capture_output=True, text=True, timeout=60,
+                                  check=True)  # fmt: skip
+        finally:
+            qemu.kill()
+    assert "memmap_build in section .text" in done.stdout

@@ -11,6 +11,7 @@ from fwbuild.guest import MACHINES, MIB, Guest
 from fwbuild.image.build import build_image
 from fwbuild.qemu.command import command
 from tests.support import debian
+from tests.support.kvm import kvm_works
 
 pytestmark = pytest.mark.qemu
 
@@ -22,16 +23,6 @@ echo "userspace: cmdline $(/bin/busybox cat /proc/cmdline)"
 /bin/busybox reboot -f
 """
 CMDLINE = "console=ttyS0 reboot=t panic=-1"
-
-
-def kvm_works() -> bool:
-    """Whether QEMU can use /dev/kvm here; the firmware alone runs under an emulating one too."""
-    argv = command(Guest(accel="kvm", extra=("-S",)))
-    try:
-        process = subprocess.run(argv, timeout=3, capture_output=True, check=False)
-    except subprocess.TimeoutExpired:
-        return True
-    return process.returncode == 0
 
 
 def boot(guest: Guest, folder: Path, template: str = "universal",

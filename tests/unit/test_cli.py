@@ -29,6 +29,7 @@ BAD = {
         ["emulate", "--kernel", "{tmp}/cut"], ExitCode.KERNEL, "passes the end"),
     "note of a wrong size": (["emulate", "--kernel", "{tmp}/note"], ExitCode.KERNEL, "PVH note"),
     "no recording": (["emulate", "-m", "333M"], ExitCode.INPUT, "fwbuild record"),
+    "no QEMU": (["run"], ExitCode.QEMU, "qemu-system-x86"),
     "bad recording": (["emulate", "--recording", "{tmp}/file"], ExitCode.INPUT, "no recording"),
     "odd image": (["emulate", "--bios", "{tmp}/file"], ExitCode.INPUT, "no image"),
     "initrd too large": (
@@ -63,6 +64,7 @@ def test_bad_input(
 ) -> None:
     arguments, code, words = BAD[name]
     monkeypatch.chdir(scratch)
+    monkeypatch.setenv("PATH", str(scratch))  # no QEMU
     before = sorted(scratch.rglob("*"))
     assert cli.main([a.format(tmp=scratch) for a in arguments]) == code
     captured = capsys.readouterr()

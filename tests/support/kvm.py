@@ -1,0 +1,16 @@
+"""Whether KVM can be tested here."""
+
+import subprocess
+
+from fwbuild.guest import Guest
+from fwbuild.qemu.command import command
+
+
+def kvm_works() -> bool:
+    """Whether QEMU can use /dev/kvm here; the firmware alone runs under an emulating one too."""
+    argv = command(Guest(accel="kvm", extra=("-S",)))
+    try:
+        process = subprocess.run(argv, timeout=3, capture_output=True, check=False)
+    except subprocess.TimeoutExpired:
+        return True
+    return process.returncode == 0
