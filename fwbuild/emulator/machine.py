@@ -22,11 +22,13 @@ from unicorn import x86_const as ux
 from fwbuild.abi import e820, x86
 from fwbuild.emulator.devices import DebugConsole, DebugExit, Serial
 from fwbuild.emulator.fw_cfg import FwCfg
+from fwbuild.emulator.host_bridge import bridge_of
 from fwbuild.emulator.loader import Loaded
 from fwbuild.emulator.recording import Recording
 
 PAGE = 0x1000
 LOW_ROM = e820.SYSTEM_ROM  # the top 64 KiB of the image again, read-only on pc and q35
+CLOSED_SIZE = 0x20000  # C0000-DFFFF; E0000-EFFFF is RAM on every machine
 REGISTERS = tuple(
     "eax ebx ecx edx esi edi ebp esp eip eflags cs ds es fs gs ss cr0 cr3 cr4".split()
 )
@@ -89,6 +91,8 @@ class Machine:
             self.fw_cfg.items |= loaded.keys
         self.console, self.serial, self.exit = DebugConsole(), Serial(), DebugExit()
         devices: list[Device] = [self.fw_cfg, self.console, self.serial, self.exit]
+        self.bridge = bridge_of(recording.machine, self._shadow)
+        devices += [self.bridge] if self.bridge else []
         self.devices = {port: device for device in devices for port in device.ports}
         self.outcome = Outcome("limit")
         self._last = 0  # address of the instruction before
@@ -128,8 +132,16 @@ class Machine:
         self.uc.mem_write(base, self.image)
         self.uc.mem_write(LOW_ROM, self.image[-0x10000:])
         self.uc.mem_write(0, bytes([poison]) * e820.VGA)
+        if self.bridge:  # writes are dropped until PAM opens it
+            self.uc.mem_protect(e820.OPTION_ROM, CLOSED_SIZE, rom)
         for address, data in self.loaded.memory if self.loaded else ():
             self.uc.mem_write(address, data)
+
+    def _shadow(self, base: int, size: int, writable: bool) -> None:
+        """What PAM does to a segment: RAM behind it, or writes dropped."""
+        if base == LOW_ROM and writable:
+            self.uc.mem_write(base, bytes(size))  # the RAM under the ROM, never written yet
+        self.uc.mem_protect(base, size, UC_PROT_ALL if writable else UC_PROT_READ | UC_PROT_EXEC)
 
     def _hooks(self) -> None:
         uc = self.uc

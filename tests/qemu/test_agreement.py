@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from unicorn import UC_PROT_WRITE
 
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader, recording
@@ -148,3 +149,45 @@ def test_gdb_breaks_by_name(image: Image, tmp_path: Path) -> None:
         finally:
             qemu.kill()
     assert "memmap_build in section .text" in done.stdout
+
+
+def writable(machine: Machine, address: int) -> bool:
+    """Whether a guest's write at `address` would stay."""
+    (rights,) = (r for a, b, r in machine.uc.mem_regions() if a <= address <= b)
+    return bool(rights & UC_PROT_WRITE)
+
+
+@pytest.mark.parametrize("name", ["pc", "q35"])
+def test_host_bridge(name: str) -> None:
+    """The same accesses to configuration space and to the F segment, with the same answers."""
+    machine = Machine(bytes(0x10000), recording.find(Guest(name)))
+    bridge = machine.bridge
+    assert bridge
+    pam = bridge._pam
+    with stopped(command(Guest(name)), "-qtest") as connection:
+        qtest = Qtest(connection)
+
+        def both(register: int, value: int | None = None) -> tuple[int, int]:
+            address = 1 << 31 | register & 0xFC
+            port = 0xCFC + (register & 3)
+            qtest.command(f"outl 0xcf8 {address:#x}")
+            bridge.port_out(0xCF8, 4, address)
+            if value is not None:
+                qtest.command(f"outb {port:#x} {value:#x}")
+                bridge.port_out(port, 1, value)
+            return int(qtest.command(f"inb {port:#x}"), 16), bridge.port_in(port, 1)
+
+        for register in (0, 1, 2, 3, *range(pam, pam + 7)):
+            real, ours = both(register)
+            assert real == ours, hex(register)
+        for address in (0xC0000, 0xDC000, 0xF0000):
+            qtest.command(f"write {address:#x} 1 0x5a")
+            assert qtest.command(f"read {address:#x} 1") != "0x5a", "PAM is closed at reset"
+            assert not writable(machine, address)
+        for index, value in ((0, 0x30), (1, 0x33), (4, 0x33)):
+            real, ours = both(pam + index, value)
+            assert real == ours == value
+        for address in (0xC0000, 0xDC000, 0xF0000):
+            qtest.command(f"write {address:#x} 1 0x5a")
+            assert qtest.command(f"read {address:#x} 1") == "0x5a"
+            assert writable(machine, address)

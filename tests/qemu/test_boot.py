@@ -1,5 +1,6 @@
 """Real QEMU: the test kernel, and Debian's kernel to userspace."""
 
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -68,6 +69,8 @@ def test_debian_to_userspace(name: str, template: str, dma: bool, tmp_path: Path
     assert status == 0, serial[-2000:]
     assert console == ""
     assert "userspace: 1 CPU" in serial
+    memory = re.search(r"userspace: MemTotal: +(\d+) kB", serial)
+    assert memory and 200_000 < int(memory[1]) <= 256 << 10
     assert f"userspace: cmdline {CMDLINE}" in serial
     assert "x86/PAT: Configuration [0-7]: WB  WC  UC- UC  WB  WP  UC- WT" in serial
 
