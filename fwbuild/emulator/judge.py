@@ -9,11 +9,12 @@ from itertools import pairwise
 
 from fwbuild.abi import e820, pvh, x86
 from fwbuild.abi.fw_cfg import Key
-from fwbuild.emulator.handoff import Handoff, read_handoff
+from fwbuild.emulator.handoff import Handoff, read_handoff, read_string
 from fwbuild.emulator.machine import PAGE, Machine, Outcome
 
 # Flags nibble and type as the ABI wants the segments: flat, 32-bit, 4 KiB granularity.
 FLAT_LIMIT = 0xFFFFF
+RESERVED = ((e820.EBDA, e820.VGA), (e820.SYSTEM_ROM, e820.EXTENDED))  # the firmware's own
 # Type bits that matter: code readable, data writable. The accessed bit may be either.
 CODE_TYPE, DATA_TYPE = x86.Access.CODE & ~1, x86.Access.DATA & ~1
 
@@ -22,11 +23,12 @@ def judge(machine: Machine, outcome: Outcome) -> list[str]:
     """Each departure from the ABI in words; none when all is well."""
     if outcome.kind != "handoff":
         return [f"the kernel was not entered: {outcome.kind} {outcome.detail}".strip()]
-    problems = [*_registers(outcome), *_segments(machine, outcome)]
+    problems = [*_registers(outcome)]
     try:
+        problems += _segments(machine, outcome)
         handoff = read_handoff(machine.read, outcome.registers["ebx"])
     except MemoryError as error:
-        return [*problems, f"hvm_start_info points nowhere: {error}"]
+        return [*problems, f"the GDT or hvm_start_info points nowhere: {error}"]
     return [
         *problems,
         *_start_info(handoff),
@@ -84,6 +86,7 @@ def _start_info(handoff: Handoff) -> Iterator[str]:
         "magic": pvh.START_INFO_MAGIC,
         "version": pvh.START_INFO_VERSION,
         "flags": 0,
+        "rsdp_paddr": 0,  # no ACPI tables are installed
         "reserved": 0,
         "memmap_entries": len(handoff.memmap),
         "nr_modules": len(handoff.modules),
@@ -120,6 +123,11 @@ def _memmap(machine: Machine, handoff: Handoff) -> Iterator[str]:
             host.append((address, address + size))
     if sorted(ours) != sorted(h for h in host if h[0] < h[1]):
         yield f"memory map: RAM is {ours}, the host's is {host}"
+    rest = sorted((m.addr, m.size, m.type) for m in memmap if m.type != e820.Type.RAM)
+    wanted = [(e.addr, e.size, e.type) for e in machine.host_map if e.type != e820.Type.RAM]
+    wanted += [(a, b - a, e820.Type.RESERVED) for a, b in RESERVED]
+    if rest != sorted(wanted):
+        yield f"memory map: reserved ranges are {rest}, not {sorted(wanted)}"
 
 
 def _contents(machine: Machine, handoff: Handoff) -> Iterator[str]:
@@ -128,6 +136,15 @@ def _contents(machine: Machine, handoff: Handoff) -> Iterator[str]:
     if handoff.cmdline != cmdline:
         yield f"the command line is {handoff.cmdline!r}, not {cmdline!r}"
     initrd = items.get(Key.INITRD_DATA, b"")
+    if len(handoff.modules) != bool(initrd):
+        yield f"{len(handoff.modules)} modules"
+    for i, module in enumerate(handoff.modules):
+        try:
+            text = read_string(machine.read, module.cmdline_paddr)
+        except MemoryError:
+            text = b"?"
+        if text:
+            yield f"module {i}: its command line is not empty"
     if initrd:
         address = int.from_bytes(items[Key.INITRD_ADDR], "little")
         first = handoff.modules[0] if handoff.modules else None

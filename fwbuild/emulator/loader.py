@@ -101,6 +101,13 @@ def load(guest: Guest, recording: Recording, kernel: bytes | None = None) -> Loa
         return None
     data = kernel if kernel is not None else read(guest.kernel or Path())
     loaded = load_kernel(data, str(guest.kernel or "the test kernel"))
+    for address, content in loaded.memory:
+        if not any(a <= address and address + len(content) <= a + s for a, s in recording.ram()):
+            raise FwbuildError(
+                ExitCode.KERNEL, f"a segment at {address:#x} lies outside RAM",
+                where=str(guest.kernel or "the test kernel"),
+                hint="give the guest more memory (-m)",
+            )  # fmt: skip
     cmdline = guest.append.encode() + b"\0"
     numbers = {
         Key.KERNEL_ADDR: loaded.low,

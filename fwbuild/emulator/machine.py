@@ -85,6 +85,7 @@ class Machine:
         self.uc = Uc(UC_ARCH_X86, UC_MODE_32)
         self.image = image
         self.loaded = loaded
+        self.host_map = recording.memmap()
         self.ram = recording.ram()
         self.fw_cfg = FwCfg(recording, self.read, self.write_checked, dma)
         if loaded:
@@ -110,7 +111,9 @@ class Machine:
 
     def write_checked(self, address: int, data: bytes) -> None:
         """A device's write: RAM only."""
-        if not any(a <= address and address + len(data) <= a + s for a, s in self.ram):
+        rom = address < e820.EXTENDED and address + len(data) > LOW_ROM
+        inside = any(a <= address and address + len(data) <= a + s for a, s in self.ram)
+        if not inside or rom:
             raise MemoryError(f"no RAM at {address:#x}")
         self._note_write(address, len(data))
         self.uc.mem_write(address, data)

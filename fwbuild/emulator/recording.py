@@ -42,13 +42,17 @@ class Recording:
         """The file of that name."""
         return next((f for f in self.files if f.name == name), None)
 
-    def ram(self) -> list[tuple[int, int]]:
-        """(address, size) in bytes of each range of RAM, by etc/e820."""
+    def memmap(self) -> list[Any]:
+        """The entries of etc/e820, as e820.ENTRY parses them."""
         found = self.file(e820.FILE_NAME)
         size = e820.ENTRY.sizeof()
         data = found.data if found else b""
-        entries = [e820.ENTRY.parse(data[i : i + size]) for i in range(0, len(data), size)]
-        return [(e.addr, e.size) for e in entries if e.type == e820.Type.RAM]
+        whole = len(data) - len(data) % size
+        return [e820.ENTRY.parse(data[i : i + size]) for i in range(0, whole, size)]
+
+    def ram(self) -> list[tuple[int, int]]:
+        """(address, size) in bytes of each range of RAM, by etc/e820."""
+        return [(e.addr, e.size) for e in self.memmap() if e.type == e820.Type.RAM]
 
     def to_json(self) -> str:
         """The recording as text, the same for the same content."""
@@ -86,8 +90,11 @@ def _unpack(text: str) -> bytes:
 def load(path: Path) -> Recording:
     """Read a recording from a file."""
     try:
-        return Recording.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, zlib.error) as error:
+        recording = Recording.from_json(path.read_text(encoding="utf-8"))
+        if not recording.ram():
+            raise ValueError("it has no RAM in etc/e820")
+        return recording
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
         raise FwbuildError(
             ExitCode.INPUT, f"no recording: {error}", where=str(path),
             hint="make one with `fwbuild record --out FILE`",

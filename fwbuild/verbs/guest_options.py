@@ -21,6 +21,13 @@ def memory_size(text: str) -> int:
     return int(match[1]) * UNITS[match[2]]
 
 
+def cpu_count(text: str) -> int:
+    """QEMU's -smp: at least 1."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of CPUs")
+    return int(text)
+
+
 def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
     """--kernel, --initrd, --append, -M, -m, --smp, --accel."""
     group = parser.add_argument_group("the guest, in QEMU's words")
@@ -29,7 +36,7 @@ def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--append", default="", metavar="CMDLINE")
     group.add_argument("-M", "--machine", default="microvm", help="default: %(default)s")
     group.add_argument("-m", "--memory", type=memory_size, default=512 * MIB, metavar="SIZE")
-    group.add_argument("--smp", type=int, default=1, metavar="N")
+    group.add_argument("--smp", type=cpu_count, default=1, metavar="N")
     group.add_argument("--accel", choices=("tcg", "kvm"), default="tcg")
 
 

@@ -30,6 +30,9 @@ BAD = {
     "note of a wrong size": (["emulate", "--kernel", "{tmp}/note"], ExitCode.KERNEL, "PVH note"),
     "no recording": (["emulate", "-m", "333M"], ExitCode.INPUT, "fwbuild record"),
     "no QEMU": (["run"], ExitCode.QEMU, "qemu-system-x86"),
+    "recording of nothing": (
+        ["emulate", "--recording", "{tmp}/null.json"], ExitCode.INPUT, "no recording"),
+    "kernel beyond RAM": (["emulate", "--kernel", "{tmp}/far"], ExitCode.KERNEL, "outside RAM"),
     "bad recording": (["emulate", "--recording", "{tmp}/file"], ExitCode.INPUT, "no recording"),
     "odd image": (["emulate", "--bios", "{tmp}/file"], ExitCode.INPUT, "no image"),
     "initrd too large": (
@@ -49,6 +52,9 @@ def scratch(tmp_path: Path) -> Path:
     (tmp_path / "text.toml").write_text("hello")
     (tmp_path / "file").write_text("hello")
     (tmp_path / "noteless").write_bytes(kernel.replace(b"Xen\0", b"Xon\0"))
+    (tmp_path / "null.json").write_text("null")
+    far = (b"\0\0\x10\0" * 2, b"\0\0\0\xd0" * 2)  # p_vaddr and p_paddr
+    (tmp_path / "far").write_bytes(kernel.replace(*far, 1))
     (tmp_path / "short").write_bytes(kernel[:60])
     (tmp_path / "cut").write_bytes(kernel[:0x90])
     size_4, size_2 = (b"\4\0\0\0" + n + b"\0\0\0\x12" for n in (b"\4", b"\2"))
@@ -74,7 +80,7 @@ def test_bad_input(
     assert sorted(scratch.rglob("*")) == before, "something was left behind"
 
 
-USAGE = (["--nope"], ["emulate", "-m", "many"], ["run", "--accel", "x"])
+USAGE = (["--nope"], ["emulate", "-m", "many"], ["run", "--accel", "x"], ["run", "--smp", "0"])
 
 
 @pytest.mark.parametrize("arguments", USAGE)
