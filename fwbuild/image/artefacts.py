@@ -3,6 +3,7 @@
 All are functions of the image alone: no path, no clock, no host name.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -97,6 +98,8 @@ def elf(image: Image) -> bytes:
 def write(image: Image, out: Path) -> dict[str, Any]:
     """Write the image to `out` and the artefacts beside it; all of them or none. Returns the
     description."""
+    if not out.name:
+        raise FwbuildError(ExitCode.INPUT, "cannot write: not a file name", where=str(out))
     plain = description(image)
     contents = {
         out: image.image,
@@ -113,11 +116,15 @@ def write(image: Image, out: Path) -> dict[str, Any]:
 
 
 def write_all(contents: dict[Path, bytes]) -> None:
-    """Write files so that each is whole or was never touched."""
+    """Write files so that each is whole or was never touched.
+
+    A folder in the way of any of them is found before the first is replaced."""
     pending: list[tuple[str, Path]] = []
     path = Path()
     try:
         for path, data in contents.items():
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
             pending.append((name, path))

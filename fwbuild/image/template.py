@@ -50,7 +50,7 @@ def load(name: str) -> Template:
 def _checked(data: dict[str, object], path: Path) -> Template:
     allowed = {"what": str, "machines": list, "protocols": list, "budget": int}
     for key, value in data.items():
-        if key not in allowed or not isinstance(value, allowed[key]):
+        if type(value) is not allowed.get(key):  # a TOML boolean is an int to isinstance
             raise FwbuildError(
                 ExitCode.TEMPLATE, f"bad key '{key}'", where=str(path),
                 hint=f"keys are {', '.join(allowed)}",

@@ -16,6 +16,7 @@ BAD = {
     "no template": (["--template", "nope"], ExitCode.TEMPLATE, "no template 'nope'"),
     "budget": (["--template", "{tmp}/tiny.toml"], ExitCode.LAYOUT, "do not fit"),
     "bad key": (["--template", "{tmp}/key.toml"], ExitCode.TEMPLATE, "bad key 'colour'"),
+    "budget of true": (["--template", "{tmp}/true.toml"], ExitCode.TEMPLATE, "bad key 'budget'"),
     "no machines": (["--template", "{tmp}/none.toml"], ExitCode.TEMPLATE, "machines"),
     "not TOML": (["--template", "{tmp}/text.toml"], ExitCode.TEMPLATE, "text.toml"),
     "out is a folder": (["--out", "{tmp}"], ExitCode.INPUT, "cannot write"),
@@ -48,6 +49,7 @@ def scratch(tmp_path: Path) -> Path:
     kernel = build_test_kernel()
     (tmp_path / "tiny.toml").write_text(TINY)
     (tmp_path / "key.toml").write_text(TINY + 'colour = "red"\n')
+    (tmp_path / "true.toml").write_text(TINY.replace("100", "true"))
     (tmp_path / "none.toml").write_text('machines = []\nprotocols = ["pvh"]\n')
     (tmp_path / "text.toml").write_text("hello")
     (tmp_path / "file").write_text("hello")
