@@ -8,6 +8,7 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import MIB, Guest
 
 PROGRAM = "qemu-system-x86_64"
+KIB = 1 << 10
 
 
 def installed() -> bool:
@@ -31,11 +32,11 @@ def command(guest: Guest, *, bios: Path | None = None, console: Path | None = No
     """The arguments that boot `guest`; `console` takes what the debug console prints."""
     argv = [program(), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     argv += ["-M", guest.machine, "-accel", guest.accel, "-smp", str(guest.smp)]
-    argv += ["-m", f"{guest.memory // MIB}M", "-device", "isa-debug-exit"]
+    argv += ["-m", _size(guest.memory), "-device", "isa-debug-exit"]
     if bios:
         argv += ["-bios", str(bios)]
     if console:
-        argv += ["-chardev", f"file,id=debug,path={console}", "-device"]
+        argv += ["-chardev", f"file,id=debug,path={escaped(console)}", "-device"]
         argv += [f"isa-debugcon,iobase={ports.DEBUG_CONSOLE:#x},chardev=debug"]
     if guest.kernel:
         argv += ["-kernel", str(guest.kernel)]
@@ -43,3 +44,12 @@ def command(guest: Guest, *, bios: Path | None = None, console: Path | None = No
     if guest.initrd:
         argv += ["-initrd", str(guest.initrd)]
     return argv + list(guest.extra)
+
+
+def escaped(path: Path) -> str:
+    """A path as the value of a QEMU option, where a comma ends a value unless doubled."""
+    return str(path).replace(",", ",,")
+
+
+def _size(memory: int) -> str:
+    return f"{memory // KIB}K" if memory % MIB else f"{memory // MIB}M"

@@ -5,12 +5,10 @@ counts are exact. An iteration of a `rep` counts as an instruction.
 """
 
 import re
-import subprocess
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import Guest
 from fwbuild.qemu.command import command
 from fwbuild.qemu.gdbstub import GdbStub
@@ -53,9 +51,6 @@ def count(guest: Guest, bios: Path, entry: int) -> Count:
 
 def _run(guest: Guest, bios: Path, entry: int, more: list[str], log: Path) -> list[str]:
     argv = [*command(guest, bios=bios), "-serial", "null", *more]
-    try:
-        with stopped(argv, "-gdb", seconds=60) as connection:
-            GdbStub(connection).run_to(entry)
-    except subprocess.SubprocessError as error:
-        raise FwbuildError(ExitCode.QEMU, str(error)) from None
+    with stopped(argv, "-gdb", seconds=60) as connection:
+        GdbStub(connection).run_to(entry)
     return log.read_text(errors="replace").splitlines()

@@ -22,7 +22,7 @@ from fwbuild.image.template import DEFAULT
 from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.qemu.count import count
 from fwbuild.qemu.record import record
-from fwbuild.verbs.guest_options import memory_size
+from fwbuild.verbs.guest_options import check_files, cpu_count, memory_size
 
 HELP = "count exits and instructions to the kernel, beside qboot"
 QBOOT = Path("/usr/share/qemu/qboot.rom")
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--append", default="", metavar="CMDLINE")
     parser.add_argument("-M", "--machine", action="append", help="repeatable; default: all three")
     parser.add_argument("-m", "--memory", type=memory_size, default="512M", metavar="SIZE")
-    parser.add_argument("--smp", type=int, default=1, metavar="N")
+    parser.add_argument("--smp", type=cpu_count, default=1, metavar="N")
     parser.add_argument("--template", action="append", help="repeatable; default: universal")
     parser.add_argument("--bios", type=Path, action="append", metavar="IMG",
                         help="another image to count; default: Debian's qboot.rom")  # fmt: skip
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    check_files(args.kernel, args.initrd, *(args.bios or ()))
     with tempfile.TemporaryDirectory(prefix="fwbuild-") as folder:
         rows = _rows(args, Path(folder))
     if args.json:

@@ -47,11 +47,16 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--template", default=template.DEFAULT, help="or one built now from this")
 
 
-def guest_from(args: argparse.Namespace) -> Guest:
-    """The guest that the options describe; its files are checked to be there."""
-    for path in (args.kernel, args.initrd):
+def check_files(*paths: Path | None) -> None:
+    """Raise the error of a file that is not there."""
+    for path in paths:
         if path and not path.is_file():
             raise FwbuildError(ExitCode.INPUT, "no such file", where=str(path))
+
+
+def guest_from(args: argparse.Namespace) -> Guest:
+    """The guest that the options describe; its files are checked to be there."""
+    check_files(args.kernel, args.initrd)
     return Guest(args.machine, args.memory, args.smp, args.kernel, args.initrd, args.append,
                  args.accel)  # fmt: skip
 

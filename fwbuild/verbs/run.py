@@ -28,11 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_image_arguments(parser)
     add_guest_arguments(parser)
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="end QEMU after so long")
-    parser.add_argument("--dry-run", action="store_true", help="print the command and stop")
+    parser.add_argument("--dry-run", action="store_true",
+                        help="print the command for --bios and --kernel, and stop")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
     guest = guest_from(args)
+    if args.dry_run:
+        if not (args.bios and args.kernel):
+            raise FwbuildError(ExitCode.USAGE, "--dry-run needs --bios and --kernel",
+                               hint="what fwbuild makes for one run is gone after it")  # fmt: skip
+        print(shlex.join([*command(guest, bios=args.bios), "-serial", "stdio"]))
+        return int(ExitCode.OK)
     with tempfile.TemporaryDirectory(prefix="fwbuild-") as folder:
         bios, console = Path(folder) / "bios.bin", Path(folder) / "console"
         bios.write_bytes(image_from(args))
@@ -41,16 +48,16 @@ def run(args: argparse.Namespace) -> int:
             assert guest.kernel is not None
             guest.kernel.write_bytes(build_test_kernel())
         argv = [*command(guest, bios=bios, console=console), "-serial", "stdio"]
-        if args.dry_run:
-            print(shlex.join(argv))
-            return int(ExitCode.OK)
         status = _wait(argv, args.timeout)
         stop = STOP_LINE.search(console.read_text(errors="replace") if console.exists() else "")
-    if stop and (found := stop_codes.BY_CODE.get(int(stop[1], 16))):
+    found = stop_codes.BY_CODE.get(int(stop[1], 16)) if stop else None
+    # a guest may print such a line too, but then QEMU does not end with that code
+    if found and status == ports.debug_exit_status(found.code):
         raise FwbuildError(ExitCode.STOPPED, f"the firmware stopped: {found.what}", hint=found.hint)
-    wrong = status != ports.debug_exit_status(test_kernel.EXIT_OK) if args.kernel is None else (
-        status == QEMU_FAILED
-    )
+    if args.kernel is None:
+        wrong = status != ports.debug_exit_status(test_kernel.EXIT_OK)
+    else:
+        wrong = status == QEMU_FAILED or status < 0  # below 0: ended by a signal
     if wrong:
         raise FwbuildError(ExitCode.QEMU, f"QEMU ended with status {status}")
     return int(ExitCode.OK)

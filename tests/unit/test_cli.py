@@ -30,6 +30,9 @@ BAD = {
         ["emulate", "--kernel", "{tmp}/cut"], ExitCode.KERNEL, "passes the end"),
     "note of a wrong size": (["emulate", "--kernel", "{tmp}/note"], ExitCode.KERNEL, "PVH note"),
     "no recording": (["emulate", "-m", "333M"], ExitCode.INPUT, "fwbuild record"),
+    "dry run of nothing": (["run", "--dry-run"], ExitCode.USAGE, "--bios and --kernel"),
+    "cost of no kernel": (["cost", "--kernel", "{tmp}/k"], ExitCode.INPUT, "no such file"),
+    "cost of no image": (["cost", "--bios", "{tmp}/k"], ExitCode.INPUT, "no such file"),
     "no QEMU": (["run"], ExitCode.QEMU, "qemu-system-x86"),
     "recording of nothing": (
         ["emulate", "--recording", "{tmp}/null.json"], ExitCode.INPUT, "no recording"),
@@ -82,7 +85,8 @@ def test_bad_input(
     assert sorted(scratch.rglob("*")) == before, "something was left behind"
 
 
-USAGE = (["--nope"], ["emulate", "-m", "many"], ["run", "--accel", "x"], ["run", "--smp", "0"])
+USAGE = (["--nope"], ["emulate", "-m", "many"], ["run", "--accel", "x"],
+         ["run", "--smp", "0"], ["cost", "--smp", "0"])
 
 
 @pytest.mark.parametrize("arguments", USAGE)

@@ -1,0 +1,83 @@
+"""A Guest as QEMU's arguments, and how `run` takes QEMU's end."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from fwbuild.abi import ports, stop_codes
+from fwbuild.cli import main
+from fwbuild.errors import ExitCode
+from fwbuild.guest import Guest
+from fwbuild.qemu.command import command
+from fwbuild.verbs import run
+
+pytestmark = pytest.mark.qemu
+
+TABLE = {
+    "plain": (Guest(), "-M microvm -accel tcg -smp 1 -m 512M"),
+    "machine options": (Guest("microvm,acpi=off"), "-M microvm,acpi=off"),
+    "no whole MiB": (Guest(memory=1537 << 10), "-m 1537K"),
+    "terabyte": (Guest(memory=1 << 40), "-m 1048576M"),
+    "kvm": (Guest(accel="kvm", smp=4), "-accel kvm -smp 4"),
+    "kernel": (Guest(kernel=Path("k"), append="a", initrd=Path("i")),
+               "-kernel k -append a -initrd i"),
+    "extra comes last": (Guest(extra=("-icount", "shift=auto")), "-icount shift=auto"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_command(case: str) -> None:
+    guest, expected = TABLE[case]
+    argv = " ".join(command(guest)[1:]) + " "
+    assert argv.startswith("-nodefaults -no-user-config -display none -no-reboot ")
+    assert f" {expected} " in argv
+    assert (" -append " in argv) == bool(guest.append)
+
+
+def test_commas_are_doubled() -> None:
+    argv = command(Guest(), console=Path("a,b"))
+    assert "file,id=debug,path=a,,b" in argv
+
+
+def test_scratch_folder_with_comma_and_long_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ("a,b" + "x" * 100)
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    assert main(["run", "-m", "64M"]) == ExitCode.OK
+    assert main(["record", "--out", str(tmp_path / "out.json")]) == ExitCode.OK
+
+
+@pytest.mark.parametrize("status", [1, -9])
+def test_run_reports_a_failed_qemu(
+    status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test_kernel: bytes
+) -> None:
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(test_kernel)
+    monkeypatch.setattr(run, "_wait", lambda _argv, _seconds: status)
+    assert main(["run", "--kernel", str(kernel)]) == ExitCode.QEMU
+
+
+def test_a_guest_that_prints_a_stop_line_has_not_stopped() -> None:
+    stop = stop_codes.BY_NAME["NO_KERNEL"]
+    assert ports.debug_exit_status(stop.code) != ports.debug_exit_status(1)
+    assert main(["run", "--append", f"fwbuild: {stop.code:02x} {stop.what}"]) == ExitCode.OK
+
+
+def test_no_qemu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert main(["run"]) == ExitCode.QEMU
+    assert "qemu-system-x86" in capsys.readouterr().err
+
+
+def test_dry_run_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bios, kernel = tmp_path / "bios.bin", tmp_path / "my kernel"
+    bios.touch()
+    kernel.touch()
+    arguments = ["run", "--dry-run", "--bios", str(bios), "--kernel", str(kernel)]
+    assert main(arguments) == ExitCode.OK
+    argv = shlex.split(capsys.readouterr().out)
+    assert argv[argv.index("-bios") + 1] == str(bios)
+    assert argv[argv.index("-kernel") + 1] == str(kernel)

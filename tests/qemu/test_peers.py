@@ -1,0 +1,72 @@
+"""The counter and the gdb stub on an image that is not ours: qboot's published baselines."""
+
+from pathlib import Path
+
+import pytest
+
+from fwbuild.abi import pvh, stop_codes
+from fwbuild.emulator import loader
+from fwbuild.errors import FwbuildError
+from fwbuild.guest import Guest
+from fwbuild.image.build import Image
+from fwbuild.qemu.command import command
+from fwbuild.qemu.count import count
+from fwbuild.qemu.gdbstub import GdbStub
+from fwbuild.qemu.record import version
+from fwbuild.qemu.session import stopped
+from fwbuild.verbs.cost import QBOOT
+from tests.conftest import need
+from tests.support import debian
+
+pytestmark = pytest.mark.qemu
+
+# QEMU 7.2.22, Debian's 6.1 cloud kernel, an initrd of 1 MiB: (accesses, instructions)
+BASELINES = {"microvm": (83, 14858), "pc": (247, 63000), "q35": (249, 74899)}
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_counts_of_qboot(name: str, tmp_path: Path) -> None:
+    if not QBOOT.exists():
+        need("qboot.rom (package qemu-system-data)")
+    if not version().startswith("7.2."):
+        pytest.skip("the baseline is QEMU 7.2's")
+    kernel, initrd = debian.cloud_vmlinux(), tmp_path / "initrd"
+    initrd.write_bytes(bytes(1 << 20))
+    entry = loader.load_kernel(loader.read(kernel), str(kernel)).entry
+    found = count(Guest(name, kernel=kernel, initrd=initrd), QBOOT, entry)
+    accesses, instructions = BASELINES[name]
+    assert found.accesses == pytest.approx(accesses, rel=0.05)
+    assert found.instructions == pytest.approx(instructions, rel=0.02)
+
+
+def test_gdb_stub(image: Image, tmp_path: Path, test_kernel: bytes) -> None:
+    bios, kernel = tmp_path / "bios.bin", tmp_path / "kernel"
+    bios.write_bytes(image.image)
+    kernel.write_bytes(test_kernel)
+    entry = loader.load_kernel(test_kernel, "test kernel").entry
+    with stopped([*command(Guest("pc", kernel=kernel), bios=bios)], "-gdb") as connection:
+        stub = GdbStub(connection)
+        reset = stub.registers()
+        assert (reset["cs"], reset["cs_base"], reset["eip"]) == (0xF000, 0xFFFF0000, 0xFFF0)
+        assert stub.read(0xFFFF0000, 0x10000) == image.image
+        stub.run_to(entry)
+        found = stub.registers()
+        assert found["eip"] == entry
+        magic = stub.read(found["ebx"], 4)
+        assert int.from_bytes(magic, "little") == pvh.START_INFO_MAGIC
+        assert "paused" in stub.monitor("info status")
+
+
+def test_a_stop_before_the_entry_has_its_name(image: Image, tmp_path: Path) -> None:
+    bios = tmp_path / "bios.bin"
+    bios.write_bytes(image.image)
+    with pytest.raises(FwbuildError, match=stop_codes.BY_NAME["NO_KERNEL"].what):
+        count(Guest(), bios, 0x100000)
+
+
+def test_what_qemu_says_when_it_refuses() -> None:
+    with (
+        pytest.raises(FwbuildError, match="machine"),
+        stopped(command(Guest("nonesuch")), "-gdb") as connection,
+    ):
+        GdbStub(connection).monitor("info status")
