@@ -47,5 +47,9 @@ unit: $(VENV)/.made
 qemu: $(VENV)/.made
 	$(BIN)/pytest -q -n 2 -m qemu
 
+# The documents that are made from the code.
+docs: $(VENV)/.made
+	$(BIN)/python -m fwbuild.image.docs
+
 clean:
 	rm -rf out $(VENV)

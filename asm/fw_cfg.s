@@ -45,8 +45,7 @@ fw_cfg_transfer:
     cmp eax, edx
     mov al, stop.FW_CFG_DMA
     jnz stop_with
-    mov eax, dword ptr [work.dma.control]
-    bswap eax
+    mov eax, edx
     call fw_cfg_require
     mov dword ptr [work.fw_cfg_by_port], 1
     jmp fw_cfg_transfer_by_port

@@ -39,6 +39,16 @@ stop_with:
     mov al, '\n'
     call print_char
     mov eax, ebx
+    jmp exit_and_halt
+
+#: end QEMU where it has isa-debug-exit, else halt for good
+#: mode: 32
+#: in: eax value in al
+#: out: -
+#: clobbers: edx, eflags
+#: returns: never
+#: source: QEMU hw/misc/debugexit.c
+exit_and_halt:
     mov edx, ports.DEBUG_EXIT
     out dx, al
 .halt:

@@ -64,12 +64,7 @@ test_kernel_entry:
     jnz .exit
     mov al, test_kernel.EXIT_OK
 .exit:
-    mov edx, ports.DEBUG_EXIT
-    out dx, al
-.halt:
-    cli
-    hlt
-    jmp .halt
+    jmp exit_and_halt
 
 #: print a label, an address and a size: modules and memory ranges both start with the two
 #: mode: 32

@@ -107,14 +107,16 @@ class Encoder:
             raise line.error("no instruction in AT&T syntax", hint="constants go into {}")
         return text
 
-    def encode(self, line: Statement, symbols: Mapping[str, int], address: int) -> bytes:
-        """The bytes of an instruction at `address`; raises FwbuildError."""
+    def encode(
+        self, line: Statement, symbols: Mapping[str, int], address: int
+    ) -> tuple[bytes, str]:
+        """The bytes of an instruction at `address`, and its canonical text; raises FwbuildError."""
         text = self.canonical(line, symbols, address)
         key = (line.bits, text, line.kind == "att")
         if key not in self._cache:
             self._current = f"{line.where}: '{line.text}'"
             self._cache[key] = self._encode(line, text)
-        return self._cache[key]
+        return self._cache[key], text
 
     def _encode(self, line: Statement, text: str) -> bytes:
         if line.kind == "att":

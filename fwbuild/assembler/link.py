@@ -168,8 +168,7 @@ class Linker:
     ) -> tuple[bytes, str]:
         match statement.kind:
             case "instruction" | "att":
-                code = self.encoder.encode(statement, symbols, at)
-                return code, self.encoder.canonical(statement, symbols, at)
+                return self.encoder.encode(statement, symbols, at)
             case "bytes":
                 return statement.payload, ""
             case "string":

@@ -4,10 +4,20 @@ from collections.abc import Callable
 
 from fwbuild.abi import fw_cfg
 from fwbuild.abi.fw_cfg import DmaControl, Feature, Key
-from fwbuild.emulator.recording import Recording
+from fwbuild.emulator.recording import File, Recording
 
 Read = Callable[[int, int], bytes]
 Write = Callable[[int, bytes], None]
+
+
+def directory(files: list[File]) -> bytes:
+    """The item FILE_DIR that lists `files`."""
+    header = fw_cfg.DIR_HEADER.build({"count": len(files)})
+    entries = (
+        fw_cfg.FILE.build({"size": f.size, "select": f.select, "reserved": 0, "name": f.name})
+        for f in files
+    )
+    return bytes(header + b"".join(entries))
 
 
 class FwCfg:
@@ -19,7 +29,7 @@ class FwCfg:
         self.items[Key.SIGNATURE] = fw_cfg.SIGNATURE_TEXT
         features = Feature.TRADITIONAL | (Feature.DMA if dma else 0)
         self.items[Key.ID] = int(features).to_bytes(4, "little")
-        self.items[Key.FILE_DIR] = self._directory(recording)
+        self.items[Key.FILE_DIR] = directory(recording.files)
         self.items |= {f.select: f.data for f in recording.files}
         self.ports = frozenset({fw_cfg.PORT_SELECTOR, fw_cfg.PORT_DATA})
         if dma:
@@ -27,15 +37,6 @@ class FwCfg:
         self._read, self._write = read, write
         self._key, self._at = 0, 0
         self._dma_high = 0
-
-    @staticmethod
-    def _directory(recording: Recording) -> bytes:
-        header = fw_cfg.DIR_HEADER.build({"count": len(recording.files)})
-        entries = (
-            fw_cfg.FILE.build({"size": f.size, "select": f.select, "reserved": 0, "name": f.name})
-            for f in recording.files
-        )
-        return bytes(header + b"".join(entries))
 
     def port_in(self, port: int, size: int) -> int:
         """A read of `size` bytes; the data port gives the next byte of the item."""

@@ -116,7 +116,7 @@ def _memmap(machine: Machine, handoff: Handoff) -> Iterator[str]:
     ours = [(m.addr, m.addr + m.size) for m in memmap if m.type == e820.Type.RAM]
     hole = (e820.EBDA, e820.EXTENDED)
     host = []
-    for address, size in machine.ram:
+    for address, size in machine.recording.ram():
         if address < hole[1]:
             host += [(address, min(address + size, hole[0])), (hole[1], address + size)]
         else:
@@ -124,7 +124,11 @@ def _memmap(machine: Machine, handoff: Handoff) -> Iterator[str]:
     if sorted(ours) != sorted(h for h in host if h[0] < h[1]):
         yield f"memory map: RAM is {ours}, the host's is {host}"
     rest = sorted((m.addr, m.size, m.type) for m in memmap if m.type != e820.Type.RAM)
-    wanted = [(e.addr, e.size, e.type) for e in machine.host_map if e.type != e820.Type.RAM]
+    wanted = [
+        (e.addr, e.size, e.type)
+        for e in machine.recording.memmap()
+        if e.type != e820.Type.RAM
+    ]
     wanted += [(a, b - a, e820.Type.RESERVED) for a, b in RESERVED]
     if rest != sorted(wanted):
         yield f"memory map: reserved ranges are {rest}, not {sorted(wanted)}"

@@ -27,6 +27,7 @@ from fwbuild.emulator.loader import Loaded
 from fwbuild.emulator.recording import Recording
 
 PAGE = 0x1000
+READ_ONLY = UC_PROT_READ | UC_PROT_EXEC
 LOW_ROM = e820.SYSTEM_ROM  # the top 64 KiB of the image again, read-only on pc and q35
 CLOSED_SIZE = 0x20000  # C0000-DFFFF; E0000-EFFFF is RAM on every machine
 REGISTERS = tuple(
@@ -85,8 +86,7 @@ class Machine:
         self.uc = Uc(UC_ARCH_X86, UC_MODE_32)
         self.image = image
         self.loaded = loaded
-        self.host_map = recording.memmap()
-        self.ram = recording.ram()
+        self.recording = recording
         self.fw_cfg = FwCfg(recording, self.read, self.write_checked, dma)
         if loaded:
             self.fw_cfg.items |= loaded.keys
@@ -112,8 +112,7 @@ class Machine:
     def write_checked(self, address: int, data: bytes) -> None:
         """A device's write: RAM only."""
         rom = address < e820.EXTENDED and address + len(data) > LOW_ROM
-        inside = any(a <= address and address + len(data) <= a + s for a, s in self.ram)
-        if not inside or rom:
+        if rom or not self.recording.has_ram(address, len(data)):
             raise MemoryError(f"no RAM at {address:#x}")
         self._note_write(address, len(data))
         self.uc.mem_write(address, data)
@@ -123,20 +122,19 @@ class Machine:
 
     def _map(self, f_segment_writable: bool, poison: int) -> None:
         base = (1 << 32) - len(self.image)
-        for address, size in self.ram:
+        for address, size in self.recording.ram():
             if address == 0:
                 self.uc.mem_map(0, LOW_ROM, UC_PROT_ALL)
                 self.uc.mem_map(e820.EXTENDED, size - e820.EXTENDED, UC_PROT_ALL)
             elif address < e820.FOUR_GIB:  # 32-bit code reaches nothing above
                 self.uc.mem_map(address, size, UC_PROT_ALL)
-        rom = UC_PROT_READ | UC_PROT_EXEC
-        self.uc.mem_map(LOW_ROM, 0x10000, UC_PROT_ALL if f_segment_writable else rom)
-        self.uc.mem_map(base, len(self.image), rom)
+        self.uc.mem_map(LOW_ROM, 0x10000, UC_PROT_ALL if f_segment_writable else READ_ONLY)
+        self.uc.mem_map(base, len(self.image), READ_ONLY)
         self.uc.mem_write(base, self.image)
         self.uc.mem_write(LOW_ROM, self.image[-0x10000:])
         self.uc.mem_write(0, bytes([poison]) * e820.VGA)
         if self.bridge:  # writes are dropped until PAM opens it
-            self.uc.mem_protect(e820.OPTION_ROM, CLOSED_SIZE, rom)
+            self.uc.mem_protect(e820.OPTION_ROM, CLOSED_SIZE, READ_ONLY)
         for address, data in self.loaded.memory if self.loaded else ():
             self.uc.mem_write(address, data)
 
@@ -144,7 +142,7 @@ class Machine:
         """What PAM does to a segment: RAM behind it, or writes dropped."""
         if base == LOW_ROM and writable:
             self.uc.mem_write(base, bytes(size))  # the RAM under the ROM, never written yet
-        self.uc.mem_protect(base, size, UC_PROT_ALL if writable else UC_PROT_READ | UC_PROT_EXEC)
+        self.uc.mem_protect(base, size, UC_PROT_ALL if writable else READ_ONLY)
 
     def _hooks(self) -> None:
         uc = self.uc

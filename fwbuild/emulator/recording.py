@@ -78,6 +78,10 @@ class Recording:
         files = [File(**{**f, "data": _unpack(f["data"])}) for f in plain.pop("files")]
         return cls(**plain, keys=keys, files=files)
 
+    def has_ram(self, address: int, size: int) -> bool:
+        """Whether `size` bytes at `address` lie in one range of RAM."""
+        return any(a <= address and address + size <= a + s for a, s in self.ram())
+
 
 def _pack(data: bytes) -> str:
     return base64.b64encode(zlib.compress(data, 9)).decode()

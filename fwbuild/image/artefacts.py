@@ -17,7 +17,7 @@ from fwbuild import __version__, layout
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.image import place
 from fwbuild.image.build import Image
-from fwbuild.image.elf import Segment, Symbol, write_elf
+from fwbuild.image.elf import Segment, Symbol, symbols_of, write_elf
 from fwbuild.image.sources import data_dir
 from fwbuild.layout import ROM
 
@@ -84,11 +84,7 @@ def listing(image: Image) -> str:
 def elf(image: Image) -> bytes:
     """The used part of the ROM at its address, with a symbol for each fragment and RAM region."""
     linked = image.linked
-    kinds = {"data": "object", "routine": "func"}
-    symbols = [
-        Symbol(f.name, linked.addresses[f.name], linked.size(f.name), kinds[f.contract.kind])
-        for f in linked.fragments
-    ]
+    symbols = symbols_of(linked)
     symbols += [Symbol(f"ram_{r.name}", r.base, r.size, "absolute") for r in layout.RAM]
     data = image.image[image.start - ROM.base :]
     segment = Segment(image.start, data, len(data), READ_EXECUTE)

@@ -9,6 +9,7 @@ from typing import Any
 from construct import Bytes, Const, Int8ul, Int16ul, Int32ul, Struct
 
 from fwbuild.abi import pvh
+from fwbuild.assembler.link import Linked
 
 EHDR = Struct(
     "magic" / Const(b"\x7fELF\x01\x01\x01" + bytes(9)),  # 32-bit, little-endian, version 1
@@ -68,6 +69,15 @@ class Symbol:
     value: int
     size: int
     kind: str
+
+
+def symbols_of(linked: Linked) -> list[Symbol]:
+    """A symbol for each fragment of a program."""
+    kinds = {"data": "object", "routine": "func"}
+    return [
+        Symbol(f.name, linked.addresses[f.name], linked.size(f.name), kinds[f.contract.kind])
+        for f in linked.fragments
+    ]
 
 
 def pvh_note(entry: int, width: int = 4) -> bytes:

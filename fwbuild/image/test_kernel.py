@@ -9,7 +9,7 @@ from fwbuild import abi, layout
 from fwbuild.abi import test_kernel
 from fwbuild.assembler.link import Linker
 from fwbuild.assembler.source import Fragment
-from fwbuild.image.elf import Segment, Symbol, pvh_note, write_elf
+from fwbuild.image.elf import Segment, pvh_note, symbols_of, write_elf
 from fwbuild.image.sources import read_sources
 
 ENTRY = "test_kernel_entry"
@@ -34,10 +34,5 @@ def build_test_kernel(note_width: int = 4) -> bytes:
     code = linked.bytes_at(test_kernel.BASE, end - test_kernel.BASE)
     entry = linked.addresses[ENTRY]
     memory = test_kernel.STACK_END - test_kernel.BASE
-    names = [
-        Symbol(f.name, linked.addresses[f.name], linked.size(f.name),
-               "object" if f.contract.kind == "data" else "func")
-        for f in linked.fragments
-    ]  # fmt: skip
     segment = Segment(test_kernel.BASE, code, memory, READ_WRITE_EXECUTE)
-    return write_elf([segment], names, entry, pvh_note(entry, note_width))
+    return write_elf([segment], symbols_of(linked), entry, pvh_note(entry, note_width))

@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from fwbuild.abi import linux_boot
-from fwbuild.emulator.loader import read
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.kernel.decompress import PayloadError, decompress
+from fwbuild.kernel.vmlinux import read_file
 
 ELF_MAGIC = b"\x7fELF"
 
 
 def extract_vmlinux(path: Path) -> tuple[str, bytes]:
     """(compression, the ELF file) inside a bzImage."""
-    data = read(path)
+    data = read_file(path)
     if len(data) < linux_boot.SETUP_HEADER.sizeof():
         raise _error(path, "too short for a bzImage")
     header = linux_boot.SETUP_HEADER.parse(data)

@@ -20,21 +20,18 @@ from fwbuild.guest import MACHINES, Guest
 from fwbuild.image.build import build_image
 from fwbuild.image.template import DEFAULT
 from fwbuild.image.test_kernel import build_test_kernel
-from fwbuild.qemu.count import count
+from fwbuild.kernel.vmlinux import parse_vmlinux, read_file
+from fwbuild.qemu.count import Count, count
 from fwbuild.qemu.record import record
-from fwbuild.verbs.guest_options import check_files, cpu_count, memory_size
+from fwbuild.verbs.guest_options import add_kernel_arguments, check_files
 
 HELP = "count exits and instructions to the kernel, beside qboot"
 QBOOT = Path("/usr/share/qemu/qboot.rom")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--kernel", type=Path, metavar="VMLINUX", help="default: a test kernel")
-    parser.add_argument("--initrd", type=Path, metavar="FILE")
-    parser.add_argument("--append", default="", metavar="CMDLINE")
-    parser.add_argument("-M", "--machine", action="append", help="repeatable; default: all three")
-    parser.add_argument("-m", "--memory", type=memory_size, default="512M", metavar="SIZE")
-    parser.add_argument("--smp", type=cpu_count, default=1, metavar="N")
+    group = add_kernel_arguments(parser)
+    group.add_argument("-M", "--machine", action="append", help="repeatable; default: all three")
     parser.add_argument("--template", action="append", help="repeatable; default: universal")
     parser.add_argument("--bios", type=Path, action="append", metavar="IMG",
                         help="another image to count; default: Debian's qboot.rom")  # fmt: skip
@@ -68,28 +65,30 @@ def _rows(args: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     if kernel is None:
         kernel = folder / "test-kernel.elf"
         kernel.write_bytes(build_test_kernel())
-    entry = loader.load_kernel(loader.read(kernel), str(kernel)).entry
+    entry = parse_vmlinux(read_file(kernel), str(kernel)).entry
     others = args.bios or ([QBOOT] if QBOOT.exists() else [])
     base = Guest("", args.memory, args.smp, kernel, args.initrd, args.append)
     rows = []
     for machine in args.machine or MACHINES:
         guest = replace(base, machine=machine)
+        recorded = record(guest)  # a packaged one has no kernel, so another directory
+        loaded = loader.load(guest, recorded)
         for name in args.template or [DEFAULT]:
             image = build_image(name).image
             path = folder / f"{Path(name).stem}.bin"
             path.write_bytes(image)
-            rows.append(_row(guest, f"fwbuild {name}", path, entry, _emulated(guest, image)))
+            outcome = Machine(image, recorded, loaded).run()
+            emulated = Count(len(outcome.accesses), outcome.instructions)
+            rows.append(_row(guest, f"fwbuild {name}", path, entry, emulated))
         rows += [_row(guest, str(path), path, entry, None) for path in others]
     return rows
 
 
-def _row(guest: Guest, name: str, path: Path, entry: int, emulated: dict[str, int] | None,
+def _row(guest: Guest, name: str, path: Path, entry: int, emulated: Count | None,
          ) -> dict[str, Any]:  # fmt: skip
-    return {"machine": guest.machine, "image": name, "emulated": emulated,
-            **asdict(count(guest, path, entry))}  # fmt: skip
-
-
-def _emulated(guest: Guest, image: bytes) -> dict[str, int]:
-    found = record(guest)  # a packaged one has no kernel, so another directory
-    outcome = Machine(image, found, loader.load(guest, found)).run()
-    return {"accesses": len(outcome.accesses), "instructions": outcome.instructions}
+    return {
+        "machine": guest.machine,
+        "image": name,
+        "emulated": asdict(emulated) if emulated else None,
+        **asdict(count(guest, path, entry)),
+    }

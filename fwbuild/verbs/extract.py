@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from fwbuild.emulator.loader import load_kernel
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.image.artefacts import write_all
 from fwbuild.kernel.bzimage import extract_vmlinux
+from fwbuild.kernel.vmlinux import parse_vmlinux
 
 HELP = "take the vmlinux out of a bzImage"
 
@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
     compression, vmlinux = extract_vmlinux(args.vmlinuz)
     write_all({args.out: vmlinux})
     try:
-        note = f"PVH entry {load_kernel(vmlinux, str(args.out)).entry:#x}"
+        note = f"PVH entry {parse_vmlinux(vmlinux, str(args.out)).entry:#x}"
     except FwbuildError as error:
         note = f"not bootable by PVH: {error.what}"
     print(f"{args.out}: {len(vmlinux)} bytes from {compression}, {note}")

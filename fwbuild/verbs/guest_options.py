@@ -8,6 +8,7 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import MIB, Guest
 from fwbuild.image import template
 from fwbuild.image.build import build_image
+from fwbuild.kernel.vmlinux import read_file
 from fwbuild.layout import IMAGE_SIZE
 
 UNITS = {"": MIB, "K": 1 << 10, "M": MIB, "G": 1 << 30, "T": 1 << 40}
@@ -29,15 +30,22 @@ def cpu_count(text: str) -> int:
 
 
 def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
-    """--kernel, --initrd, --append, -M, -m, --smp, --accel."""
+    """One guest: what add_kernel_arguments takes, and -M, --accel."""
+    group = add_kernel_arguments(parser)
+    group.add_argument("-M", "--machine", default="microvm", help="default: %(default)s")
+    group.add_argument("--accel", choices=("tcg", "kvm"), default="tcg")
+
+
+def add_kernel_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """What is the same for a guest on any machine: --kernel, --initrd, --append, -m, --smp.
+    Returns the group, for what else describes the guest."""
     group = parser.add_argument_group("the guest, in QEMU's words")
     group.add_argument("--kernel", type=Path, metavar="VMLINUX", help="default: a test kernel")
     group.add_argument("--initrd", type=Path, metavar="FILE")
     group.add_argument("--append", default="", metavar="CMDLINE")
-    group.add_argument("-M", "--machine", default="microvm", help="default: %(default)s")
     group.add_argument("-m", "--memory", type=memory_size, default=512 * MIB, metavar="SIZE")
     group.add_argument("--smp", type=cpu_count, default=1, metavar="N")
-    group.add_argument("--accel", choices=("tcg", "kvm"), default="tcg")
+    return group
 
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,11 +73,7 @@ def image_from(args: argparse.Namespace) -> bytes:
     """The image's bytes."""
     if not args.bios:
         return build_image(args.template).image
-    try:
-        data: bytes = args.bios.read_bytes()
-    except OSError as error:
-        raise FwbuildError(ExitCode.INPUT, f"cannot read: {error.strerror}",
-                           where=str(args.bios)) from None  # fmt: skip
+    data = read_file(args.bios)
     if not data or len(data) % IMAGE_SIZE:
         raise FwbuildError(ExitCode.INPUT, f"{len(data)} bytes are no image", where=str(args.bios),
                            hint=f"QEMU takes multiples of {IMAGE_SIZE}")  # fmt: skip

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -139,7 +140,7 @@ def test_gdb_breaks_by_name(image: Image, tmp_path: Path) -> None:
     with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as qemu:
         try:
             while not socket.exists() and qemu.poll() is None:
-                pass
+                time.sleep(0.02)
             commands = ("set architecture i386:x86-64", f"target remote {socket}",
                         "hbreak *memmap_build", "continue", "info symbol $pc")  # fmt: skip
             options = [word for line in commands for word in ("-ex", line)]

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from fwbuild.abi import pvh, stop_codes
-from fwbuild.emulator import loader
 from fwbuild.errors import FwbuildError
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
+from fwbuild.kernel.vmlinux import parse_vmlinux, read_file
 from fwbuild.qemu.command import command
 from fwbuild.qemu.count import count
 from fwbuild.qemu.gdbstub import GdbStub
@@ -32,7 +32,7 @@ def test_counts_of_qboot(name: str, tmp_path: Path) -> None:
         pytest.skip("the baseline is QEMU 7.2's")
     kernel, initrd = debian.cloud_vmlinux(), tmp_path / "initrd"
     initrd.write_bytes(bytes(1 << 20))
-    entry = loader.load_kernel(loader.read(kernel), str(kernel)).entry
+    entry = parse_vmlinux(read_file(kernel), str(kernel)).entry
     found = count(Guest(name, kernel=kernel, initrd=initrd), QBOOT, entry)
     accesses, instructions = BASELINES[name]
     assert found.accesses == pytest.approx(accesses, rel=0.05)
@@ -43,7 +43,7 @@ def test_gdb_stub(image: Image, tmp_path: Path, test_kernel: bytes) -> None:
     bios, kernel = tmp_path / "bios.bin", tmp_path / "kernel"
     bios.write_bytes(image.image)
     kernel.write_bytes(test_kernel)
-    entry = loader.load_kernel(test_kernel, "test kernel").entry
+    entry = parse_vmlinux(test_kernel, "test kernel").entry
     with stopped([*command(Guest("pc", kernel=kernel), bios=bios)], "-gdb") as connection:
         stub = GdbStub(connection)
         reset = stub.registers()

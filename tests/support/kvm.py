@@ -1,11 +1,13 @@
 """Whether KVM can be tested here."""
 
 import subprocess
+from functools import cache
 
 from fwbuild.guest import Guest
 from fwbuild.qemu.command import command
 
 
+@cache
 def kvm_works() -> bool:
     """Whether QEMU can use /dev/kvm here; the firmware alone runs under an emulating one too."""
     argv = command(Guest(accel="kvm", extra=("-S",)))

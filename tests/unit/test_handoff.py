@@ -87,12 +87,8 @@ def test_registers(image: Image) -> None:
     tr = machine.outcome.tr
     assert table[tr : tr + 4] == bytes.fromhex("67000000")
     assert table[tr + 5] in (x86.Access.TSS32, x86.Access.TSS32_BUSY)
-    assert limit + 1 == work_gdt_size()
+    assert limit + 1 == 4 * 8
     assert layout.region("work").base <= base < layout.region("work").end
-
-
-def work_gdt_size() -> int:
-    return 4 * 8
 
 
 def test_test_kernel_reports(image: Image) -> None:

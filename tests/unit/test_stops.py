@@ -1,7 +1,7 @@
 """Every reason to stop: the code, the line, and nothing written outside the firmware's areas."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -9,9 +9,8 @@ from fwbuild import layout
 from fwbuild.abi import e820, stop_codes
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader, recording
-from fwbuild.emulator.loader import Loaded
+from fwbuild.emulator.fw_cfg import directory
 from fwbuild.emulator.machine import PAGE, Machine
-from fwbuild.emulator.recording import File, Recording
 from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import build_test_kernel
@@ -37,6 +36,12 @@ def initrd(address: int, size: int) -> Keys:
 def refuse_dma(machine: Machine) -> None:
     """A device that reports an error for each transfer."""
     machine.fw_cfg._take = lambda count: (_ for _ in ()).throw(MemoryError)  # type: ignore[method-assign]
+
+
+def remove_e820(machine: Machine) -> None:
+    machine.fw_cfg.items[Key.FILE_DIR] = directory(
+        [f for f in machine.recording.files if f.name != e820.FILE_NAME]
+    )
 
 
 def remove_device(machine: Machine) -> None:
@@ -68,6 +73,7 @@ CASES = {
     "initrd inside the kernel": Case("INITRD_OVERLAP", 0x101000, initrd(0x101000, 16)),
     "initrd over the kernel's end": Case("INITRD_OVERLAP", 0x103FFF, initrd(0x103FFF, 0x1000)),
     "empty e820": Case("NO_E820", 0, memmap=[]),
+    "no e820": Case("NO_E820", 0, edit=remove_e820),
     "overlap": Case("E820_OVERLAP", 0x1000000, memmap=[LOW, (0x1000000, 0x1000, RESERVED)]),
     "overlap by a byte": Case(
         "E820_OVERLAP", 0x1FFFFFFF, memmap=[(0x1FFFFFFF, 0x1000, RESERVED), LOW]),
@@ -81,44 +87,33 @@ CASES = {
     "too many to read": Case("E820_SIZE", 2000 * 20, memmap=[LOW] * 2000),
     "DMA error": Case("FW_CFG_DMA", 1, edit=refuse_dma),
     "no device": Case("NO_FW_CFG", 0xFFFFFFFF, edit=remove_device),
+    # The kernel lies at 1 MiB, where an initrd before it would start in the hole: move it up.
+    "initrd over the kernel's start": Case(
+        "INITRD_OVERLAP", 0x1FF000,
+        {Key.KERNEL_ADDR: 0x200000, Key.KERNEL_ENTRY: 0x200000, **initrd(0x1FF000, 0x1001)}),
 }  # fmt: skip
-# The kernel lies at 1 MiB, so an initrd that ends inside it starts in the hole: move it up.
-CASES["initrd over the kernel's start"] = Case(
-    "INITRD_OVERLAP", 0x1FF000,
-    {Key.KERNEL_ADDR: 0x200000, Key.KERNEL_ENTRY: 0x200000, **initrd(0x1FF000, 0x1001)},
-)  # fmt: skip
 
 
-def changed(case: Case) -> tuple[Recording, Loaded]:
-    found = recording.find(Guest())
-    if case.memmap is not None:
-        data = b"".join(
-            e820.ENTRY.build({"addr": a, "size": s, "type": t}) for a, s, t in case.memmap
-        )
-        old = found.file(e820.FILE_NAME)
-        assert old
-        found.files[found.files.index(old)] = File(old.name, old.select, len(data), data)
-    loaded = loader.load(Guest(), found, build_test_kernel()) if found.ram() else None
-    loaded = loaded or Loaded(0, 0, 0)
-    loaded.keys |= {key: value.to_bytes(4, "little") for key, value in case.keys.items()}
-    return found, loaded
+def claim(machine: Machine, memmap: list[tuple[int, int, int]]) -> None:
+    """Let fw_cfg hold another etc/e820 than the machine's memory is."""
+    data = b"".join(e820.ENTRY.build({"addr": a, "size": s, "type": t}) for a, s, t in memmap)
+    files = [
+        replace(f, size=len(data), data=data) if f.name == e820.FILE_NAME else f
+        for f in machine.recording.files
+    ]
+    machine.fw_cfg.items[Key.FILE_DIR] = directory(files)
+    machine.fw_cfg.items |= {f.select: f.data for f in files}
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_stop(name: str, image: Image) -> None:
     case = CASES[name]
-    found, loaded = changed(case)
-    if not found.ram():  # the emulated machine needs some, whatever its host claims
-        machine = Machine(image.image, recording.find(Guest()), loaded)
-        items = machine.fw_cfg.items
-        items[Key.FILE_DIR] = items[Key.FILE_DIR].replace(b"etc/e820", b"etc/none")
-    else:
-        honest = recording.find(Guest())
-        machine = Machine(image.image, honest, loaded)
-        old, new = honest.file(e820.FILE_NAME), found.file(e820.FILE_NAME)
-        assert old and new
-        machine.fw_cfg.items[old.select] = new.data
-        machine.fw_cfg.items[Key.FILE_DIR] = type(machine.fw_cfg)._directory(found)
+    found = recording.find(Guest())
+    machine = Machine(image.image, found, loader.load(Guest(), found, build_test_kernel()))
+    items = {key: value.to_bytes(4, "little") for key, value in case.keys.items()}
+    machine.fw_cfg.items |= items
+    if case.memmap is not None:
+        claim(machine, case.memmap)
     if case.edit:
         case.edit(machine)
     outcome = machine.run()
