@@ -9,13 +9,16 @@
 #: source: docs/architecture.md
 main:
     call handoff_init
-    call fw_cfg_find_files
+    call files_open
+    call chipset_init
     call memmap_build
     call mtrr_init
     call kernel_read
     call kernel_check
     call cmdline_read
     call initrd_read
+    call acpi_load
+    call smbios_load
     jmp pvh_enter
 
 #: put the GDT, start_info and the module entry into RAM, constant fields filled in;

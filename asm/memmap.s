@@ -8,15 +8,16 @@
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
 #: source: QEMU hw/i386/e820_memory_layout.c; ACPI 6.5, 15
 memmap_build:
-    mov edx, dword ptr [work.e820.size]
-    test edx, edx
+    mov esi, name_e820
+    call files_find
+    mov ebx, eax
+    mov edx, ecx
     mov al, stop.NO_E820
-    jz .stop
-    cmp edx, ram.scratch.size
+    jecxz .stop
+    cmp ecx, ram.scratch.size
     mov al, stop.E820_SIZE
     ja .stop
-    mov eax, dword ptr [work.e820.select]
-    mov ecx, edx
+    mov eax, ebx
     mov edi, ram.scratch.base
     call fw_cfg_read
     mov esi, edi
@@ -43,7 +44,18 @@ memmap_build:
     mov eax, e820.SYSTEM_ROM
     mov ebx, e820.EXTENDED
     call memmap_insert
-    jmp memmap_check
+.if machine.q35
+    mov eax, dword ptr [work.ecam]
+    test eax, eax
+    jz .check
+    lea ebx, [eax + chipset.ECAM_SIZE]
+    call memmap_insert
+.check:
+.endif
+    call memmap_check
+    call memmap_low_end
+    mov dword ptr [work.high_top], eax
+    ret
 .stop:
     jmp stop_with
 
@@ -229,3 +241,62 @@ memmap_low_end:
     add eax, dword ptr [esi + pvh.MEMMAP_ENTRY.size]
 .done:
     ret
+
+#: turn RAM into ACPI NVS; what is left of its range on either side stays RAM
+#: mode: 32
+#: in: eax address, ecx bytes
+#: out: -
+#: clobbers: ebx, ecx, edx, esi, edi, ebp, eflags
+#: source: ACPI 6.5, 15
+memmap_take:
+    push eax
+    lea edx, [eax + ecx]
+    mov esi, ram.memmap.base - pvh.MEMMAP_ENTRY.sizeof
+.next:
+    add esi, pvh.MEMMAP_ENTRY.sizeof
+    cmp esi, dword ptr [work.memmap_end]
+    jae .none
+    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.type], e820.Type.RAM
+    jnz .next
+    mov ebp, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
+    mov edi, eax
+    sub edi, ebp
+    jbe .next
+    add ebp, dword ptr [esi + pvh.MEMMAP_ENTRY.size]
+    cmp edx, ebp
+    ja .next
+    mov dword ptr [esi + pvh.MEMMAP_ENTRY.size], edi
+    jnz .insert
+    # What was taken before is above: let it grow.
+    add esi, pvh.MEMMAP_ENTRY.sizeof
+    cmp esi, dword ptr [work.memmap_end]
+    jae .insert
+    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr], edx
+    jnz .insert
+    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.type], e820.Type.NVS
+    jnz .insert
+    mov dword ptr [esi + pvh.MEMMAP_ENTRY.addr], eax
+    add dword ptr [esi + pvh.MEMMAP_ENTRY.size], ecx
+    jmp .done
+.insert:
+    push ebp
+    push edx
+    mov ebx, edx
+    xor edx, edx
+    xor ecx, ecx
+    mov ebp, e820.Type.NVS
+    call memmap_insert
+    pop eax
+    pop ebx
+    cmp eax, ebx
+    jz .done
+    mov ebp, e820.Type.RAM
+    xor ecx, ecx
+    call memmap_insert
+.done:
+    pop eax
+    ret
+.none:
+    mov edx, eax
+    mov al, stop.NO_ROOM
+    jmp stop_with

@@ -37,9 +37,15 @@ RAM = (
     Region("stack", 0x1000, 0x1000, "the firmware's stack, growing down"),
     Region("work", 0x2000, 0x1000, "variables, GDT, hvm_start_info, module list"),
     Region("memmap", 0x3000, 0x1000, "the memory map that is handed over"),
-    Region("scratch", 0x4000, 0x5000, "fw_cfg directory and etc/e820 while they are read"),
+    Region("scratch", 0x4000, 0x5000, "etc/e820 while it is read"),
     Region("cmdline", 0x10000, 0x10000, "the kernel's command line"),
+    Region("directory", 0x20000, 0x2000, "the fw_cfg directory"),
+    Region("script", 0x30000, 0x20000, "the ACPI table loader's script"),
 )
+
+# RAM that the firmware leaves tables in for the guest to find. On microvm it is the image's own
+# lower alias, so the image keeps clear of it.
+F_SEGMENT = Region("f_segment", e820.SYSTEM_ROM, 0x8000, "RSDP, SMBIOS entry point, MP table")
 
 
 def region(name: str) -> Region:
@@ -51,7 +57,7 @@ def symbols() -> dict[str, int]:
     """`ram.NAME.base|size|end` of each RAM region, `ram.end` of them all, `rom.base`,
     and `work.FIELD` as addresses."""
     found: dict[str, int] = {}
-    for r in (*RAM, ROM):
+    for r in (*RAM, F_SEGMENT, ROM):
         prefix = "rom" if r is ROM else f"ram.{r.name}"
         found |= {f"{prefix}.base": r.base, f"{prefix}.size": r.size, f"{prefix}.end": r.end}
     found["ram.end"] = max(r.end for r in RAM)
@@ -69,7 +75,7 @@ def problems() -> list[str]:
     ]
     needs = {
         "work": work.WORK.sizeof(),
-        "scratch": fw_cfg.DIR_HEADER.sizeof() + work.DIRECTORY_PIECE * fw_cfg.FILE.sizeof(),
+        "directory": fw_cfg.DIR_HEADER.sizeof() + (work.DIRECTORY_PIECE + 1) * fw_cfg.FILE.sizeof(),
         "memmap": pvh.MEMMAP_ENTRIES_MAX * pvh.MEMMAP_ENTRY.sizeof(),
     }
     for name, need in needs.items():

@@ -27,3 +27,43 @@ PAM_COUNT = 7
 PAM_READ = 1
 PAM_WRITE = 2
 PAM_SEGMENT = 0x4000
+PAM_F_SEGMENT = (PAM_READ | PAM_WRITE) << 4  # PAM0: the F segment is RAM
+
+
+def config_address(device: int, function: int, register: int, bus: int = 0) -> int:
+    """What goes to PCI_CONFIG_ADDRESS to reach a register; a data port adds its low two bits."""
+    return PCI_CONFIG_ENABLE | bus << 16 | device << 11 | function << 8 | register
+
+
+class I440fx(IntEnum):
+    """Registers of the pc machine's chipset, as configuration addresses. PIIX3 is 00:01.0,
+    its power management (PIIX4) 00:01.3."""
+
+    PAM0 = config_address(0, 0, Pam.I440FX)
+    PIRQ_ROUTE = config_address(1, 0, 0x60)
+    PMBASE = config_address(1, 3, 0x40)
+    PMREGMISC = config_address(1, 3, 0x80)
+
+
+class Q35(IntEnum):
+    """The same of q35, whose LPC bridge is ICH9's 00:1f.0."""
+
+    PCIEXBAR = config_address(0, 0, 0x60)
+    PAM0 = config_address(0, 0, Pam.Q35)
+    PMBASE = config_address(0x1F, 0, 0x40)
+    ACPI_CTRL = config_address(0x1F, 0, 0x44)
+    PIRQ_ROUTE_A = config_address(0x1F, 0, 0x60)
+    PIRQ_ROUTE_E = config_address(0x1F, 0, 0x68)
+
+
+PM_BASE = 0x600  # where the power management registers are put in I/O space
+PM_IO_SPACE = 1  # bit 0 of PMBASE reads 1: I/O space
+PMREGMISC_PMIOSE = 1  # power management I/O space enable
+ACPI_CTRL_ENABLE = 1 << 7  # and SCI on IRQ 9
+# INTA to INTD go to IRQ 10, 10, 11, 11, a byte each.
+PIRQ_ROUTES = 0x0B0B0A0A
+
+ECAM_BASE = 0xB0000000
+ECAM_SIZE = 0x10000000  # 256 buses
+ECAM_SHIFT = 4  # bus, device, function stand so much higher than in a configuration address
+PCIEXBAR_ENABLE = 1  # with a length field of 0: 256 MiB

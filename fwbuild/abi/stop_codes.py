@@ -49,6 +49,16 @@ STOPS: tuple[Stop, ...] = (
          "give the guest more memory (-m), or a smaller -initrd"),
     Stop(0x42, "INITRD_OVERLAP", "initrd overlaps kernel or firmware", "initrd address",
          "give the guest more memory (-m), or a smaller -initrd"),
+    Stop(0x43, "NO_ROOM", "no memory for tables", "size in bytes",
+         "give the guest more memory (-m)"),
+    Stop(0x50, "ACPI_SCRIPT_SIZE", "bad size of etc/table-loader", "size in bytes",
+         "the file is no whole number of entries, or too many"),
+    Stop(0x51, "ACPI_SCRIPT", "bad entry in etc/table-loader", "offset of the entry",
+         "the entry contradicts the files it names, or is of an unknown kind"),
+    Stop(0x58, "SMBIOS_ANCHOR", "bad SMBIOS entry point", "size in bytes",
+         "the host's etc/smbios/smbios-anchor is neither a 2.1 nor a 3.0 entry point"),
+    Stop(0x59, "SMBIOS_TABLES", "bad SMBIOS tables", "size in bytes",
+         "a structure of the host's etc/smbios/smbios-tables goes past the end"),
 )
 
 BY_CODE = {stop.code: stop for stop in STOPS}

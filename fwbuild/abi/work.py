@@ -3,17 +3,24 @@
 Nothing outside the firmware relies on this layout; where it lies is layout.py's to say.
 """
 
-from construct import Array, Int32ul, Struct
+from construct import Array, Int32ul, Int64ul, Padding, Struct
 
-from fwbuild.abi import fw_cfg, pvh, x86
+from fwbuild.abi import acpi, fw_cfg, pvh, x86
 
 GDT_ENTRIES = 4  # null, TSS, code, data: the order of x86.SELECTOR_*
 
-DIRECTORY_PIECE = 128  # entries of the fw_cfg directory that one transfer reads
+DIRECTORY_PIECE = 126  # entries of the fw_cfg directory that one transfer reads
+NAME_SIZE_MIN = 16  # a file name in ROM is padded with zeros to this at least
 
-FILE = Struct(  # where a fw_cfg file is; size 0 means the host does not have it
+SUM_ROUND_SHIFT = 6
+SUM_ROUND = 1 << SUM_ROUND_SHIFT  # bytes that a round of sum_bytes adds up
+SUM_INSTRUCTION = 3  # bytes of code that add one of them
+
+# What the firmware notes in an ALLOCATE entry of the ACPI loader script, behind its fields.
+ALLOCATED = Struct(
+    Padding(acpi.ALLOCATE.sizeof()),
+    "address" / Int32ul,  # 0 until the file is in memory
     "size" / Int32ul,
-    "select" / Int32ul,
 )
 
 WORK = Struct(
@@ -23,13 +30,22 @@ WORK = Struct(
     "initrd_module" / pvh.MODLIST_ENTRY,
     "empty_string" / Int32ul,
     "memmap_end" / Int32ul,  # address behind the last entry of the memory map
+    "f_segment_next" / Int32ul,  # address of the first free byte there
+    "script_last" / Int32ul,  # address of the ALLOCATE entry that was found last
     "dma" / fw_cfg.DMA,
+    "pointer" / Int64ul,  # what WRITE_POINTER writes
     "signature" / Int32ul,
-    "fw_cfg_by_port" / Int32ul,  # not 0: the device has no DMA
+    "dma_wanted" / Int32ul,  # the control word that dma had before the transfer
+    "files_total" / Int32ul,  # entries of the fw_cfg directory,
+    "files_behind" / Int32ul,  # how many of them follow those in RAM,
+    "files_end" / Int32ul,  # and the address where those in RAM end
     "kernel_entry" / Int32ul,
     "kernel_addr" / Int32ul,
     "kernel_size" / Int32ul,
     "setup_size" / Int32ul,
     "cmdline_size" / Int32ul,
-    "e820" / FILE,
+    "host_bridge" / Int32ul,  # PCI device ID; FFFF where there is no bus 0
+    "ecam" / Int32ul,  # address of the memory-mapped configuration space, 0 without one
+    "high_top" / Int32ul,  # address where high_alloc looks for free RAM, downwards
+    "script_end" / Int32ul,  # address behind the ACPI loader script
 )

@@ -2,8 +2,8 @@
 
 The language is GNU as's Intel syntax without prefix, cut down to what is checked:
 `name:` opens a fragment, `.name:` is a label inside it, `#` starts a comment; directives are
-.code16 .code32 .code64, .byte .word .long .quad, .ascii .asciz, .balign, .if .else .endif, and
-.att for the few instructions that keystone only encodes right in AT&T syntax.
+.code16 .code32 .code64, .byte .word .long .quad, .ascii .asciz, .balign, .if .else .endif,
+.rept .endr with `\\+` for the number of the repetition, and .att for the few instructions that keystone only encodes right in AT&T syntax.
 A fragment's contract is the block of `#:` lines above its label (see contract.py).
 """
 
@@ -80,6 +80,7 @@ class _Reader:
         self.bits = 32
         self.header: list[str] = []
         self.conditions: list[bool] = []
+        self.repeat: tuple[int, list[tuple[int, str]]] | None = None
 
     def error(self, number: int, what: str, text: str) -> FwbuildError:
         return FwbuildError(
@@ -95,6 +96,8 @@ class _Reader:
         if '"' not in text:
             text = " ".join(text.split())
         if not text or self.condition(number, text) or not all(self.conditions):
+            return
+        if self.repetition(number, text):
             return
         if text in BITS:
             self.bits = BITS[text]
@@ -117,6 +120,27 @@ class _Reader:
             if word == ".else":
                 self.conditions.append(not top)
         else:
+            return False
+        return True
+
+    def repetition(self, number: int, text: str) -> bool:
+        """Collect the lines from .rept to .endr, then read them again and again."""
+        word, _, rest = text.partition(" ")
+        if word == ".rept" and self.repeat is None:
+            try:
+                self.repeat = evaluate(rest, self.symbols), []
+            except ExpressionError as error:
+                raise self.error(number, str(error), text) from None
+        elif word == ".endr" and self.repeat is not None:
+            (count, lines), self.repeat = self.repeat, None
+            for i in range(count):
+                for line, body in lines:
+                    self.line(line, body.replace("\\+", str(i)))
+        elif self.repeat is not None and word != ".rept":
+            self.repeat[1].append((number, text))
+        else:
+            if word in (".rept", ".endr"):
+                raise self.error(number, "misplaced", text)
             return False
         return True
 
@@ -162,6 +186,8 @@ def parse(file: str, text: str, symbols: Mapping[str, int]) -> list[Fragment]:
         reader.line(number, raw)
     if reader.header:
         raise FwbuildError(ExitCode.ASSEMBLY, "a contract without a label below it", where=file)
+    if reader.repeat is not None:
+        raise FwbuildError(ExitCode.ASSEMBLY, ".rept without .endr", where=file)
     if reader.conditions:
         raise FwbuildError(ExitCode.ASSEMBLY, ".if without .endif", where=file)
     return reader.fragments

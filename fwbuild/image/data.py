@@ -1,7 +1,7 @@
 """Data items of the image that are made from declarations: GDT, RAM template, stop table."""
 
 from fwbuild import layout
-from fwbuild.abi import offsets, pvh, stop_codes, work, x86
+from fwbuild.abi import acpi, e820, offsets, pvh, smbios, stop_codes, work, x86
 from fwbuild.assembler.source import Fragment, data_fragment
 
 FLAT_LIMIT = 0xFFFFF  # in pages of 4 KiB: 4 GiB
@@ -35,6 +35,8 @@ def work_template() -> bytes:
     zero.start_info.memmap_paddr = symbols["ram.memmap.base"]
     zero.initrd_module.cmdline_paddr = symbols["work.empty_string"]
     zero.memmap_end = symbols["ram.memmap.base"]
+    zero.f_segment_next = symbols["ram.f_segment.base"]
+    zero.script_last = symbols["ram.script.base"]
     return bytes(work.WORK.build(zero))[: offsets(work.WORK)["dma"]]
 
 
@@ -44,9 +46,27 @@ def stop_table() -> bytes:
     return b"".join(entries) + b"\0 ? \0"
 
 
+# The fw_cfg files that the firmware asks for by name.
+NAMES = {
+    "name_e820": e820.FILE_NAME,
+    "name_table_loader": acpi.LOADER_FILE,
+    "name_smbios_anchor": smbios.ANCHOR_FILE,
+    "name_smbios_tables": smbios.TABLES_FILE,
+}
+
+
+def file_name(text: str) -> bytes:
+    """A file name as name_equal in asm/files.s takes it."""
+    data = text.encode("ascii") + b"\0"
+    return data.ljust(max(work.NAME_SIZE_MIN, -(-len(data) // 4) * 4), b"\0")
+
+
 def fragments() -> list[Fragment]:
     """All of them, for the linker."""
+    names = [data_fragment(name, file_name(text), text) for name, text in NAMES.items()]
     return [
+        *names,
         data_fragment("work_template", work_template(), "what handoff_init puts into RAM"),
+        data_fragment("smbios_type0", smbios.type0(), "SMBIOS structure of type 0"),
         data_fragment("stop_table", stop_table(), "stop codes and their words"),
     ]

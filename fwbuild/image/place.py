@@ -37,7 +37,8 @@ def check(addresses: Mapping[str, int], sizes: Mapping[str, int], budget: int) -
     for problem in layout.problems():
         raise FwbuildError(ExitCode.LAYOUT, problem, where="the RAM layout")
     used = ROM.end - min(addresses.values())
-    for what, limit in (("ROM", ROM.size), ("the template's budget", budget)):
+    room = ROM.size - layout.F_SEGMENT.size
+    for what, limit in (("ROM", room), ("the template's budget", budget)):
         if used > limit:
             raise FwbuildError(
                 ExitCode.LAYOUT,

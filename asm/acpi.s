@@ -1,0 +1,245 @@
+# ACPI tables: the script of QEMU's table loader, done entry by entry. An ALLOCATE entry that is
+# done holds where its file is (work.ALLOCATED); only entries above the current one are done.
+
+#: read the script and do what it says; without a script there are no tables
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: source: QEMU hw/acpi/bios-linker-loader.c
+acpi_load:
+    mov esi, name_table_loader
+    call files_find
+    jc .done
+    mov edx, ecx
+    test ecx, acpi.LOADER_ENTRY_SIZE - 1
+    jnz .size
+    cmp ecx, ram.script.size
+    ja .size
+    mov edi, ram.script.base
+    mov ebx, edi
+    call fw_cfg_read
+    jecxz .done
+    # acpi_find looks at the first entry first
+    cmp dword ptr [ebx], acpi.Command.ALLOCATE
+    jnz acpi_bad
+    add ecx, edi
+    mov dword ptr [work.script_end], ecx
+.entry:
+    mov eax, dword ptr [ebx]
+    test eax, eax
+    jz .next
+    call acpi_command
+.next:
+    add ebx, acpi.LOADER_ENTRY_SIZE
+    cmp ebx, dword ptr [work.script_end]
+    jb .entry
+.done:
+    ret
+.size:
+    mov al, stop.ACPI_SCRIPT_SIZE
+    jmp stop_with
+
+#: do one entry
+#: mode: 32
+#: in: ebx entry, eax command
+#: out: -
+#: clobbers: eax, ecx, edx, esi, edi, ebp, eflags
+#: source: QEMU hw/acpi/bios-linker-loader.c
+acpi_command:
+    cmp eax, acpi.Command.ADD_CHECKSUM
+    jz acpi_add_checksum
+    cmp eax, acpi.Command.ADD_POINTER
+    jz acpi_add_pointer
+    cmp eax, acpi.Command.ALLOCATE
+    jz acpi_allocate
+    cmp eax, acpi.Command.WRITE_POINTER
+    jz acpi_write_pointer
+    jmp acpi_bad
+
+#: stop at an entry that cannot be done
+#: mode: 32
+#: in: ebx entry
+#: out: -
+#: clobbers: eax, edx, eflags
+#: returns: never
+#: source: -
+acpi_bad:
+    mov edx, ebx
+    sub edx, ram.script.base
+    mov al, stop.ACPI_SCRIPT
+    jmp stop_with
+
+#: ALLOCATE: read a file to where it is to stay
+#: mode: 32
+#: in: ebx entry
+#: out: -
+#: clobbers: eax, ecx, edx, esi, edi, ebp, eflags
+#: source: QEMU hw/acpi/bios-linker-loader.c; ACPI 6.5, 5.2.5
+acpi_allocate:
+    lea esi, [ebx + acpi.ALLOCATE.file]
+    call files_find
+    jc acpi_bad
+    mov ebp, eax
+    mov dword ptr [ebx + work.ALLOCATED.size], ecx
+    mov edx, dword ptr [ebx + acpi.ALLOCATE.align]
+    lea eax, [edx - 1]
+    test eax, edx
+    jnz acpi_bad
+    test edx, edx
+    jz acpi_bad
+    mov al, byte ptr [ebx + acpi.ALLOCATE.zone]
+    cmp al, acpi.Zone.HIGH
+    jz .high
+    cmp al, acpi.Zone.F_SEGMENT
+    jnz acpi_bad
+    call f_segment_alloc
+    jmp .read
+.high:
+    call high_alloc
+.read:
+    mov dword ptr [ebx + work.ALLOCATED.address], eax
+    mov edi, eax
+    mov eax, ebp
+    mov ecx, dword ptr [ebx + work.ALLOCATED.size]
+    call fw_cfg_read
+    # Which file is the RSDP is for its signature to say.
+    cmp dword ptr [edi], acpi.RSDP_SIGNATURE_LOW
+    jnz .done
+    cmp dword ptr [edi + 4], acpi.RSDP_SIGNATURE_HIGH
+    jnz .done
+    mov dword ptr [work.start_info.rsdp_paddr], edi
+.done:
+    ret
+
+#: ADD_POINTER: a pointer that counts from the start of a file gets the file's address added
+#: mode: 32
+#: in: ebx entry
+#: out: -
+#: clobbers: eax, ecx, edx, esi, edi, ebp, eflags
+#: source: QEMU hw/acpi/bios-linker-loader.c
+acpi_add_pointer:
+    lea esi, [ebx + acpi.ADD_POINTER.source]
+    call acpi_find
+    push ebp
+    lea esi, [ebx + acpi.ADD_POINTER.dest]
+    call acpi_find
+    movzx ecx, byte ptr [ebx + acpi.ADD_POINTER.size]
+    mov eax, dword ptr [ebx + acpi.ADD_POINTER.offset]
+    call acpi_range
+    pop ebp
+    # One or two bytes would not hold an address.
+    cmp cl, 4
+    jz .add
+    cmp cl, 8
+    jnz acpi_bad
+    cmp dword ptr [eax + 4], 0
+    jnz acpi_bad
+.add:
+    mov edx, dword ptr [eax]
+    cmp edx, dword ptr [ebp + work.ALLOCATED.size]
+    jae acpi_bad
+    add edx, dword ptr [ebp + work.ALLOCATED.address]
+    mov dword ptr [eax], edx
+    ret
+
+#: ADD_CHECKSUM: a byte is made such that the range that it is in adds up to 0
+#: mode: 32
+#: in: ebx entry
+#: out: -
+#: clobbers: eax, ecx, edx, esi, edi, ebp, eflags
+#: source: QEMU hw/acpi/bios-linker-loader.c
+acpi_add_checksum:
+    lea esi, [ebx + acpi.ADD_CHECKSUM.file]
+    call acpi_find
+    mov eax, dword ptr [ebx + acpi.ADD_CHECKSUM.start]
+    mov ecx, dword ptr [ebx + acpi.ADD_CHECKSUM.length]
+    mov edi, dword ptr [ebx + acpi.ADD_CHECKSUM.offset]
+    sub edi, eax
+    cmp edi, ecx
+    jae acpi_bad
+    call acpi_range
+    mov esi, eax
+    add edi, eax
+    jmp checksum_set
+
+#: WRITE_POINTER: tell the host where a file is; this takes DMA, without it the host is not told
+#: mode: 32
+#: in: ebx entry
+#: out: -
+#: clobbers: eax, ecx, edx, esi, edi, ebp, eflags
+#: source: QEMU hw/acpi/bios-linker-loader.c, docs/specs/fw_cfg.rst
+acpi_write_pointer:
+    lea esi, [ebx + acpi.WRITE_POINTER.source]
+    call acpi_find
+    mov edi, dword ptr [ebx + acpi.WRITE_POINTER.source_offset]
+    cmp edi, dword ptr [ebp + work.ALLOCATED.size]
+    jae acpi_bad
+    add edi, dword ptr [ebp + work.ALLOCATED.address]
+    mov dword ptr [work.pointer], edi
+    lea esi, [ebx + acpi.WRITE_POINTER.dest]
+    call files_find
+    jc acpi_bad
+    movzx edx, byte ptr [ebx + acpi.WRITE_POINTER.size]
+    cmp edx, 4
+    jz .fits
+    cmp edx, 8
+    jnz acpi_bad
+.fits:
+    # skip to the offset, which with the size must lie inside the file
+    xchg ecx, edx
+    sub edx, ecx
+    jb acpi_bad
+    cmp edx, dword ptr [ebx + acpi.WRITE_POINTER.dest_offset]
+    jb acpi_bad
+    push ecx
+    mov ecx, dword ptr [ebx + acpi.WRITE_POINTER.dest_offset]
+    xchg al, ah
+    or eax, be32(fw_cfg.DmaControl.SELECT | fw_cfg.DmaControl.SKIP)
+    call fw_cfg_transfer
+    pop ecx
+    mov edi, work.pointer
+    mov eax, be32(fw_cfg.DmaControl.WRITE)
+    jmp fw_cfg_transfer
+
+#: the ALLOCATE entry of a file that is in memory
+#: mode: 32
+#: in: esi name, ebx current entry
+#: out: ebp entry
+#: clobbers: ecx, edx, esi, edi, eflags
+#: source: QEMU hw/acpi/bios-linker-loader.c
+acpi_find:
+    mov edx, esi
+    mov ebp, dword ptr [work.script_last]
+    lea edi, [ebp + acpi.ALLOCATE.file]
+    call name_equal
+    jz .done
+    mov ebp, ram.script.base - acpi.LOADER_ENTRY_SIZE
+.next:
+    add ebp, acpi.LOADER_ENTRY_SIZE
+    cmp ebp, ebx
+    jae acpi_bad
+    cmp dword ptr [ebp], acpi.Command.ALLOCATE
+    jnz .next
+    mov esi, edx
+    lea edi, [ebp + acpi.ALLOCATE.file]
+    call name_equal
+    jnz .next
+    mov dword ptr [work.script_last], ebp
+.done:
+    ret
+
+#: the address of a range of a file, which must lie inside it
+#: mode: 32
+#: in: ebp ALLOCATE entry, eax offset, ecx bytes, ebx current entry
+#: out: eax address
+#: clobbers: edx, eflags
+#: source: -
+acpi_range:
+    mov edx, dword ptr [ebp + work.ALLOCATED.size]
+    sub edx, eax
+    jb acpi_bad
+    cmp edx, ecx
+    jb acpi_bad
+    add eax, dword ptr [ebp + work.ALLOCATED.address]
+    ret

@@ -1,0 +1,78 @@
+# PCI configuration space: memory-mapped where the machine has ECAM, else by ports 0xcf8, 0xcfc.
+
+#: read a dword of configuration space
+#: mode: 32
+#: in: ebx configuration address in the form of port 0xcf8
+#: out: eax value
+#: clobbers: edx, eflags
+#: source: PCI Local Bus Specification 3.0, 3.2.2.3.2; PCI Express Base Specification 7.2.2
+pci_read32:
+    call pci_select
+    jz .memory
+    in eax, dx
+    ret
+.memory:
+    mov eax, dword ptr [edx]
+    ret
+
+#: write a dword of configuration space
+#: mode: 32
+#: in: ebx configuration address, eax value
+#: out: -
+#: clobbers: edx, eflags
+#: source: PCI Local Bus Specification 3.0, 3.2.2.3.2; PCI Express Base Specification 7.2.2
+pci_write32:
+    call pci_select
+    jz .memory
+    out dx, eax
+    ret
+.memory:
+    mov dword ptr [edx], eax
+    ret
+
+#: write a byte of configuration space
+#: mode: 32
+#: in: ebx configuration address, eax value in al
+#: out: -
+#: clobbers: edx, eflags
+#: source: PCI Local Bus Specification 3.0, 3.2.2.3.2; PCI Express Base Specification 7.2.2
+pci_write8:
+    call pci_select
+    jz .memory
+    out dx, al
+    ret
+.memory:
+    mov byte ptr [edx], al
+    ret
+
+#: where a configuration register is to be accessed: memory with ZF set, else a port
+#: mode: 32
+#: in: ebx configuration address
+#: out: edx memory address or port, eflags ZF
+#: clobbers: -
+#: source: PCI Local Bus Specification 3.0, 3.2.2.3.2; PCI Express Base Specification 7.2.2
+pci_select:
+    push eax
+.if machine.q35
+    cmp dword ptr [work.ecam], 0
+    jz .port
+    # bus, device and function move up by 4 bits, the register stays
+    movzx edx, bl
+    mov eax, ebx
+    sub eax, edx
+    shl eax, chipset.ECAM_SHIFT
+    lea edx, [eax + edx + chipset.ECAM_BASE]
+    xor eax, eax
+    pop eax
+    ret
+.port:
+.endif
+    mov eax, ebx
+    and eax, -4
+    mov edx, chipset.PCI_CONFIG_ADDRESS
+    out dx, eax
+    mov edx, ebx
+    and edx, 3
+    add edx, chipset.PCI_CONFIG_DATA
+    pop eax
+    ret
