@@ -15,25 +15,26 @@ acpi_load:
     test ecx, acpi.LOADER_ENTRY_SIZE - 1
     jnz .size
     cmp ecx, ram.script.size
-    ja .size
+    jae .size
     mov edi, ram.script.base
     mov ebx, edi
     call fw_cfg_read
-    jecxz .done
-    # acpi_find looks at the first entry first
-    cmp dword ptr [ebx], acpi.Command.ALLOCATE
-    jnz acpi_bad
+    # a command that nobody knows behind the last entry
     add ecx, edi
+    mov dword ptr [ecx], -1
     mov dword ptr [work.script_end], ecx
-.entry:
+    sub ebx, acpi.LOADER_ENTRY_SIZE
+.next:
+    add ebx, acpi.LOADER_ENTRY_SIZE
     mov eax, dword ptr [ebx]
     test eax, eax
     jz .next
+    js .end
     call acpi_command
-.next:
-    add ebx, acpi.LOADER_ENTRY_SIZE
+    jmp .next
+.end:
     cmp ebx, dword ptr [work.script_end]
-    jb .entry
+    jnz acpi_bad
 .done:
     ret
 .size:
@@ -94,6 +95,7 @@ acpi_allocate:
     cmp al, acpi.Zone.F_SEGMENT
     jnz acpi_bad
     call f_segment_alloc
+    jc acpi_bad
     jmp .read
 .high:
     call high_alloc
@@ -209,11 +211,14 @@ acpi_write_pointer:
 #: clobbers: ecx, edx, esi, edi, eflags
 #: source: QEMU hw/acpi/bios-linker-loader.c
 acpi_find:
-    mov edx, esi
+    # Only a name that ends within these bytes gets to be the last one.
     mov ebp, dword ptr [work.script_last]
     lea edi, [ebp + acpi.ALLOCATE.file]
-    call name_equal
+    mov ecx, work.NAME_SIZE_MIN // 4
+    repe cmpsd
     jz .done
+    # the name again, where ESI was
+    lea edx, [esi + ecx * 4 - work.NAME_SIZE_MIN]
     mov ebp, ram.script.base - acpi.LOADER_ENTRY_SIZE
 .next:
     add ebp, acpi.LOADER_ENTRY_SIZE
@@ -225,6 +230,8 @@ acpi_find:
     lea edi, [ebp + acpi.ALLOCATE.file]
     call name_equal
     jnz .next
+    cmp byte ptr [ebp + acpi.ALLOCATE.file + work.NAME_SIZE_MIN - 1], 0
+    jnz .done
     mov dword ptr [work.script_last], ebp
 .done:
     ret

@@ -5,66 +5,55 @@
 #: mode: 32
 #: in: -
 #: out: -
-#: clobbers: eax, ebx, ecx, edx, esi, eflags
+#: clobbers: eax, ecx, edx, esi, eflags
 #: source: Intel 82441FX, 82371AB, Q35 and ICH9 data sheets; QEMU hw/i386/acpi-build.c
 chipset_init:
-    mov ebx, chipset.PCI_CONFIG_ENABLE
-    call pci_read32
+    mov eax, chipset.PCI_CONFIG_ENABLE
+    mov edx, chipset.PCI_CONFIG_ADDRESS
+    out dx, eax
+    mov dl, chipset.PCI_CONFIG_DATA & 0xff
+    in eax, dx
     mov ecx, eax
     shr ecx, 16
     mov dword ptr [work.host_bridge], ecx
 .if machine.pc
     mov esi, chipset_i440fx
     cmp eax, chipset.DEVICE_I440FX << 16 | chipset.VENDOR_INTEL
-    jz .program
+    jz .ports
 .endif
 .if machine.q35
     mov esi, chipset_q35
     cmp eax, chipset.DEVICE_Q35 << 16 | chipset.VENDOR_INTEL
-    jnz .done
-    mov ebx, chipset.Q35.PCIEXBAR
-    mov eax, chipset.ECAM_BASE | chipset.PCIEXBAR_ENABLE
-    call pci_write32
-    mov dword ptr [work.ecam], chipset.ECAM_BASE
-    jmp .program
+    jz .memory
 .endif
-    jmp .done
-.program:
-    mov ebx, dword ptr [esi]
-    mov eax, dword ptr [esi + 4]
-    add esi, 8
-    test ebx, ebx
-    js .dword
-    jz .done
-    or ebx, chipset.PCI_CONFIG_ENABLE
-    call pci_write8
-    jmp .program
-.dword:
-    call pci_write32
-    jmp .program
-.done:
     ret
-
-#: configuration address and value of each register to write; without the enable bit a byte
-#: is written, with it a dword; 0 ends a list
-#: mode: data
 .if machine.pc
-chipset_i440fx:
-    .long chipset.I440fx.PMBASE, chipset.PM_BASE | chipset.PM_IO_SPACE
-    .long chipset.I440fx.PMREGMISC - chipset.PCI_CONFIG_ENABLE, chipset.PMREGMISC_PMIOSE
-    .long chipset.I440fx.PIRQ_ROUTE, chipset.PIRQ_ROUTES
-    .long chipset.I440fx.PAM0 - chipset.PCI_CONFIG_ENABLE, chipset.PAM_F_SEGMENT
-    .long 0
+.ports:
+    mov dl, chipset.PCI_CONFIG_ADDRESS & 0xff
+    lodsd
+    out dx, eax
+    mov dl, chipset.PCI_CONFIG_DATA & 0xff
+    lodsd
+    out dx, eax
+    cmp esi, chipset_i440fx + chipset.I440FX_WRITES * 8
+    jb .ports
+    ret
 .endif
-
-#: the same
-#: mode: data
 .if machine.q35
-chipset_q35:
-    .long chipset.Q35.PMBASE, chipset.PM_BASE | chipset.PM_IO_SPACE
-    .long chipset.Q35.ACPI_CTRL - chipset.PCI_CONFIG_ENABLE, chipset.ACPI_CTRL_ENABLE
-    .long chipset.Q35.PIRQ_ROUTE_A, chipset.PIRQ_ROUTES
-    .long chipset.Q35.PIRQ_ROUTE_E, chipset.PIRQ_ROUTES
-    .long chipset.Q35.PAM0 - chipset.PCI_CONFIG_ENABLE, chipset.PAM_F_SEGMENT
-    .long 0
+.memory:
+    mov dl, chipset.PCI_CONFIG_ADDRESS & 0xff
+    lodsd
+    out dx, eax
+    mov dl, chipset.PCI_CONFIG_DATA & 0xff
+    lodsd
+    out dx, eax
+    mov dword ptr [work.ecam], chipset.ECAM_BASE
+.next:
+    lodsd
+    mov edx, eax
+    lodsd
+    mov dword ptr [edx], eax
+    cmp esi, chipset_q35 + chipset.Q35_WRITES * 8
+    jb .next
+    ret
 .endif

@@ -67,8 +67,8 @@ ranges_overlap:
 #: take bytes of the F segment
 #: mode: 32
 #: in: ecx bytes, edx alignment (a power of two)
-#: out: eax address
-#: clobbers: edx, eflags
+#: out: eax address, eflags CF set if they do not fit
+#: clobbers: edx
 #: source: -
 f_segment_alloc:
     mov eax, dword ptr [work.f_segment_next]
@@ -78,13 +78,10 @@ f_segment_alloc:
     and eax, edx
     mov edx, ram.f_segment.end
     sub edx, eax
-    jbe .none
+    jb .done
     cmp edx, ecx
-    jb .none
+    jb .done
     lea edx, [eax + ecx]
     mov dword ptr [work.f_segment_next], edx
+.done:
     ret
-.none:
-    mov edx, ecx
-    mov al, stop.NO_ROOM
-    jmp stop_with

@@ -33,7 +33,7 @@ handoff_init:
     mov edi, ram.work.base
     mov ecx, work.WORK.dma // 4
     rep movsd
-    mov ecx, (work.WORK.sizeof - work.WORK.dma) // 4
+    mov ecx, (work.WORK.signature - work.WORK.dma) // 4
     xor eax, eax
     rep stosd
     ret

@@ -8,6 +8,12 @@
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
 #: source: QEMU hw/i386/e820_memory_layout.c; ACPI 6.5, 15
 memmap_build:
+    # What lies below 1 MiB is the same on every PC.
+    mov esi, memmap_template
+    mov edi, ram.memmap.base
+    mov ecx, work.MEMMAP_TEMPLATE_ENTRIES * pvh.MEMMAP_ENTRY.sizeof // 4
+    rep movsd
+    mov dword ptr [work.memmap_end], edi
     mov esi, name_e820
     call files_find
     mov ebx, eax
@@ -20,35 +26,31 @@ memmap_build:
     mov eax, ebx
     mov edi, ram.scratch.base
     call fw_cfg_read
-    mov esi, edi
-    lea edi, [esi + ecx]
-.entry:
-    lea eax, [esi + e820.ENTRY.sizeof]
+    # QEMU's order is nearly the reverse of what is wanted here.
+    lea esi, [edi + ecx]
     mov edx, ecx
-    cmp eax, edi
+.entry:
+    sub esi, e820.ENTRY.sizeof
+    cmp esi, edi
     mov al, stop.E820_SIZE
-    ja .stop
+    jb .stop
     push edi
     call memmap_add_host
     pop edi
-    add esi, e820.ENTRY.sizeof
     cmp esi, edi
-    jb .entry
-    # The firmware's own two: the EBDA, and the ROM below 1 MiB.
-    mov eax, e820.EBDA
-    mov ebx, e820.VGA
-    xor edx, edx
-    xor ecx, ecx
-    mov ebp, e820.Type.RESERVED
-    call memmap_insert
-    mov eax, e820.SYSTEM_ROM
-    mov ebx, e820.EXTENDED
-    call memmap_insert
+    ja .entry
+    mov al, stop.E820_LOW
+    mov edx, dword ptr [work.low_ram]
+    test edx, edx
+    jz .stop
 .if machine.q35
     mov eax, dword ptr [work.ecam]
     test eax, eax
     jz .check
     lea ebx, [eax + chipset.ECAM_SIZE]
+    xor edx, edx
+    xor ecx, ecx
+    mov ebp, e820.Type.RESERVED
     call memmap_insert
 .check:
 .endif
@@ -59,7 +61,7 @@ memmap_build:
 .stop:
     jmp stop_with
 
-#: add one range of the host's; RAM keeps clear of the hole below 1 MiB
+#: add one range of the host's. RAM from 0 is in the map already, below the hole under 1 MiB
 #: mode: 32
 #: in: esi e820 entry
 #: out: -
@@ -81,37 +83,21 @@ memmap_add_host:
     jz .bad
     cmp ebp, e820.Type.RAM
     jnz memmap_insert
-    # Only a range that starts below 1 MiB can touch the hole.
-    test edx, edx
+    mov edi, eax
+    or edi, edx
     jnz memmap_insert
-    cmp eax, e820.EXTENDED
-    jae memmap_insert
-    cmp eax, e820.EBDA
-    jae .above
-    test ecx, ecx
-    jnz .split
-    cmp ebx, e820.EBDA
-    jbe memmap_insert
-.split:
-    push ebx
-    push ecx
-    mov ebx, e820.EBDA
-    xor ecx, ecx
-    call memmap_insert
-    pop ecx
-    pop ebx
-.above:
+    inc dword ptr [work.low_ram]
     mov eax, e820.EXTENDED
     test ecx, ecx
     jnz memmap_insert
     cmp ebx, eax
     ja memmap_insert
-.done:
-    ret
 .bad:
     mov edx, dword ptr [esi + e820.ENTRY.addr]
     mov al, stop.E820_RANGE
     jmp stop_with
+.done:
+    ret
 
 #: insert the range [edx:eax, ecx:ebx), keeping the map sorted by address
 #: mode: 32
@@ -197,15 +183,15 @@ memmap_covers:
     mov edx, eax
     add edx, ecx
     jc .done
-    mov esi, ram.memmap.base - pvh.MEMMAP_ENTRY.sizeof
+    mov esi, dword ptr [work.memmap_end]
 .next:
-    add esi, pvh.MEMMAP_ENTRY.sizeof
-    cmp esi, dword ptr [work.memmap_end]
-    jae .no
+    sub esi, pvh.MEMMAP_ENTRY.sizeof
+    cmp esi, ram.memmap.base
+    jb .no
     cmp dword ptr [esi + pvh.MEMMAP_ENTRY.type], e820.Type.RAM
     jnz .next
     cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4], 0
-    jnz .no
+    jnz .next
     cmp eax, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
     jb .next
     mov ebp, dword ptr [esi + pvh.MEMMAP_ENTRY.size]
@@ -251,12 +237,14 @@ memmap_low_end:
 memmap_take:
     push eax
     lea edx, [eax + ecx]
-    mov esi, ram.memmap.base - pvh.MEMMAP_ENTRY.sizeof
+    mov esi, dword ptr [work.memmap_end]
 .next:
-    add esi, pvh.MEMMAP_ENTRY.sizeof
-    cmp esi, dword ptr [work.memmap_end]
-    jae .none
+    sub esi, pvh.MEMMAP_ENTRY.sizeof
+    cmp esi, ram.memmap.base
+    jb .none
     cmp dword ptr [esi + pvh.MEMMAP_ENTRY.type], e820.Type.RAM
+    jnz .next
+    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4], 0
     jnz .next
     mov ebp, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
     mov edi, eax

@@ -30,13 +30,13 @@ mtrr_init:
     mov cl, x86.Msr.MTRR_FIX4K_C0000 & 0xff
     mov eax, x86.MTRR_FIXED_WP
     mov edx, eax
-.rom:
+    .rept x86.Msr.MTRR_FIX4K_F8000 - x86.Msr.MTRR_FIX4K_C0000
     wrmsr
     inc ecx
-    cmp cl, x86.Msr.MTRR_FIX4K_F8000 & 0xff
-    jbe .rom
+    .endr
+    wrmsr
     # The device window is 2 GiB, 1 GiB or 512 MiB below 4 GiB: the largest that is clear of RAM.
-    call memmap_low_end
+    mov eax, dword ptr [work.high_top]
     mov esi, 1 << 31
 .window:
     cmp eax, esi

@@ -18,6 +18,7 @@ smbios_load:
     push eax
     mov edx, smbios.ENTRY_ALIGN
     call f_segment_alloc
+    jc .no_room
     mov ebx, eax
     mov edi, eax
     pop eax
@@ -59,13 +60,17 @@ smbios_load:
     jmp checksum_set
 .done:
     ret
+.no_room:
+    mov edx, ebp
+    mov al, stop.NO_ROOM
+    jmp stop_with
 .not_known:
     mov edx, ebp
 .anchor:
     mov al, stop.SMBIOS_ANCHOR
     jmp stop_with
 
-#: read the host's structures, and put the firmware's own before them where it is needed
+#: read the host's structures; the firmware's own, before them, is left out if it is not needed
 #: mode: 32
 #: in: -
 #: out: esi structures, ecx their bytes, edx structures that were added
@@ -77,27 +82,29 @@ smbios_read_tables:
     push eax
     push ecx
     add ecx, smbios.TYPE0_SIZE
-    xor edx, edx
-    inc edx
+    push 1
+    pop edx
+    call f_segment_alloc
+    jnc .copy
+    push 1
+    pop edx
     call high_alloc
-    pop ecx
+.copy:
+    mov edi, eax
+    mov esi, smbios_type0
+    mov ecx, (smbios.TYPE0_SIZE + 3) // 4
+    rep movsd
     lea edi, [eax + smbios.TYPE0_SIZE]
+    pop ecx
     pop eax
     call fw_cfg_read
     call smbios_has_type0
     mov esi, edi
     mov edx, 0
     jz .done
-    push ecx
-    mov esi, smbios_type0
-    sub edi, smbios.TYPE0_SIZE
-    push edi
-    mov ecx, smbios.TYPE0_SIZE
-    rep movsb
-    pop esi
-    pop ecx
-    add ecx, smbios.TYPE0_SIZE
     inc edx
+    add ecx, smbios.TYPE0_SIZE
+    sub esi, smbios.TYPE0_SIZE
 .done:
     ret
 

@@ -1,12 +1,12 @@
 # Sums of bytes: the checksums of ACPI, SMBIOS and MP tables.
 
-#: add up bytes, one instruction a byte
+#: make a byte such that the range it belongs to adds up to 0; one instruction a byte
 #: mode: 32
-#: in: esi first byte, ecx bytes
-#: out: eax sum in al
-#: clobbers: ecx, edx, esi, eflags
+#: in: esi range, ecx bytes, edi the byte
+#: out: -
+#: clobbers: eax, ecx, edx, esi, eflags
 #: source: -
-sum_bytes:
+checksum_set:
     xor eax, eax
     # The first round is a part of one: jump in as many additions before its end as it has bytes.
     mov edx, ecx
@@ -20,21 +20,11 @@ sum_bytes:
 .round:
     # ESI stands at the end of the round
     .rept work.SUM_ROUND
-    add al, byte ptr [esi + \+ - work.SUM_ROUND]
+    sub al, byte ptr [esi + \+ - work.SUM_ROUND]
     .endr
 .added:
     add esi, work.SUM_ROUND
     dec ecx
     jnz .round
-    ret
-
-#: make a byte such that the range it belongs to adds up to 0
-#: mode: 32
-#: in: esi range, ecx bytes, edi the byte
-#: out: -
-#: clobbers: eax, ecx, edx, esi, eflags
-#: source: -
-checksum_set:
-    call sum_bytes
-    sub byte ptr [edi], al
+    add byte ptr [edi], al
     ret

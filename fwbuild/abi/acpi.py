@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from construct import Bytes, Int8ul, Int32ul, Int64ul, PaddedString, Struct
 
-from fwbuild.abi.fw_cfg import FILE_NAME_SIZE
+from fwbuild.abi import fw_cfg
 
 LOADER_FILE = "etc/table-loader"
 LOADER_ENTRY_SIZE = 128
@@ -31,7 +31,7 @@ class Zone(IntEnum):
     F_SEGMENT = 2
 
 
-_NAME = PaddedString(FILE_NAME_SIZE, "ascii")
+_NAME = PaddedString(fw_cfg.FILE_NAME_SIZE, "ascii")
 
 ALLOCATE = Struct(
     "command" / Int32ul,

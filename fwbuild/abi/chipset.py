@@ -67,3 +67,27 @@ ECAM_BASE = 0xB0000000
 ECAM_SIZE = 0x10000000  # 256 buses
 ECAM_SHIFT = 4  # bus, device, function stand so much higher than in a configuration address
 PCIEXBAR_ENABLE = 1  # with a length field of 0: 256 MiB
+
+# What the firmware writes into each chipset: configuration address (of a dword) and value.
+I440FX_SETUP = (
+    (I440fx.PMBASE, PM_BASE | PM_IO_SPACE),
+    (I440fx.PMREGMISC, PMREGMISC_PMIOSE),
+    (I440fx.PIRQ_ROUTE, PIRQ_ROUTES),
+    (I440fx.PAM0 & ~3, PAM_F_SEGMENT << 8 * (I440fx.PAM0 & 3)),
+)
+I440FX_WRITES = len(I440FX_SETUP)
+# The first opens the way for the others, which go through memory.
+Q35_SETUP = (
+    (Q35.PCIEXBAR, ECAM_BASE | PCIEXBAR_ENABLE),
+    (Q35.PMBASE, PM_BASE | PM_IO_SPACE),
+    (Q35.ACPI_CTRL, ACPI_CTRL_ENABLE),
+    (Q35.PIRQ_ROUTE_A, PIRQ_ROUTES),
+    (Q35.PIRQ_ROUTE_E, PIRQ_ROUTES),
+    (Q35.PAM0, PAM_F_SEGMENT),
+)
+Q35_WRITES = len(Q35_SETUP)
+
+
+def ecam_address(address: int) -> int:
+    """Where a configuration address stands in memory."""
+    return ECAM_BASE + ((address & 0xFFFF00) << ECAM_SHIFT) + (address & 0xFF)

@@ -7,7 +7,7 @@ Numeric items are little-endian, the directory and the DMA descriptor big-endian
 
 from enum import IntEnum, IntFlag
 
-from construct import Int16ub, Int32ub, Int64ub, PaddedString, Struct
+from construct import Array, Int16ub, Int32ub, Int64ub, PaddedString, Struct, this
 
 PORT_SELECTOR = 0x510  # 16-bit write
 PORT_DATA = 0x511  # byte reads
@@ -84,3 +84,5 @@ FILE = Struct(
     "reserved" / Int16ub,
     "name" / PaddedString(FILE_NAME_SIZE, "ascii"),
 )
+
+FILES = Struct(*DIR_HEADER.subcons, "entries" / Array(this.count, FILE))

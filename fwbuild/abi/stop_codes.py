@@ -43,6 +43,8 @@ STOPS: tuple[Stop, ...] = (
          "the host's map contradicts itself"),
     Stop(0x34, "E820_RANGE", "bad e820 range", "address",
          "a range of type 0, or one that wraps past 2^64"),
+    Stop(0x35, "E820_LOW", "no RAM at 0", "none",
+         "the machine type's memory does not start at address 0; use microvm, pc or q35"),
     Stop(0x40, "CMDLINE_SIZE", "command line too long", "size in bytes",
          "shorten -append"),
     Stop(0x41, "INITRD_RANGE", "initrd outside RAM", "initrd address",

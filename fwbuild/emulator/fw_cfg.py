@@ -38,6 +38,11 @@ class FwCfg:
         self._key, self._at = 0, 0
         self._dma_high = 0
 
+    def file(self, name: str) -> bytes:
+        """The content of a file, by the directory that the guest sees; empty without one."""
+        found = fw_cfg.FILES.parse(self.items[Key.FILE_DIR])
+        return next((self.items[f.select] for f in found.entries if f.name == name), b"")
+
     def port_in(self, port: int, size: int) -> int:
         """A read of `size` bytes; the data port gives the next byte of the item."""
         if port == fw_cfg.PORT_DATA and size == 1:

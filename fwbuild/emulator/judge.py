@@ -7,10 +7,15 @@ arch/x86/platform/pvh/enlighten.c.
 from collections.abc import Iterator
 from itertools import pairwise
 
-from fwbuild.abi import e820, pvh, x86
+from fwbuild import layout
+from fwbuild.abi import acpi, chipset, e820, pvh, smbios, x86
 from fwbuild.abi.fw_cfg import Key
+from fwbuild.emulator.acpi_tables import judge_tables
 from fwbuild.emulator.handoff import Handoff, read_handoff, read_string
 from fwbuild.emulator.machine import PAGE, Machine, Outcome
+from fwbuild.emulator.smbios_tables import judge_smbios
+
+Span = tuple[int, int, int]  # address, end, e820 type
 
 # Flags nibble and type as the ABI wants the segments: flat, 32-bit, 4 KiB granularity.
 FLAT_LIMIT = 0xFFFFF
@@ -31,10 +36,11 @@ def judge(machine: Machine, outcome: Outcome) -> list[str]:
         return [*problems, f"the GDT or hvm_start_info points nowhere: {error}"]
     return [
         *problems,
-        *_start_info(handoff),
+        *_start_info(machine, handoff),
         *_memmap(machine, handoff),
         *_contents(machine, handoff),
         *_places(machine, handoff),
+        *_tables(machine, handoff),
     ]
 
 
@@ -80,13 +86,12 @@ def _segments(machine: Machine, outcome: Outcome) -> Iterator[str]:
         yield f"TR is no 32-bit TSS of base 0, limit 0x67: {d_base:#x} {d_limit:#x} {access:#x}"
 
 
-def _start_info(handoff: Handoff) -> Iterator[str]:
+def _start_info(machine: Machine, handoff: Handoff) -> Iterator[str]:
     info = handoff.start_info
     wanted = {
         "magic": pvh.START_INFO_MAGIC,
         "version": pvh.START_INFO_VERSION,
         "flags": 0,
-        "rsdp_paddr": 0,  # no ACPI tables are installed
         "reserved": 0,
         "memmap_entries": len(handoff.memmap),
         "nr_modules": len(handoff.modules),
@@ -94,6 +99,8 @@ def _start_info(handoff: Handoff) -> Iterator[str]:
     for name, value in wanted.items():
         if info[name] != value:
             yield f"start_info.{name} is {info[name]:#x}, not {value:#x}"
+    if bool(info.rsdp_paddr) != bool(machine.recording.file(acpi.LOADER_FILE)):
+        yield f"start_info.rsdp_paddr is {info.rsdp_paddr:#x}"
     if not info.nr_modules and info.modlist_paddr:
         yield "start_info.modlist_paddr is set without modules"
     for i, module in enumerate(handoff.modules):
@@ -113,25 +120,45 @@ def _memmap(machine: Machine, handoff: Handoff) -> Iterator[str]:
     for a, b in pairwise(memmap):
         if b.addr < a.addr + a.size:
             yield f"memory map: {b.addr:#x} overlaps or is out of order"
-    ours = [(m.addr, m.addr + m.size) for m in memmap if m.type == e820.Type.RAM]
-    hole = (e820.EBDA, e820.EXTENDED)
-    host = []
-    for address, size in machine.recording.ram():
-        if address < hole[1]:
-            host += [(address, min(address + size, hole[0])), (hole[1], address + size)]
+    host = list(_host_map(machine))
+    ours = [(m.addr, m.addr + m.size, m.type) for m in memmap]
+    taken = [m for m in ours if m[2] == e820.Type.NVS and m not in host]
+    ram = sorted(m for m in ours if m[2] == e820.Type.RAM)
+    wanted = sorted(_without([m for m in host if m[2] == e820.Type.RAM], taken))
+    if ram != wanted:
+        yield f"memory map: RAM is {ram}, the host's is {wanted}"
+    rest = sorted(m for m in ours if m[2] != e820.Type.RAM and m not in taken)
+    wanted = sorted(m for m in host if m[2] != e820.Type.RAM)
+    if rest != wanted:
+        yield f"memory map: reserved ranges are {rest}, not {wanted}"
+
+
+def _host_map(machine: Machine) -> Iterator[Span]:
+    """The map that the host's etc/e820 and the chipset make, before anything is taken."""
+    for e in machine.recording.memmap():
+        end = e.addr + e.size
+        if e.type == e820.Type.RAM and e.addr < e820.EXTENDED:
+            yield e.addr, min(end, e820.EBDA), e.type
+            yield e820.EXTENDED, end, e.type
         else:
-            host.append((address, address + size))
-    if sorted(ours) != sorted(h for h in host if h[0] < h[1]):
-        yield f"memory map: RAM is {ours}, the host's is {host}"
-    rest = sorted((m.addr, m.size, m.type) for m in memmap if m.type != e820.Type.RAM)
-    wanted = [
-        (e.addr, e.size, e.type)
-        for e in machine.recording.memmap()
-        if e.type != e820.Type.RAM
-    ]
-    wanted += [(a, b - a, e820.Type.RESERVED) for a, b in RESERVED]
-    if rest != sorted(wanted):
-        yield f"memory map: reserved ranges are {rest}, not {sorted(wanted)}"
+            yield e.addr, end, e.type
+    for a, b in RESERVED:
+        yield a, b, e820.Type.RESERVED
+    if machine.recording.machine.startswith(("q35", "pc-q35")):
+        end = chipset.ECAM_BASE + chipset.ECAM_SIZE
+        yield chipset.ECAM_BASE, end, e820.Type.RESERVED
+
+
+def _without(ram: list[Span], taken: list[Span]) -> list[Span]:
+    """RAM less what was taken out of it."""
+    for a, b, _ in taken:
+        ram = [
+            (start, end, kind)
+            for low, high, kind in ram
+            for start, end in ((low, min(high, a)), (max(low, b), high))
+            if start < end
+        ] if any(low < b and a < high for low, high, _ in ram) else ram  # fmt: skip
+    return ram
 
 
 def _contents(machine: Machine, handoff: Handoff) -> Iterator[str]:
@@ -175,6 +202,25 @@ def _places(machine: Machine, handoff: Handoff) -> Iterator[str]:
         inside = any(a <= address and address + size <= b for a, b in ram)
         if size and (not inside or address + size > pvh.HANDOFF_LIMIT):
             yield f"the {name} at {address:#x} is not in RAM below 1 GiB"
-    outside = [p for p in machine.writes if not any(a <= p * PAGE < b for a, b in ram)]
+    allowed = [*ram, *_nvs(handoff), (layout.F_SEGMENT.base, layout.F_SEGMENT.end)]
+    outside = [p for p in machine.writes if not any(a <= p * PAGE < b for a, b in allowed)]
     if outside:
-        yield f"memory outside the map's RAM was written: {min(outside) * PAGE:#x}"
+        yield f"memory outside the declared areas was written: {min(outside) * PAGE:#x}"
+
+
+def _nvs(handoff: Handoff) -> list[tuple[int, int]]:
+    return [(m.addr, m.addr + m.size) for m in handoff.memmap if m.type == e820.Type.NVS]
+
+
+def _tables(machine: Machine, handoff: Handoff) -> Iterator[str]:
+    """ACPI and SMBIOS tables are the host's, patched."""
+    item = machine.fw_cfg.file
+    script, anchor = item(acpi.LOADER_FILE), item(smbios.ANCHOR_FILE)
+    try:
+        if script:
+            rsdp = handoff.start_info.rsdp_paddr
+            yield from judge_tables(machine.read, script, item, rsdp, _nvs(handoff))
+        if anchor:
+            yield from judge_smbios(machine.read, anchor, item(smbios.TABLES_FILE))
+    except MemoryError as error:
+        yield f"a table points nowhere: {error}"

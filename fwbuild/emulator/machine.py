@@ -14,6 +14,7 @@ from unicorn import (
     UC_PROT_ALL,
     UC_PROT_EXEC,
     UC_PROT_READ,
+    UC_PROT_WRITE,
     Uc,
     UcError,
 )
@@ -111,8 +112,9 @@ class Machine:
 
     def write_checked(self, address: int, data: bytes) -> None:
         """A device's write: RAM only."""
-        rom = address < e820.EXTENDED and address + len(data) > LOW_ROM
-        if rom or not self.recording.has_ram(address, len(data)):
+        end = address + len(data) - 1
+        rights = [r for a, b, r in self.uc.mem_regions() if a <= address and end <= b]
+        if not rights or not rights[0] & UC_PROT_WRITE:
             raise MemoryError(f"no RAM at {address:#x}")
         self._note_write(address, len(data))
         self.uc.mem_write(address, data)

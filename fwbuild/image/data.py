@@ -1,7 +1,7 @@
 """Data items of the image that are made from declarations: GDT, RAM template, stop table."""
 
 from fwbuild import layout
-from fwbuild.abi import acpi, e820, offsets, pvh, smbios, stop_codes, work, x86
+from fwbuild.abi import acpi, chipset, e820, offsets, pvh, smbios, stop_codes, work, x86
 from fwbuild.assembler.source import Fragment, data_fragment
 
 FLAT_LIMIT = 0xFFFFF  # in pages of 4 KiB: 4 GiB
@@ -34,10 +34,35 @@ def work_template() -> bytes:
     zero.start_info.cmdline_paddr = symbols["ram.cmdline.base"]
     zero.start_info.memmap_paddr = symbols["ram.memmap.base"]
     zero.initrd_module.cmdline_paddr = symbols["work.empty_string"]
-    zero.memmap_end = symbols["ram.memmap.base"]
     zero.f_segment_next = symbols["ram.f_segment.base"]
-    zero.script_last = symbols["ram.script.base"]
+    # an entry of zeros, which is good for nothing but being compared with
+    zero.script_last = layout.ROM.base + layout.F_SEGMENT.size
     return bytes(work.WORK.build(zero))[: offsets(work.WORK)["dma"]]
+
+
+def memmap_template() -> bytes:
+    """The memory map below 1 MiB, as pvh.MEMMAP_ENTRY."""
+    entries = [
+        (0, e820.EBDA, e820.Type.RAM),
+        (e820.EBDA, e820.VGA, e820.Type.RESERVED),
+        (e820.SYSTEM_ROM, e820.EXTENDED, e820.Type.RESERVED),
+    ]
+    assert len(entries) == work.MEMMAP_TEMPLATE_ENTRIES
+    return b"".join(
+        pvh.MEMMAP_ENTRY.build({"addr": a, "size": b - a, "type": kind, "reserved": 0})
+        for a, b, kind in entries
+    )
+
+
+def chipset_setups() -> dict[str, bytes]:
+    """What chipset_init writes: pairs of a place and a dword."""
+    first, *rest = chipset.Q35_SETUP
+    q35 = [first, *((chipset.ecam_address(address), value) for address, value in rest)]
+    pairs = {"chipset_i440fx": chipset.I440FX_SETUP, "chipset_q35": q35}
+    return {
+        name: b"".join(n.to_bytes(4, "little") for pair in setup for n in pair)
+        for name, setup in pairs.items()
+    }
 
 
 def stop_table() -> bytes:
@@ -63,9 +88,12 @@ def file_name(text: str) -> bytes:
 
 def fragments() -> list[Fragment]:
     """All of them, for the linker."""
+    setups = [data_fragment(n, d, "chipset registers") for n, d in chipset_setups().items()]
     names = [data_fragment(name, file_name(text), text) for name, text in NAMES.items()]
     return [
         *names,
+        *setups,
+        data_fragment("memmap_template", memmap_template(), "the memory map below 1 MiB"),
         data_fragment("work_template", work_template(), "what handoff_init puts into RAM"),
         data_fragment("smbios_type0", smbios.type0(), "SMBIOS structure of type 0"),
         data_fragment("stop_table", stop_table(), "stop codes and their words"),

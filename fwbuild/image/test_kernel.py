@@ -9,6 +9,7 @@ from fwbuild import abi, layout
 from fwbuild.abi import test_kernel
 from fwbuild.assembler.link import Linker
 from fwbuild.assembler.source import Fragment
+from fwbuild.image import template
 from fwbuild.image.elf import Segment, pvh_note, symbols_of, write_elf
 from fwbuild.image.sources import read_sources
 
@@ -27,7 +28,7 @@ def _place(fragments: Sequence[Fragment], sizes: Mapping[str, int]) -> dict[str,
 
 def build_test_kernel(note_width: int = 4) -> bytes:
     """The kernel's ELF file. `note_width`: bytes of the note's descriptor, 4 or 8."""
-    symbols = abi.symbols() | layout.symbols()
+    symbols = abi.symbols() | layout.symbols() | template.load(template.DEFAULT).symbols()
     fragments = read_sources("asm/test_kernel", symbols) + read_sources("asm", symbols)
     linked = Linker(symbols).link(fragments, [ENTRY], _place)
     end = max(linked.addresses[f.name] + linked.size(f.name) for f in linked.fragments)

@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from fwbuild import abi, layout
-from fwbuild.abi import e820, fw_cfg, pvh
+from fwbuild.abi import acpi, e820, fw_cfg, offsets, pvh, work
 from fwbuild.image.build import Image, build_image
 from tests.support.call import call
 
@@ -14,26 +14,69 @@ DESTINATION = 0x200000
 SIZE = 0x100
 MAP = WORDS["ram.memmap.base"]
 SCRATCH = WORDS["ram.scratch.base"]
-# One range of RAM in the map; a kernel, and no initrd.
+SCRIPT = WORDS["ram.script.base"]
+DIRECTORY = WORDS["ram.directory.base"] + fw_cfg.DIR_HEADER.sizeof()
+CURRENT = SCRIPT + acpi.LOADER_ENTRY_SIZE
+ALLOCATED = offsets(work.ALLOCATED)
+# One range of RAM in the map; a kernel, and no initrd; one file, etc/e820; an ACPI script of an
+# ALLOCATE entry that is done and an entry of zeros, whose names are empty.
 STATE = {
-    "work.memmap_end": MAP + pvh.MEMMAP_ENTRY.sizeof(),
+    "work.memmap_end": MAP + pvh.MEMMAP_ENTRY.sizeof(), "work.high_top": 0x2000000,
     "work.kernel_addr": 0x1000000, "work.kernel_size": 0x100000, "work.kernel_entry": 0x1000100,
-    "work.setup_size": 0x400, "work.e820.size": e820.ENTRY.sizeof(), "work.e820.select": 0x20,
+    "work.setup_size": 0x400, "work.low_ram": 1,
+    "work.files_total": 1, "work.files_end": DIRECTORY + fw_cfg.FILE.sizeof(),
+    "work.f_segment_next": 0xF0000, "work.script_last": SCRIPT,
 }  # fmt: skip
+RAM = {0: 0x100000, 8: 0x2000000, 16: int(e820.Type.RAM)}
+DONE = {0: int(acpi.Command.ALLOCATE), ALLOCATED["address"]: 0x1000, ALLOCATED["size"]: 0x1000}
+
+
+def words(base: int, data: bytes) -> dict[int, int]:
+    return {base + i: int.from_bytes(data[i : i + 4], "little") for i in range(0, len(data), 4)}
+
+
+E820 = {"size": e820.ENTRY.sizeof(), "select": 0x20, "reserved": 0, "name": e820.FILE_NAME}
 MEMORY = {
-    MAP: 0x100000, MAP + 8: 0x2000000, MAP + 16: int(e820.Type.RAM),
-    SCRATCH: 0x100000, SCRATCH + 8: 0x2000000, SCRATCH + 16: int(e820.Type.RAM),
-} | {WORDS[name]: value for name, value in STATE.items()}  # fmt: skip
+    **{MAP + at: value for at, value in RAM.items()},
+    **{SCRATCH + at: value for at, value in RAM.items()},
+    **{SCRIPT + at: value for at, value in DONE.items()},
+    **words(DIRECTORY, fw_cfg.FILE.build(E820)),
+    **{WORDS[name]: value for name, value in STATE.items()},
+}
 READ = int(fw_cfg.DmaControl.READ | fw_cfg.DmaControl.SELECT)
 TRANSFER = {"eax": READ, "ecx": SIZE, "edi": DESTINATION}
+@cache
+def image() -> Image:
+    return build_image()
+
+
 # The registers that a routine needs, by its name.
 ROWS: dict[str, dict[str, int]] = {
     "fw_cfg_read": {**TRANSFER, "eax": 1},
     "fw_cfg_transfer": TRANSFER,
     "fw_cfg_transfer_by_port": TRANSFER,
     "fw_cfg_require": {},
-    "fw_cfg_find_files": {},
-    "fw_cfg_note_file": {"esi": SCRATCH},
+    "files_open": {},
+    "files_note": {"eax": 1},
+    "files_find": {"esi": image().linked.addresses["name_e820"]},
+    "name_equal": {"esi": DESTINATION, "edi": DESTINATION},
+    "chipset_init": {},
+    "high_alloc": {"ecx": 0x1234, "edx": 0x100},
+    "ranges_overlap": {"eax": 0x1000, "ecx": 0x1000, "ebx": 0x1800, "edi": 0x1000},
+    "f_segment_alloc": {"ecx": 36, "edx": 16},
+    "memmap_take": {"eax": 0x1FF0000, "ecx": 0x1000},
+    "checksum_set": {"esi": DESTINATION, "ecx": SIZE - 1, "edi": DESTINATION},
+    "acpi_load": {},
+    "acpi_command": {"eax": int(acpi.Command.ADD_CHECKSUM), "ebx": CURRENT},
+    "acpi_allocate": {"ebx": CURRENT},
+    "acpi_add_pointer": {"ebx": CURRENT},
+    "acpi_add_checksum": {"ebx": CURRENT},
+    "acpi_write_pointer": {"ebx": CURRENT},
+    "acpi_find": {"esi": CURRENT + 4, "ebx": CURRENT},
+    "acpi_range": {"ebp": SCRIPT, "eax": 0, "ecx": 16, "ebx": CURRENT},
+    "smbios_load": {},
+    "smbios_read_tables": {},
+    "smbios_has_type0": {"edi": DESTINATION, "ecx": 0},
     "kernel_read": {},
     "kernel_check": {},
     "cmdline_read": {},
@@ -50,13 +93,15 @@ ROWS: dict[str, dict[str, int]] = {
     "print_hex": {"eax": 0x12345678, "ecx": 8},
     "print_char": {"eax": 0x41},
 }
-# Routines that start from an empty map.
-EMPTY_MAP = {"memmap_build": {WORDS["work.memmap_end"]: MAP}}
-
-
-@cache
-def image() -> Image:
-    return build_image()
+# What else a routine needs in memory: entries of the script.
+NAME = words(CURRENT + 4, e820.FILE_NAME.encode().ljust(12, b"\0"))
+MORE: dict[str, dict[int, int]] = {
+    "acpi_allocate": {CURRENT: 1, **NAME, CURRENT + 60: 64, CURRENT + 64: int(acpi.Zone.HIGH)},
+    "acpi_add_pointer": {CURRENT: 2, CURRENT + 120: 4},
+    "acpi_add_checksum": {CURRENT: 3, CURRENT + 68: 16},
+    "acpi_command": {CURRENT: 3, CURRENT + 68: 16},
+    "acpi_write_pointer": {CURRENT: 4, **NAME, CURRENT + 124: 8},
+}
 
 
 def routines() -> list[str]:
@@ -68,7 +113,8 @@ def routines() -> list[str]:
 
 
 def allowed(address: int, size: int) -> bool:
-    regions = [(r.base, r.end) for r in layout.RAM] + [(DESTINATION, DESTINATION + SIZE)]
+    regions = [(r.base, r.end) for r in (*layout.RAM, layout.F_SEGMENT)]
+    regions += [(DESTINATION, DESTINATION + SIZE), (0x1000, 0x2000)]
     return any(base <= address and address + size <= end for base, end in regions)
 
 
@@ -76,7 +122,7 @@ def allowed(address: int, size: int) -> bool:
 def test_a_call_keeps_to_the_contract(name: str) -> None:
     assert name in ROWS, "give it a row"
     contract = next(f.contract for f in image().linked.fragments if f.name == name)
-    done = call(image(), name, ROWS[name], MEMORY | EMPTY_MAP.get(name, {}))
+    done = call(image(), name, ROWS[name], MEMORY | MORE.get(name, {}))
     assert done.returned
     assert done.changed <= {*contract.outputs, *contract.clobbers}
     assert [w for w in done.writes if not allowed(*w)] == []

@@ -20,7 +20,10 @@ MEMORY: dict[str, tuple[Struct, int, str, int, str]] = {
     "version": (INFO, 0, "version", 0, "start_info.version"),
     "flags": (INFO, 0, "flags", 1, "start_info.flags"),
     "reserved": (INFO, 0, "reserved", 1, "start_info.reserved"),
-    "RSDP": (INFO, 0, "rsdp_paddr", 0xDEADBEEF, "start_info.rsdp_paddr"),
+    "RSDP": (INFO, 0, "rsdp_paddr", 0, "start_info.rsdp_paddr"),
+    "RSDP elsewhere": (INFO, 0, "rsdp_paddr", 0xF8000, "no RSDP"),
+    "RSDP in no memory": (INFO, 0, "rsdp_paddr", 0xDEADBEEF, "a table points nowhere"),
+    "tables as RAM": (ENTRY, 4, "type", 1, "is outside its zone"),
     "no modules": (INFO, 0, "nr_modules", 0, "modlist_paddr is set"),
     "two modules": (INFO, 0, "nr_modules", 2, "2 modules"),
     "command line": (INFO, 0, "cmdline_paddr", 0x2000, "the command line is"),
@@ -37,7 +40,7 @@ MEMORY: dict[str, tuple[Struct, int, str, int, str]] = {
     "entry type": (ENTRY, 1, "type", 7, "reserved ranges"),
     "entry reserved": (ENTRY, 1, "reserved", 1, "bad entry"),
     "entries overlap": (ENTRY, 1, "addr", 0x9F000, "overlaps or is out of order"),
-    "lost range": (ENTRY, 4, "size", 0x1000, "reserved ranges"),
+    "lost range": (ENTRY, 5, "size", 0x1000, "reserved ranges"),
 }
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from fwbuild import layout
-from fwbuild.abi import e820, stop_codes
+from fwbuild.abi import acpi, e820, smbios, stop_codes
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.fw_cfg import directory
@@ -36,6 +36,25 @@ def initrd(address: int, size: int) -> Keys:
 def refuse_dma(machine: Machine) -> None:
     """A device that reports an error for each transfer."""
     machine.fw_cfg._take = lambda count: (_ for _ in ()).throw(MemoryError)  # type: ignore[method-assign]
+
+
+def put_files(machine: Machine, files: dict[str, bytes]) -> None:
+    """Let fw_cfg hold these files, in the place of those of the same name."""
+    kept = [f for f in machine.recording.files if f.name not in files]
+    first = 1 + max(f.select for f in machine.recording.files)
+    more = [recording.File(n, first + i, len(d), d) for i, (n, d) in enumerate(files.items())]
+    machine.fw_cfg.items[Key.FILE_DIR] = directory(kept + more)
+    machine.fw_cfg.items |= {f.select: f.data for f in more}
+
+
+def put_sizes(machine: Machine, sizes: dict[str, int]) -> None:
+    """Let the directory claim other sizes."""
+    files = [replace(f, size=sizes.get(f.name, f.size)) for f in machine.recording.files]
+    machine.fw_cfg.items[Key.FILE_DIR] = directory(files)
+
+
+def shorten_e820(machine: Machine) -> None:
+    put_sizes(machine, {e820.FILE_NAME: 30})
 
 
 def remove_e820(machine: Machine) -> None:
@@ -74,10 +93,25 @@ CASES = {
     "initrd over the kernel's end": Case("INITRD_OVERLAP", 0x103FFF, initrd(0x103FFF, 0x1000)),
     "empty e820": Case("NO_E820", 0, memmap=[]),
     "no e820": Case("NO_E820", 0, edit=remove_e820),
+    "half a script": Case(
+        "ACPI_SCRIPT_SIZE", 100, edit=lambda m: put_files(m, {acpi.LOADER_FILE: bytes(100)})),
+    "odd script": Case(
+        "ACPI_SCRIPT", 0, edit=lambda m: put_files(m, {acpi.LOADER_FILE: b"\x09" * 128})),
+    "no room": Case(
+        "NO_ROOM", 0x20000000, edit=lambda m: put_sizes(m, {"etc/acpi/tables": 0x20000000})),
+    "odd anchor": Case(
+        "SMBIOS_ANCHOR", 32, edit=lambda m: put_files(m, {smbios.ANCHOR_FILE: bytes(32)})),
+    "cut structures": Case(
+        "SMBIOS_TABLES", 4, edit=lambda m: put_files(
+            m, {smbios.ANCHOR_FILE: bytes(31), smbios.TABLES_FILE: b"\x01\x04\0\0"})),
     "overlap": Case("E820_OVERLAP", 0x1000000, memmap=[LOW, (0x1000000, 0x1000, RESERVED)]),
     "overlap by a byte": Case(
         "E820_OVERLAP", 0x1FFFFFFF, memmap=[(0x1FFFFFFF, 0x1000, RESERVED), LOW]),
-    "same range twice": Case("E820_OVERLAP", 0, memmap=[LOW, LOW]),
+    "same range twice": Case("E820_OVERLAP", 0x100000, memmap=[LOW, LOW]),
+    "RAM over the hole": Case("E820_OVERLAP", 0x9F000, memmap=[LOW, (0x9F000, 0x2000, RAM)]),
+    "RAM that ends below 1 MiB": Case("E820_RANGE", 0, memmap=[(0, 0x100000, RAM)]),
+    "no RAM at 0": Case("E820_LOW", 0, memmap=[(0x100000, 511 * MIB, RAM)]),
+    "half an entry": Case("E820_SIZE", 30, memmap=[LOW], edit=shorten_e820),
     "type 0": Case("E820_RANGE", 0x30000000, memmap=[LOW, (0x30000000, 0x1000, 0)]),
     "wraps": Case(
         "E820_RANGE", 0xFFFFF000, memmap=[LOW, (TOP - 0x1000, 0x2000, RESERVED)]),
@@ -121,8 +155,12 @@ def test_stop(name: str, image: Image) -> None:
     line = f"fwbuild: {stop.code:02x} {stop.what} {case.detail:08x}\n"
     assert (outcome.kind, outcome.exit_value) == ("exit", stop.code), outcome
     assert outcome.console == outcome.serial == line
-    end = layout.symbols()["ram.end"]
-    assert all(page * PAGE < end for page in machine.writes)
+    symbols = layout.symbols()
+    areas = [(0, symbols["ram.end"]), (layout.F_SEGMENT.base, layout.F_SEGMENT.end)]
+    if case.stop.startswith("SMBIOS"):  # ACPI's tables are in high RAM by then
+        top = int.from_bytes(machine.read(symbols["work.high_top"], 4), "little")
+        areas.append((top, 512 * MIB))
+    assert all(any(a <= p * PAGE < b for a, b in areas) for p in machine.writes)
 
 
 def test_every_stop_has_a_case() -> None:
