@@ -14,6 +14,7 @@ from fwbuild.emulator.machine import PAGE, Machine
 from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import build_test_kernel
+from tests.support.files import put_files, put_sizes
 
 Keys = dict[int, int]
 
@@ -36,21 +37,6 @@ def initrd(address: int, size: int) -> Keys:
 def refuse_dma(machine: Machine) -> None:
     """A device that reports an error for each transfer."""
     machine.fw_cfg._take = lambda count: (_ for _ in ()).throw(MemoryError)  # type: ignore[method-assign]
-
-
-def put_files(machine: Machine, files: dict[str, bytes]) -> None:
-    """Let fw_cfg hold these files, in the place of those of the same name."""
-    kept = [f for f in machine.recording.files if f.name not in files]
-    first = 1 + max(f.select for f in machine.recording.files)
-    more = [recording.File(n, first + i, len(d), d) for i, (n, d) in enumerate(files.items())]
-    machine.fw_cfg.items[Key.FILE_DIR] = directory(kept + more)
-    machine.fw_cfg.items |= {f.select: f.data for f in more}
-
-
-def put_sizes(machine: Machine, sizes: dict[str, int]) -> None:
-    """Let the directory claim other sizes."""
-    files = [replace(f, size=sizes.get(f.name, f.size)) for f in machine.recording.files]
-    machine.fw_cfg.items[Key.FILE_DIR] = directory(files)
 
 
 def shorten_e820(machine: Machine) -> None:

@@ -1,0 +1,152 @@
+"""The ACPI table loader: scripts that QEMU's own tables do not exercise, and scripts that are wrong."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from fwbuild.abi import acpi, stop_codes
+from fwbuild.abi.acpi import Command, Zone
+from fwbuild.emulator import loader, recording
+from fwbuild.emulator.acpi_tables import install
+from fwbuild.emulator.judge import judge
+from fwbuild.emulator.machine import Machine
+from fwbuild.guest import Guest
+from fwbuild.image.build import Image
+from fwbuild.image.test_kernel import build_test_kernel
+from tests.support.files import put_files
+
+RSDP, TABLES = "etc/acpi/rsdp", "etc/acpi/tables"
+SIZE = acpi.LOADER_ENTRY_SIZE
+Files = dict[str, bytes]
+
+
+def entry(struct: Any, command: int, **fields: Any) -> bytes:
+    values = {"unused": b"\0\0\0", **fields, "command": command}
+    return bytes(struct.build(values)).ljust(SIZE, b"\0")
+
+
+def allocate(file: str, align: int = 16, zone: int = Zone.HIGH) -> bytes:
+    return entry(acpi.ALLOCATE, Command.ALLOCATE, file=file, align=align, zone=zone)
+
+
+def pointer(dest: str, source: str, offset: int, size: int = 4) -> bytes:
+    return entry(acpi.ADD_POINTER, Command.ADD_POINTER, dest=dest, source=source, offset=offset,
+                 size=size)  # fmt: skip
+
+
+def checksum(file: str, offset: int, start: int, length: int) -> bytes:
+    return entry(acpi.ADD_CHECKSUM, Command.ADD_CHECKSUM, file=file, offset=offset, start=start,
+                 length=length)  # fmt: skip
+
+
+def rsdt(length: int = acpi.TABLE_HEADER.sizeof()) -> bytes:
+    return b"RSDT" + length.to_bytes(4, "little") + bytes(length - 8)
+
+
+# The smallest that a kernel takes: an RSDP and an RSDT without tables.
+BASE = [
+    allocate(RSDP, zone=Zone.F_SEGMENT), allocate(TABLES, 64),
+    pointer(RSDP, TABLES, 16), checksum(RSDP, 8, 0, 20), checksum(TABLES, 9, 0, 36),
+]  # fmt: skip
+BASE_FILES: Files = {RSDP: acpi.RSDP_SIGNATURE + bytes(12), TABLES: rsdt()}
+
+
+@dataclass
+class Case:
+    """Entries and files beside the smallest ones. A wrong one has the number of its bad entry."""
+
+    entries: list[bytes]
+    files: Files = field(default_factory=dict)
+    bad: int | None = None
+
+
+LONG = "etc/a/very/long/name/that/differs/in/its/last/character"[:54]
+ODD = bytes(range(256))
+GOOD = {
+    "smallest": Case([]),
+    "padding": Case([bytes(SIZE), bytes(SIZE)]),
+    "long names": Case(
+        [allocate(LONG + "1"), allocate(LONG + "2"), pointer(LONG + "2", LONG + "1", 8, 8),
+         checksum(LONG + "1", 3, 1, 250)],
+        {LONG + "1": ODD, LONG + "2": bytes(16)}),
+    "one name begins the other": Case(
+        [allocate("etc/acpi/tables2"), checksum("etc/acpi/tables2", 0, 0, 256),
+         checksum(TABLES, 9, 0, 36)], {"etc/acpi/tables2": ODD}),
+    "short names": Case(
+        [allocate("a"), allocate("b"), pointer("a", "b", 0), checksum("b", 255, 0, 256)],
+        {"a": bytes(4), "b": ODD}),
+    "64 files": Case(
+        [allocate(f"opt/{i}") for i in range(64)]
+        + [pointer(f"opt/{i}", f"opt/{63 - i}", 4) for i in range(64)],
+        {f"opt/{i}": bytes(8 + i) for i in range(64)}),
+    "aligned to 1 MiB": Case([allocate("a", 1 << 20), allocate("b", 1 << 20)],
+                             {"a": ODD, "b": ODD}),
+    "1 MiB of it": Case([allocate("a"), checksum("a", 0, 0, 1 << 20)], {"a": ODD * 4096}),
+    "every length": Case(
+        [allocate("a")] + [checksum("a", i, i, 256 - i) for i in range(200)], {"a": ODD}),
+    "empty file": Case([allocate("a")], {"a": b""}),
+    "last byte": Case([allocate("a"), pointer("a", "a", 252), checksum("a", 255, 255, 1)],
+                      {"a": ODD[:-4] + b"\xff\0\0\0"}),
+}  # fmt: skip
+BAD = {
+    "unknown command": Case([b"\x05".ljust(SIZE, b"\0")], bad=5),
+    "negative command": Case([b"\xff\xff\xff\xff".ljust(SIZE, b"\0")], bad=5),
+    "no such file": Case([allocate("nowhere")], bad=5),
+    "zone 0": Case([allocate("a", zone=0)], {"a": ODD}, 5),
+    "zone 3": Case([allocate("a", zone=3)], {"a": ODD}, 5),
+    "alignment 0": Case([allocate("a", 0)], {"a": ODD}, 5),
+    "alignment 3": Case([allocate("a", 3)], {"a": ODD}, 5),
+    "F segment overflows": Case([allocate("a", 1, Zone.F_SEGMENT)], {"a": bytes(0x8000)}, 5),
+    "pointer in a file without memory": Case([pointer("a", TABLES, 0)], {"a": ODD}, 5),
+    "pointer to a file without memory": Case([pointer(TABLES, "a", 0)], {"a": ODD}, 5),
+    "empty name": Case([checksum("", 0, 0, 1)], bad=5),
+    "allocated later": Case([pointer("a", "a", 0), allocate("a")], {"a": bytes(4)}, 5),
+    "pointer past the end": Case([pointer(TABLES, TABLES, 33)], bad=5),
+    "pointer far past the end": Case([pointer(TABLES, TABLES, 0xFFFFFFFE)], bad=5),
+    "pointer to behind the source": Case(
+        [allocate("a"), pointer("a", TABLES, 0)], {"a": b"\x24\0\0\0"}, 6),
+    "pointer of 2 bytes": Case([pointer(TABLES, TABLES, 0, 2)], bad=5),
+    "pointer of no bytes": Case([pointer(TABLES, TABLES, 0, 0)], bad=5),
+    "pointer with an upper half": Case(
+        [allocate("a"), pointer("a", "a", 0, 8)], {"a": bytes(4) + b"\1\0\0\0"}, 6),
+    "sum past the end": Case([checksum(TABLES, 9, 0, 37)], bad=5),
+    "sum that wraps": Case([checksum(TABLES, 9, 9, 0xFFFFFFFF)], bad=5),
+    "sum of nothing": Case([checksum(TABLES, 9, 9, 0)], bad=5),
+    "sum without its byte": Case([checksum(TABLES, 9, 10, 5)], bad=5),
+    "sum whose byte is outside": Case([checksum(TABLES, 36, 0, 36)], bad=5),
+}  # fmt: skip
+
+
+def machine_of(case: Case, image: Image) -> Machine:
+    found = recording.find(Guest())
+    files = {**BASE_FILES, **case.files, acpi.LOADER_FILE: b"".join(BASE + case.entries)}
+    machine = Machine(image.image, found, loader.load(Guest(), found, build_test_kernel()))
+    put_files(machine, files)
+    return machine
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_good_script(name: str, image: Image) -> None:
+    machine = machine_of(GOOD[name], image)
+    assert judge(machine, machine.run()) == []
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_script(name: str, image: Image) -> None:
+    case = BAD[name]
+    machine = machine_of(case, image)
+    outcome = machine.run()
+    stop = stop_codes.BY_NAME["ACPI_SCRIPT"]
+    assert case.bad is not None
+    assert outcome.exit_value == stop.code
+    assert outcome.console == f"fwbuild: {stop.code:02x} {stop.what} {case.bad * SIZE:08x}\n"
+
+
+def test_script_in_python() -> None:
+    """What the judge compares with, on a script small enough to do by hand."""
+    script = allocate("a") + allocate("b") + pointer("a", "b", 1) + checksum("a", 0, 0, 6)
+    done = install(script, {"a": bytes([1, 2, 0, 0, 0, 5]), "b": b"xyz"}.__getitem__,
+                   {"a": 0x1000, "b": 0x20000})  # fmt: skip
+    # 0x20002 in place of 2; 1 - (1 + 2 + 2 + 5)
+    assert done.data["a"] == bytes([(1 - 10) % 256, 2, 0, 2, 0, 5])

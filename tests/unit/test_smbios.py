@@ -1,0 +1,108 @@
+"""SMBIOS: both entry points, with and without a type 0 of the host's, and hosts that lie."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from fwbuild import __version__
+from fwbuild.abi import smbios, stop_codes
+from fwbuild.emulator import loader, recording
+from fwbuild.emulator.judge import judge
+from fwbuild.emulator.machine import Machine
+from fwbuild.emulator.smbios_tables import entry_point, structures
+from fwbuild.guest import Guest
+from fwbuild.image.build import Image
+from fwbuild.image.test_kernel import build_test_kernel
+from tests.support.files import put_files
+
+
+def structure(kind: int, length: int = 8, *strings: bytes) -> bytes:
+    """Formatted part, then strings."""
+    body = bytes([kind, length, kind, 1]) + bytes([0x11]) * (length - 4)
+    return body + (b"\0".join([*strings, b"\0"]) if strings else b"\0\0")
+
+
+def entry_21(tables: bytes) -> bytes:
+    """As QEMU makes it: no address, no checksums."""
+    sizes = [len(s) for s in structures(tables)] or [0]
+    return bytes(smbios.ENTRY_21.build({
+        "anchor": b"_SM_", "checksum": 0, "length": 31, "major": 2, "minor": 8,
+        "max_structure_size": max(sizes), "revision": 0, "formatted_area": bytes(5),
+        "intermediate_anchor": b"_DMI_", "intermediate_checksum": 0,
+        "table_length": len(tables), "table_address": 0, "structures": len(sizes),
+        "bcd_revision": 0x28,
+    }))  # fmt: skip
+
+
+def entry_30(tables: bytes) -> bytes:
+    return bytes(smbios.ENTRY_30.build({
+        "anchor": b"_SM3_", "checksum": 0, "length": 24, "major": 3, "minor": 0, "docrev": 0,
+        "revision": 1, "reserved": 0, "table_max_size": len(tables), "table_address": 0,
+    }))  # fmt: skip
+
+
+BIOS = structure(0, 0x18, b"host", b"1.0")
+SYSTEM = structure(1, 0x1B, b"QEMU", b"a machine")
+PLAIN = structure(32, 11)
+END = structure(127, 4)
+TABLES = {
+    "host's type 0 first": BIOS + SYSTEM + END,
+    "host's type 0 last": SYSTEM + PLAIN + BIOS,
+    "no type 0": SYSTEM + PLAIN + END,
+    "one structure": PLAIN,
+    "nothing": b"",
+    "large": SYSTEM + PLAIN * 3000 + END,  # more than the F segment holds
+}
+
+
+def machine_of(anchor: bytes, tables: bytes, image: Image) -> Machine:
+    found = recording.find(Guest())
+    machine = Machine(image.image, found, loader.load(Guest(), found, build_test_kernel()))
+    put_files(machine, {smbios.ANCHOR_FILE: anchor, smbios.TABLES_FILE: tables})
+    return machine
+
+
+@pytest.mark.parametrize("entry", [entry_21, entry_30], ids=["2.1", "3.0"])
+@pytest.mark.parametrize("name", TABLES)
+def test_tables(name: str, entry: object, image: Image) -> None:
+    tables = TABLES[name]
+    assert callable(entry)
+    machine = machine_of(entry(tables), tables, image)
+    assert judge(machine, machine.run()) == []
+    found = machine.read(entry_point(machine.read) or 0, 31)
+    address = int.from_bytes(found[24:28] if entry is entry_21 else found[16:24], "little")
+    first = next(structures(machine.read(address, 200)))
+    assert first[0] == (smbios.TYPE_BIOS if "last" not in name else 1)
+    assert (f"fwbuild\0{__version__}\0\0".encode() in first) == ("type 0 " not in name)
+
+
+@dataclass
+class Lie:
+    anchor: bytes
+    tables: bytes
+    stop: str
+
+
+LIES = {
+    "anchor of 30 bytes": Lie(entry_21(PLAIN)[:30], PLAIN, "SMBIOS_ANCHOR"),
+    "anchor of 32 bytes": Lie(entry_21(PLAIN) + b"\0", PLAIN, "SMBIOS_ANCHOR"),
+    "empty anchor": Lie(b"", PLAIN, "SMBIOS_ANCHOR"),
+    "3.0 of 31 bytes": Lie(entry_30(PLAIN).ljust(31, b"\0"), PLAIN, "SMBIOS_ANCHOR"),
+    "2.1 of 24 bytes": Lie(entry_21(PLAIN)[:24], PLAIN, "SMBIOS_ANCHOR"),
+    "unknown anchor": Lie(b"_XM_".ljust(31, b"\0"), PLAIN, "SMBIOS_ANCHOR"),
+    "2.1 with 64 KiB": Lie(entry_21(PLAIN), PLAIN * 5042, "SMBIOS_ANCHOR"),
+    "strings go on": Lie(entry_30(PLAIN), SYSTEM[:-1], "SMBIOS_TABLES"),
+    "string without an end": Lie(entry_30(PLAIN), SYSTEM[:-2], "SMBIOS_TABLES"),
+    "formatted part goes on": Lie(entry_30(PLAIN), SYSTEM[:16], "SMBIOS_TABLES"),
+    "formatted part fills it": Lie(entry_30(PLAIN), SYSTEM[:27], "SMBIOS_TABLES"),
+    "length below 4": Lie(entry_30(PLAIN), b"\x01\x03\0\0\0\0", "SMBIOS_TABLES"),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_lies(name: str, image: Image) -> None:
+    lie = LIES[name]
+    outcome = machine_of(lie.anchor, lie.tables, image).run()
+    stop = stop_codes.BY_NAME[lie.stop]
+    assert outcome.exit_value == stop.code
+    assert outcome.console.startswith(f"fwbuild: {stop.code:02x} {stop.what} ")
