@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 DEBIAN := binutils cpio busybox-static gdb qemu-system-x86
 
-.PHONY: all run test lint unit qemu docs needs clean
+.PHONY: all run test lint unit qemu docs recordings needs clean
 
 all: out/bios.bin
 
@@ -50,6 +50,10 @@ qemu: $(VENV)/.made
 # The documents that are made from the code.
 docs: $(VENV)/.made
 	$(BIN)/python -m fwbuild.image.docs
+
+# What the emulated machine is made from, taken again from the QEMU on this machine.
+recordings: $(VENV)/.made
+	$(BIN)/python -m fwbuild.qemu.rerecord
 
 clean:
 	rm -rf out $(VENV)

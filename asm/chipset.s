@@ -8,31 +8,31 @@
 #: clobbers: eax, ecx, edx, esi, eflags
 #: source: Intel 82441FX, 82371AB, Q35 and ICH9 data sheets; QEMU hw/i386/acpi-build.c
 chipset_init:
-    mov eax, chipset.PCI_CONFIG_ENABLE
-    mov edx, chipset.PCI_CONFIG_ADDRESS
+    mov eax, pci.CONFIG_ENABLE
+    mov edx, pci.CONFIG_ADDRESS
     out dx, eax
-    mov dl, chipset.PCI_CONFIG_DATA & 0xff
+    mov dl, pci.CONFIG_DATA & 0xff
     in eax, dx
     mov ecx, eax
     shr ecx, 16
     mov dword ptr [work.host_bridge], ecx
 .if machine.pc
     mov esi, chipset_i440fx
-    cmp eax, chipset.DEVICE_I440FX << 16 | chipset.VENDOR_INTEL
+    cmp eax, chipset.Device.I440FX << 16 | chipset.VENDOR_INTEL
     jz .ports
 .endif
 .if machine.q35
     mov esi, chipset_q35
-    cmp eax, chipset.DEVICE_Q35 << 16 | chipset.VENDOR_INTEL
+    cmp eax, chipset.Device.Q35 << 16 | chipset.VENDOR_INTEL
     jz .memory
 .endif
     ret
 .if machine.pc
 .ports:
-    mov dl, chipset.PCI_CONFIG_ADDRESS & 0xff
+    mov dl, pci.CONFIG_ADDRESS & 0xff
     lodsd
     out dx, eax
-    mov dl, chipset.PCI_CONFIG_DATA & 0xff
+    mov dl, pci.CONFIG_DATA & 0xff
     lodsd
     out dx, eax
     cmp esi, chipset_i440fx + chipset.I440FX_WRITES * 8
@@ -41,10 +41,10 @@ chipset_init:
 .endif
 .if machine.q35
 .memory:
-    mov dl, chipset.PCI_CONFIG_ADDRESS & 0xff
+    mov dl, pci.CONFIG_ADDRESS & 0xff
     lodsd
     out dx, eax
-    mov dl, chipset.PCI_CONFIG_DATA & 0xff
+    mov dl, pci.CONFIG_DATA & 0xff
     lodsd
     out dx, eax
     mov dword ptr [work.ecam], chipset.ECAM_BASE
@@ -53,7 +53,7 @@ chipset_init:
     mov edx, eax
     lodsd
     mov dword ptr [edx], eax
-    cmp esi, chipset_q35 + chipset.Q35_WRITES * 8
+    cmp esi, chipset_q35 + (1 + chipset.Q35_WRITES) * 8
     jb .next
     ret
 .endif

@@ -60,7 +60,7 @@ pci_select:
     movzx edx, bl
     mov eax, ebx
     sub eax, edx
-    shl eax, chipset.ECAM_SHIFT
+    shl eax, pci.ECAM_DEVFN_SHIFT - pci.CONFIG_DEVFN_SHIFT
     lea edx, [eax + edx + chipset.ECAM_BASE]
     xor eax, eax
     pop eax
@@ -69,10 +69,10 @@ pci_select:
 .endif
     mov eax, ebx
     and eax, -4
-    mov edx, chipset.PCI_CONFIG_ADDRESS
+    mov edx, pci.CONFIG_ADDRESS
     out dx, eax
     mov edx, ebx
     and edx, 3
-    add edx, chipset.PCI_CONFIG_DATA
+    add edx, pci.CONFIG_DATA
     pop eax
     ret

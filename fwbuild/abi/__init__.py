@@ -15,6 +15,8 @@ from fwbuild.abi import (
     chipset,
     e820,
     fw_cfg,
+    legacy,
+    pci,
     ports,
     pvh,
     smbios,
@@ -25,7 +27,7 @@ from fwbuild.abi import (
 )
 
 CONTRACTS: tuple[ModuleType, ...] = (
-    acpi, chipset, e820, fw_cfg, ports, pvh, smbios, test_kernel, work, x86,
+    acpi, chipset, e820, fw_cfg, legacy, pci, ports, pvh, smbios, test_kernel, work, x86,
 )  # fmt: skip
 
 

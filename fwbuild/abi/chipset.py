@@ -1,18 +1,73 @@
-"""The host bridges of QEMU's pc and q35 machines.
+"""The chipsets of QEMU's machines: where each function is, and its registers.
 
-Source: Intel 82441FX (290549) and Q35 (316966) data sheets; QEMU, hw/pci-host/i440fx.c,
-q35.c and pam.c. PCI configuration mechanism #1: PCI Local Bus Specification 3.0, 3.2.2.3.2.
+Source: Intel data sheets 290549 (82441FX), 290550 (82371SB, PIIX3), 290562 (82371AB, PIIX4),
+316966 (Q35) and 316972 (ICH9); QEMU, hw/pci-host/i440fx.c, q35.c, pam.c and gpex.c,
+hw/isa/piix3.c and lpc_ich9.c, hw/acpi/piix4.c and ich9.c, hw/intc/i8259.c, and
+include/hw/i386/microvm.h.
 """
 
 from enum import IntEnum
 
-PCI_CONFIG_ADDRESS = 0xCF8
-PCI_CONFIG_DATA = 0xCFC
-PCI_CONFIG_ENABLE = 1 << 31
+from fwbuild.abi import pci
 
 VENDOR_INTEL = 0x8086
-DEVICE_I440FX = 0x1237
-DEVICE_Q35 = 0x29C0
+
+
+class Device(IntEnum):
+    """Device IDs; the vendor is VENDOR_INTEL."""
+
+    I440FX = 0x1237
+    PIIX3_ISA = 0x7000
+    PIIX3_IDE = 0x7010
+    PIIX4_PM = 0x7113
+    Q35 = 0x29C0
+    ICH9_LPC = 0x2918
+    ICH9_SATA = 0x2922
+    ICH9_SMBUS = 0x2930
+
+
+class Devfn(IntEnum):
+    """Device (7:3) and function (2:0) on bus 0. The host bridges of pc and q35 are both 0."""
+
+    HOST_BRIDGE = 0x00
+    PIIX3_ISA = 0x08
+    PIIX3_IDE = 0x09
+    PIIX4_PM = 0x0B
+    ICH9_LPC = 0xF8
+    ICH9_SATA = 0xFA
+    ICH9_SMBUS = 0xFB
+
+
+class Config(IntEnum):
+    """The functions as values of pci.CONFIG_ADDRESS; a register's offset is added."""
+
+    HOST_BRIDGE = pci.CONFIG_ENABLE | Devfn.HOST_BRIDGE << pci.CONFIG_DEVFN_SHIFT
+    PIIX3_ISA = pci.CONFIG_ENABLE | Devfn.PIIX3_ISA << pci.CONFIG_DEVFN_SHIFT
+    PIIX3_IDE = pci.CONFIG_ENABLE | Devfn.PIIX3_IDE << pci.CONFIG_DEVFN_SHIFT
+    PIIX4_PM = pci.CONFIG_ENABLE | Devfn.PIIX4_PM << pci.CONFIG_DEVFN_SHIFT
+    ICH9_LPC = pci.CONFIG_ENABLE | Devfn.ICH9_LPC << pci.CONFIG_DEVFN_SHIFT
+    ICH9_SATA = pci.CONFIG_ENABLE | Devfn.ICH9_SATA << pci.CONFIG_DEVFN_SHIFT
+    ICH9_SMBUS = pci.CONFIG_ENABLE | Devfn.ICH9_SMBUS << pci.CONFIG_DEVFN_SHIFT
+
+
+# 8 bytes: base, length in 2:1 (0 is 256 MiB, 1 is 128, 2 is 64), bit 0 enables.
+PCIEXBAR = 0x60  # QEMU: MCH_HOST_BRIDGE_PCIEXBAR
+PCIEXBAR_ENABLE = 1 << 0
+PCIEXBAR_LENGTH = 3 << 1
+PCIEXBAR_BASE = 0xFFC000000  # 35:26; the low ones count where the length is 128 or 64 MiB
+ECAM_BASE = 0xB0000000  # where QEMU's register points at reset, disabled
+ECAM_SIZE = 0x10000000
+MICROVM_ECAM_BASE = 0xE0000000  # PCIE_ECAM_BASE; no register moves it
+MICROVM_ECAM_SIZE = 0x10000000
+
+
+class Ecam(IntEnum):
+    """The functions of q35 in the window at ECAM_BASE; a register's offset is added."""
+
+    HOST_BRIDGE = ECAM_BASE + (Devfn.HOST_BRIDGE << pci.ECAM_DEVFN_SHIFT)
+    ICH9_LPC = ECAM_BASE + (Devfn.ICH9_LPC << pci.ECAM_DEVFN_SHIFT)
+    ICH9_SATA = ECAM_BASE + (Devfn.ICH9_SATA << pci.ECAM_DEVFN_SHIFT)
+    ICH9_SMBUS = ECAM_BASE + (Devfn.ICH9_SMBUS << pci.ECAM_DEVFN_SHIFT)
 
 
 class Pam(IntEnum):
@@ -27,67 +82,85 @@ PAM_COUNT = 7
 PAM_READ = 1
 PAM_WRITE = 2
 PAM_SEGMENT = 0x4000
-PAM_F_SEGMENT = (PAM_READ | PAM_WRITE) << 4  # PAM0: the F segment is RAM
+PAM0_OPEN = (PAM_READ | PAM_WRITE) << 4  # the F segment is RAM
+PAM_OPEN = PAM_READ | PAM_WRITE | PAM0_OPEN  # both segments of another register are RAM
+
+# Power management: the same register in both chipsets; bit 0 says that it is an I/O address.
+PMBASE = 0x40  # QEMU: pm_io_space_update(); ICH9_LPC_PMBASE
+PMBASE_IO = 1 << 0
+PM_BASE = 0x600  # the I/O port that the firmware gives it
+PMBASE_VALUE = PM_BASE | PMBASE_IO
+
+PIIX4_PMBASE_MASK = 0xFFC0
+PIIX4_PM_SIZE = 0x40  # ports
+PMREGMISC = 0x80  # QEMU: pm_io_space_update()
+PMREGMISC_PMIOSE = 1 << 0  # PM I/O space enable
+
+ICH9_PMBASE_MASK = 0xFF80
+ICH9_PM_SIZE = 0x80  # ports
+ACPI_CTRL = 0x44  # QEMU: ICH9_LPC_ACPI_CTRL
+ACPI_CTRL_ENABLE = 1 << 7
+RCBA = 0xF0  # QEMU: ICH9_LPC_RCBA. Root complex base address in 31:14; bit 0 enables
+RCBA_ENABLE = 1 << 0
+RCBA_MASK = 0xFFFFC000
+RCBA_SIZE = 0x4000
 
 
-def config_address(device: int, function: int, register: int, bus: int = 0) -> int:
-    """What goes to PCI_CONFIG_ADDRESS to reach a register; a data port adds its low two bits."""
-    return PCI_CONFIG_ENABLE | bus << 16 | device << 11 | function << 8 | register
+class Pm(IntEnum):
+    """Ports of the PM block, from its base (ACPI 6.5, 4.8.3)."""
+
+    STATUS = 0x0  # PM1a_EVT: status, then enable
+    ENABLE = 0x2
+    CONTROL = 0x4  # PM1a_CNT
+    TIMER = 0x8
 
 
-class I440fx(IntEnum):
-    """Registers of the pc machine's chipset, as configuration addresses. PIIX3 is 00:01.0,
-    its power management (PIIX4) 00:01.3."""
+PM_STATUS_TIMER = 1 << 0  # the timer's highest bit has changed
+PM_CONTROL_SCI_ENABLE = 1 << 0
+PM_CONTROL_SLEEP_ENABLE = 1 << 13
+PM_TIMER_MASK = 0xFFFFFF  # 24 bits
 
-    PAM0 = config_address(0, 0, Pam.I440FX)
-    PIRQ_ROUTE = config_address(1, 0, 0x60)
-    PMBASE = config_address(1, 3, 0x40)
-    PMREGMISC = config_address(1, 3, 0x80)
+# PCI interrupts: four routes a register group, a byte each: bit 7 set is no route, else the IRQ.
+PIIX3_PIRQ = 0x60  # QEMU: PIIX_PIRQCA. A to D
+ICH9_PIRQ_A = 0x60  # QEMU: ICH9_LPC_PIRQA_ROUT. A to D
+ICH9_PIRQ_E = 0x68  # QEMU: ICH9_LPC_PIRQE_ROUT. E to H
+PIRQ_COUNT = 4
+PIRQ_DISABLED = 0x80
+# The routes that SeaBIOS sets, and so QEMU's own DSDT is used to.
+PIRQ_A_IRQ = 10
+PIRQ_B_IRQ = 10
+PIRQ_C_IRQ = 11
+PIRQ_D_IRQ = 11
+PIRQ_ROUTES = PIRQ_A_IRQ | PIRQ_B_IRQ << 8 | PIRQ_C_IRQ << 16 | PIRQ_D_IRQ << 24
+
+# Edge or level of each IRQ: a bit an IRQ, set for level. QEMU: hw/intc/i8259_common.c, elcr_mask.
+ELCR_MASTER = 0x4D0  # IRQ 0-7
+ELCR_SLAVE = 0x4D1  # IRQ 8-15
+ELCR_MASTER_WRITABLE = 0xF8
+ELCR_SLAVE_WRITABLE = 0xDE
+ELCR_SLAVE_LEVEL = 1 << (PIRQ_A_IRQ - 8) | 1 << (PIRQ_C_IRQ - 8)
+
+RESET_CONTROL = 0xCF9  # QEMU: PIIX_RCR_IOPORT, ICH9_RST_CNT_IOPORT
+RESET_CONTROL_SYSTEM = 1 << 1
+RESET_CONTROL_CPU = 1 << 2  # resets when set
 
 
-class Q35(IntEnum):
-    """The same of q35, whose LPC bridge is ICH9's 00:1f.0."""
-
-    PCIEXBAR = config_address(0, 0, 0x60)
-    PAM0 = config_address(0, 0, Pam.Q35)
-    PMBASE = config_address(0x1F, 0, 0x40)
-    ACPI_CTRL = config_address(0x1F, 0, 0x44)
-    PIRQ_ROUTE_A = config_address(0x1F, 0, 0x60)
-    PIRQ_ROUTE_E = config_address(0x1F, 0, 0x68)
-
-
-PM_BASE = 0x600  # where the power management registers are put in I/O space
-PM_IO_SPACE = 1  # bit 0 of PMBASE reads 1: I/O space
-PMREGMISC_PMIOSE = 1  # power management I/O space enable
-ACPI_CTRL_ENABLE = 1 << 7  # and SCI on IRQ 9
-# INTA to INTD go to IRQ 10, 10, 11, 11, a byte each.
-PIRQ_ROUTES = 0x0B0B0A0A
-
-ECAM_BASE = 0xB0000000
-ECAM_SIZE = 0x10000000  # 256 buses
-ECAM_SHIFT = 4  # bus, device, function stand so much higher than in a configuration address
-PCIEXBAR_ENABLE = 1  # with a length field of 0: 256 MiB
-
-# What the firmware writes into each chipset: configuration address (of a dword) and value.
+# What the firmware programs before it reads ACPI's tables: configuration address of a dword,
+# and value. QEMU leaves zeros in the neighbours of PAM0.
 I440FX_SETUP = (
-    (I440fx.PMBASE, PM_BASE | PM_IO_SPACE),
-    (I440fx.PMREGMISC, PMREGMISC_PMIOSE),
-    (I440fx.PIRQ_ROUTE, PIRQ_ROUTES),
-    (I440fx.PAM0 & ~3, PAM_F_SEGMENT << 8 * (I440fx.PAM0 & 3)),
+    (Config.PIIX4_PM + PMBASE, PMBASE_VALUE),
+    (Config.PIIX4_PM + PMREGMISC, PMREGMISC_PMIOSE),
+    (Config.PIIX3_ISA + PIIX3_PIRQ, PIRQ_ROUTES),
+    (Config.HOST_BRIDGE + (Pam.I440FX & ~3), PAM0_OPEN << 8 * (Pam.I440FX & 3)),
 )
 I440FX_WRITES = len(I440FX_SETUP)
-# The first opens the way for the others, which go through memory.
+PCIEXBAR_SETUP = (Config.HOST_BRIDGE + PCIEXBAR, ECAM_BASE | PCIEXBAR_ENABLE)
+# By what PCIEXBAR opens: address of a dword, and value.
 Q35_SETUP = (
-    (Q35.PCIEXBAR, ECAM_BASE | PCIEXBAR_ENABLE),
-    (Q35.PMBASE, PM_BASE | PM_IO_SPACE),
-    (Q35.ACPI_CTRL, ACPI_CTRL_ENABLE),
-    (Q35.PIRQ_ROUTE_A, PIRQ_ROUTES),
-    (Q35.PIRQ_ROUTE_E, PIRQ_ROUTES),
-    (Q35.PAM0, PAM_F_SEGMENT),
+    (Ecam.ICH9_LPC + PMBASE, PMBASE_VALUE),
+    (Ecam.ICH9_LPC + ACPI_CTRL, ACPI_CTRL_ENABLE),
+    (Ecam.ICH9_LPC + ICH9_PIRQ_A, PIRQ_ROUTES),
+    (Ecam.ICH9_LPC + ICH9_PIRQ_E, PIRQ_ROUTES),
+    (Ecam.HOST_BRIDGE + Pam.Q35, PAM0_OPEN),
 )
 Q35_WRITES = len(Q35_SETUP)
-
-
-def ecam_address(address: int) -> int:
-    """Where a configuration address stands in memory."""
-    return ECAM_BASE + ((address & 0xFFFF00) << ECAM_SHIFT) + (address & 0xFF)

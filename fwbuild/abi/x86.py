@@ -1,7 +1,8 @@
-"""The x86 CPU: control registers, descriptors, MTRRs.
+"""The x86 CPU: control registers, descriptors, MTRRs, the local APIC.
 
 Source: Intel SDM volume 3A, 2.5 (control registers), 3.4.5 (segment descriptors),
-8.2 (task state segments), 12.11 (MTRRs); volume 4 for the MSR numbers.
+8.2 (task state segments), 11.4 and 11.6 (local APIC), 12.11 (MTRRs); volume 4 for the MSR
+numbers.
 """
 
 from enum import IntEnum, IntFlag
@@ -110,6 +111,42 @@ MTRR_PHYS_MASK_VALID = 1 << 11
 MTRR_FIXED_WB = MemoryType.WB * 0x01010101  # half of a fixed-range MTRR: four ranges, a byte each
 MTRR_FIXED_WP = MemoryType.WP * 0x01010101
 PHYS_BITS_DEFAULT = 36  # of a CPU that has no CPUID_ADDRESS_SIZES
+
+
+APIC_BASE = 0xFEE00000  # the local APIC's page
+APIC_SIZE = 0x1000
+
+
+class Apic(IntEnum):
+    """Registers of the local APIC, by offset: 32 bits each, 16 bytes apart."""
+
+    ID = 0x020
+    VERSION = 0x030
+    TPR = 0x080
+    LOGICAL_DESTINATION = 0x0D0
+    DESTINATION_FORMAT = 0x0E0
+    SPURIOUS = 0x0F0
+    ICR_LOW = 0x300
+    ICR_HIGH = 0x310
+    LVT_TIMER = 0x320
+    LVT_THERMAL = 0x330
+    LVT_PERFORMANCE = 0x340
+    LVT_LINT0 = 0x350
+    LVT_LINT1 = 0x360
+    LVT_ERROR = 0x370
+    TIMER_INITIAL = 0x380
+    TIMER_CURRENT = 0x390
+    TIMER_DIVIDE = 0x3E0
+
+
+APIC_LVT_MASKED = 1 << 16
+APIC_LVT_EXTINT = 7 << 8
+APIC_SPURIOUS_ENABLE = 1 << 8
+APIC_ICR_INIT = 5 << 8  # delivery modes
+APIC_ICR_STARTUP = 6 << 8
+APIC_ICR_ASSERT = 1 << 14
+APIC_ICR_OTHERS = 3 << 18  # shorthand: all but this one
+APIC_ICR_DESTINATION_SHIFT = 24  # in ICR_HIGH
 
 
 def descriptor(base: int, limit: int, access: int, flags: int) -> bytes:

@@ -20,11 +20,15 @@ from unicorn import (
 )
 from unicorn import x86_const as ux
 
-from fwbuild.abi import e820, x86
+from fwbuild.abi import chipset, e820, x86
+from fwbuild.emulator import legacy
+from fwbuild.emulator.apic import Apic
 from fwbuild.emulator.devices import DebugConsole, DebugExit, Serial
 from fwbuild.emulator.fw_cfg import FwCfg
-from fwbuild.emulator.host_bridge import bridge_of
 from fwbuild.emulator.loader import Loaded
+from fwbuild.emulator.mmio import Mmio, Read, Write
+from fwbuild.emulator.pci import chipset as pci_chipset
+from fwbuild.emulator.pci.access import ConfigPorts, Ecam
 from fwbuild.emulator.recording import Recording
 
 PAGE = 0x1000
@@ -48,8 +52,8 @@ class Device(Protocol):
 class Access:
     """One access to a device: an exit to userspace under KVM."""
 
-    direction: str  # "in" or "out"
-    port: int
+    direction: str  # "in" or "out" of a port, "read" or "write" of MMIO
+    port: int  # or the address of MMIO
     size: int
     value: int
 
@@ -92,15 +96,16 @@ class Machine:
         if loaded:
             self.fw_cfg.items |= loaded.keys
         self.console, self.serial, self.exit = DebugConsole(), Serial(), DebugExit()
-        devices: list[Device] = [self.fw_cfg, self.console, self.serial, self.exit]
-        self.bridge = bridge_of(recording.machine, self._shadow)
-        devices += [self.bridge] if self.bridge else []
-        self.devices = {port: device for device in devices for port in device.ports}
+        self.devices: dict[int, Device] = {}
+        for device in (self.fw_cfg, self.console, self.serial, self.exit):
+            self.map_ports(device)
         self.outcome = Outcome("limit")
         self._last = 0  # address of the instruction before
         self.writes: set[int] = set()  # pages that the CPU or a device wrote
-        self._map(recording.machine.startswith("microvm"), poison)
+        microvm = recording.machine.startswith("microvm")
+        self._map(microvm, poison)
         self._hooks()
+        self._board(microvm)
         self._reset()
 
     def read(self, address: int, size: int) -> bytes:
@@ -135,12 +140,43 @@ class Machine:
         self.uc.mem_write(base, self.image)
         self.uc.mem_write(LOW_ROM, self.image[-0x10000:])
         self.uc.mem_write(0, bytes([poison]) * e820.VGA)
-        if self.bridge:  # writes are dropped until PAM opens it
+        if not f_segment_writable:  # writes are dropped until PAM opens it
             self.uc.mem_protect(e820.OPTION_ROM, CLOSED_SIZE, READ_ONLY)
         for address, data in self.loaded.memory if self.loaded else ():
             self.uc.mem_write(address, data)
 
-    def _shadow(self, base: int, size: int, writable: bool) -> None:
+    def _board(self, microvm: bool) -> None:
+        """What is on the board besides RAM and the firmware's own devices."""
+        self.mmio = Mmio(self.uc, lambda *access: self.outcome.accesses.append(Access(*access)))
+        self.pci = pci_chipset.build(self.recording, self)
+        for device in legacy.devices(self.recording):
+            self.map_ports(device)
+        self.apic = Apic()
+        self.map_mmio(x86.APIC_BASE, x86.APIC_SIZE, self.apic.read, self.apic.write)
+        if not microvm:
+            self.map_ports(ConfigPorts(self.pci))
+        elif self.recording.pci:
+            ecam = Ecam(self.pci)
+            base, size = chipset.MICROVM_ECAM_BASE, chipset.MICROVM_ECAM_SIZE
+            self.map_mmio(base, size, ecam.read, ecam.write)
+
+    def map_ports(self, device: Device) -> None:
+        """The device answers at its ports, but for those that another has."""
+        self.devices = dict.fromkeys(device.ports, device) | self.devices
+
+    def unmap_ports(self, device: Device) -> None:
+        """It does so no longer."""
+        self.devices = {port: d for port, d in self.devices.items() if d is not device}
+
+    def map_mmio(self, base: int, size: int, read: Read, write: Write) -> None:
+        """A device answers at [base, base + size): whole pages where nothing else is."""
+        self.mmio.map(base, size, read, write)
+
+    def unmap_mmio(self, base: int) -> None:
+        """It does so no longer."""
+        self.mmio.unmap(base)
+
+    def shadow(self, base: int, size: int, writable: bool) -> None:
         """What PAM does to a segment: RAM behind it, or writes dropped."""
         if base == LOW_ROM and writable:
             self.uc.mem_write(base, bytes(size))  # the RAM under the ROM, never written yet
@@ -151,7 +187,7 @@ class Machine:
         uc.hook_add(UC_HOOK_INSN, self._on_in, None, 1, 0, ux.UC_X86_INS_IN)
         uc.hook_add(UC_HOOK_INSN, self._on_out, None, 1, 0, ux.UC_X86_INS_OUT)
         uc.hook_add(UC_HOOK_CODE, self._on_code)
-        uc.hook_add(UC_HOOK_MEM_WRITE, lambda _u, _t, a, s, _v, _d: self._note_write(a, s))
+        uc.hook_add(UC_HOOK_MEM_WRITE, self._on_write)
         uc.hook_add(UC_HOOK_MEM_WRITE_PROT, lambda *_: True)  # writes to ROM are dropped
         uc.hook_add(UC_HOOK_INTR, self._on_interrupt)
 
@@ -174,6 +210,12 @@ class Machine:
         self.outcome.accesses.append(access)
         if device is None:
             self.outcome.unclaimed.append(access)
+
+    def _on_write(
+        self, _uc: Uc, _type: int, address: int, size: int, _value: int, _data: Any
+    ) -> None:
+        if not self.mmio.find(address):
+            self._note_write(address, size)
 
     def _on_code(self, uc: Uc, address: int, size: int, _data: Any) -> None:
         if self.loaded and address == self.loaded.entry and self.outcome.kind == "limit":

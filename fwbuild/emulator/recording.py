@@ -1,4 +1,10 @@
-"""What a real QEMU offers through fw_cfg, kept as JSON so that no QEMU is needed to emulate it."""
+"""What a real QEMU offers through fw_cfg and PCI, kept as JSON so that no QEMU is needed to
+emulate it.
+
+QEMU builds the ACPI files when they are first read, from what the chipset's registers hold
+then. A recording's are those of a chipset that was programmed first: chipset.PMBASE_VALUE,
+and q35's PCIEXBAR at chipset.ECAM_BASE. Base address registers are as at reset.
+"""
 
 import base64
 import json
@@ -7,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fwbuild.abi import e820
+from fwbuild.abi import e820, pci
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import MIB, Guest
 
@@ -25,10 +31,38 @@ class File:
     data: bytes
 
 
+@dataclass(frozen=True)
+class PciFunction:
+    """A PCI function at reset. `root` is the number of its root bus, `path` the device and
+    function number of each bridge on the way to it, and its own. `config` is 256 bytes, or 4096
+    of an express function; `mask` has the bits that a write changes."""
+
+    root: int
+    path: tuple[int, ...]
+    config: bytes
+    mask: bytes
+
+    @property
+    def place(self) -> str:
+        """As text: "00:1c.0/00.0" is function 0 behind the bridge 1c.0 of root bus 0."""
+        steps = (f"{d >> pci.DEVFN_DEVICE_SHIFT:02x}.{d % pci.FUNCTIONS}" for d in self.path)
+        return f"{self.root:02x}:" + "/".join(steps)
+
+    @classmethod
+    def at(cls, place: str, config: bytes, mask: bytes) -> "PciFunction":
+        """The function whose `place` is given."""
+        root, _, steps = place.partition(":")
+        numbers = (step.split(".") for step in steps.split("/"))
+        path = (int(d, 16) << pci.DEVFN_DEVICE_SHIFT | int(f) for d, f in numbers)
+        return cls(int(root, 16), tuple(path), config, mask)
+
+
 @dataclass
 class Recording:
-    """One QEMU's fw_cfg. `memory` is in bytes; `keys` are the numeric items that do not
-    depend on the kernel (little-endian bytes); `files` are in directory order."""
+    """One QEMU's fw_cfg and PCI. `memory` is in bytes; `extra` are further arguments it ran
+    with; `keys` are the numeric items that do not depend on the kernel (little-endian bytes);
+    `files` are in directory order; of `pci`, a bridge comes before what is behind it; `cmos` are
+    the 128 bytes behind ports 0x70 and 0x71, the clock's zeroed, none without a clock."""
 
     qemu: str
     machine: str
@@ -37,6 +71,9 @@ class Recording:
     accel: str
     keys: dict[int, bytes] = field(default_factory=dict)
     files: list[File] = field(default_factory=list)
+    extra: tuple[str, ...] = ()
+    pci: list[PciFunction] = field(default_factory=list)
+    cmos: bytes = b""
 
     def file(self, name: str) -> File | None:
         """The file of that name."""
@@ -62,21 +99,33 @@ class Recording:
             "memory": self.memory,
             "smp": self.smp,
             "accel": self.accel,
+            "extra": list(self.extra),
             "keys": {f"{k:#04x}": v.hex() for k, v in sorted(self.keys.items())},
             "files": [
                 {"name": f.name, "select": f.select, "size": f.size, "data": _pack(f.data)}
                 for f in self.files
             ],
+            "pci": [
+                {"place": f.place, "config": _pack(f.config), "mask": _pack(f.mask)}
+                for f in self.pci
+            ],
+            "cmos": _pack(self.cmos),
         }  # fmt: skip
         return json.dumps(plain, indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Recording":
-        """The recording that to_json() wrote."""
+        """The recording that to_json() wrote. One from before PCI was recorded has none."""
         plain = json.loads(text)
         keys = {int(k, 0): bytes.fromhex(v) for k, v in plain.pop("keys").items()}
         files = [File(**{**f, "data": _unpack(f["data"])}) for f in plain.pop("files")]
-        return cls(**plain, keys=keys, files=files)
+        functions = [
+            PciFunction.at(f["place"], _unpack(f["config"]), _unpack(f["mask"]))
+            for f in plain.pop("pci", [])
+        ]
+        cmos = _unpack(plain.pop("cmos")) if "cmos" in plain else b""
+        extra = tuple(plain.pop("extra", ()))
+        return cls(**plain, keys=keys, files=files, extra=extra, pci=functions, cmos=cmos)
 
     def has_ram(self, address: int, size: int) -> bool:
         """Whether `size` bytes at `address` lie in one range of RAM."""
@@ -106,14 +155,16 @@ def load(path: Path) -> Recording:
 
 
 def find(guest: Guest) -> Recording:
-    """The packaged recording for a guest: same machine, memory, CPUs and accelerator."""
-    wanted = (guest.machine, guest.memory, guest.smp, guest.accel)
+    """The packaged recording for a guest: the same machine, memory, CPUs, accelerator and
+    further arguments."""
+    wanted = (guest.machine, guest.memory, guest.smp, guest.accel, guest.extra)
     for path in sorted(PACKAGED.glob("*.json")):
-        recording = load(path)
-        if (recording.machine, recording.memory, recording.smp, recording.accel) == wanted:
-            return recording
+        r = load(path)
+        if (r.machine, r.memory, r.smp, r.accel, r.extra) == wanted:
+            return r
+    what = f"no recording of {guest.machine} with {guest.memory // MIB} MiB and {guest.smp} CPUs"
     raise FwbuildError(
         ExitCode.INPUT,
-        f"no recording of {guest.machine} with {guest.memory // MIB} MiB and {guest.smp} CPUs",
+        " ".join([what, *(["and", *guest.extra] if guest.extra else [])]),
         hint="make one with `fwbuild record --out FILE` and give it with --recording FILE",
     )

@@ -56,9 +56,10 @@ def memmap_template() -> bytes:
 
 def chipset_setups() -> dict[str, bytes]:
     """What chipset_init writes: pairs of a place and a dword."""
-    first, *rest = chipset.Q35_SETUP
-    q35 = [first, *((chipset.ecam_address(address), value) for address, value in rest)]
-    pairs = {"chipset_i440fx": chipset.I440FX_SETUP, "chipset_q35": q35}
+    pairs = {
+        "chipset_i440fx": chipset.I440FX_SETUP,
+        "chipset_q35": (chipset.PCIEXBAR_SETUP, *chipset.Q35_SETUP),
+    }
     return {
         name: b"".join(n.to_bytes(4, "little") for pair in setup for n in pair)
         for name, setup in pairs.items()

@@ -1,4 +1,4 @@
-"""QEMU's qtest protocol, as far as fw_cfg needs it: no guest code runs.
+"""QEMU's qtest protocol: the accesses of a CPU, without one. No guest code runs.
 
 Source: QEMU, softmmu/qtest.c. One line a command, one `OK [value]` a reply.
 """
@@ -11,6 +11,8 @@ from fwbuild.abi.fw_cfg import DmaControl
 DESCRIPTOR = 0x1000  # of this QEMU's RAM, which nobody else uses
 BUFFER = 0x2000
 CHUNK = 0x10000
+LETTERS = {1: "b", 2: "w", 4: "l"}
+MMIO_LETTERS = LETTERS | {8: "q"}
 
 
 class Qtest:
@@ -31,6 +33,22 @@ class Qtest:
                 return line[2:].strip()
             if not line.startswith("IRQ"):
                 raise OSError(f"qtest: {line.strip()}")
+
+    def port_in(self, port: int, size: int) -> int:
+        """Read an I/O port; `size` is 1, 2 or 4 bytes."""
+        return int(self.command(f"in{LETTERS[size]} {port:#x}"), 16)
+
+    def port_out(self, port: int, size: int, value: int) -> None:
+        """Write an I/O port."""
+        self.command(f"out{LETTERS[size]} {port:#x} {value:#x}")
+
+    def read(self, address: int, size: int) -> int:
+        """Read memory or MMIO in one access."""
+        return int(self.command(f"read{MMIO_LETTERS[size]} {address:#x}"), 16)
+
+    def write(self, address: int, size: int, value: int) -> None:
+        """Write memory or MMIO in one access."""
+        self.command(f"write{MMIO_LETTERS[size]} {address:#x} {value:#x}")
 
     def fw_cfg_read(self, key: int, size: int) -> bytes:
         """The first `size` bytes of an item, by DMA."""

@@ -1,12 +1,14 @@
-"""Records what a real QEMU offers through fw_cfg, without running any guest code."""
+"""Records what a real QEMU offers through fw_cfg and PCI, without running any guest code."""
 
 import re
 import subprocess
 
-from fwbuild.abi import fw_cfg
+from fwbuild.abi import chipset, fw_cfg, legacy, pci
+from fwbuild.abi.chipset import Devfn
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.recording import File, Recording
 from fwbuild.guest import Guest
+from fwbuild.qemu import probe
 from fwbuild.qemu.command import command, program
 from fwbuild.qemu.qtest import Qtest
 from fwbuild.qemu.session import stopped
@@ -17,6 +19,8 @@ KERNEL_KEYS = (
     Key.KERNEL_ADDR, Key.KERNEL_SIZE, Key.KERNEL_ENTRY, Key.SETUP_ADDR, Key.SETUP_SIZE,
     Key.CMDLINE_ADDR, Key.CMDLINE_SIZE, Key.INITRD_ADDR, Key.INITRD_SIZE,
 )  # fmt: skip
+ABSENT = 0xFF  # a port that nothing answers at
+LARGE = 1 << 36  # bytes
 OPTION_ROMS = ("genroms/", "vgaroms/")
 
 
@@ -30,14 +34,55 @@ def version() -> str:
 def record(guest: Guest) -> Recording:
     """The recording of a guest. The items that KERNEL_KEYS lists are in it where the guest has
     a kernel. KVM's map differs from TCG's by a range, so the accelerator is the guest's."""
-    with stopped(command(guest), "-qtest") as connection:
+    argv = [*command(guest), *_large(guest)]
+    with stopped(argv, "-qtest") as connection:
         qtest = Qtest(connection)
         keys = {int(key): qtest.fw_cfg_read(key, size) for key, size in KEYS.items()}
         if guest.kernel:
             keys |= {int(key): qtest.fw_cfg_read(key, 4) for key in KERNEL_KEYS}
-        return Recording(
-            version(), guest.machine, guest.memory, guest.smp, guest.accel, keys, _files(qtest)
-        )
+        program_chipset(guest.family, qtest)
+        files = _files(qtest)
+    with stopped(argv, "-qtest") as connection:  # one that probing may leave in any state
+        qtest = Qtest(connection)
+        cmos = _cmos(qtest)
+        roots = any(file.name == pci.EXTRA_ROOTS_FILE for file in files)
+        functions = probe.functions(guest.family, qtest, roots)
+    return Recording(
+        version(), guest.machine, guest.memory, guest.smp, guest.accel, keys, files,
+        guest.extra, functions, cmos,
+    )  # fmt: skip
+
+
+def _large(guest: Guest) -> list[str]:
+    """What lets QEMU have more memory than the host and a TCG CPU's address bits allow. Nothing
+    runs in it, so nothing is used of it."""
+    if guest.memory <= LARGE:
+        return []
+    backend = f"memory-backend-ram,id=ram,size={guest.memory},reserve=off"
+    return ["-object", backend, "-machine", "memory-backend=ram", "-cpu", "max,phys-bits=46"]
+
+
+def program_chipset(family: str, qtest: Qtest) -> None:
+    """What the firmware programs before it reads the ACPI files: QEMU builds them from it."""
+    ports = probe.ConfigPorts(qtest)
+    if family == "pc":
+        ports.write(0, Devfn.PIIX4_PM, chipset.PMBASE, 4, chipset.PMBASE_VALUE)
+        ports.write(0, Devfn.PIIX4_PM, chipset.PMREGMISC, 1, chipset.PMREGMISC_PMIOSE)
+    if family == "q35":
+        probe.enable_ecam(ports)
+        ports.write(0, Devfn.ICH9_LPC, chipset.PMBASE, 4, chipset.PMBASE_VALUE)
+        ports.write(0, Devfn.ICH9_LPC, chipset.ACPI_CTRL, 1, chipset.ACPI_CTRL_ENABLE)
+
+
+def _cmos(qtest: Qtest) -> bytes:
+    """The clock's memory without the time, empty where there is no clock."""
+    found = bytearray()
+    for index in range(legacy.CMOS_SIZE):
+        qtest.port_out(legacy.CMOS_INDEX, 1, index)
+        found.append(qtest.port_in(legacy.CMOS_DATA, 1))
+    for index in legacy.CMOS_CLOCK:
+        found[index] = 0
+    return bytes(found) if found[legacy.CMOS_VALID] != ABSENT else b""
 
 
 def _files(qtest: Qtest) -> list[File]:

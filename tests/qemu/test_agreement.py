@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from unicorn import UC_PROT_WRITE
 
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader, recording
@@ -23,6 +22,7 @@ from fwbuild.qemu.count import count
 from fwbuild.qemu.gdbstub import GdbStub
 from fwbuild.qemu.qtest import Qtest
 from fwbuild.qemu.record import KERNEL_KEYS, record, version
+from fwbuild.qemu.rerecord import guest_of
 from fwbuild.qemu.session import stopped
 from tests.conftest import need
 from tests.support import debian
@@ -109,16 +109,14 @@ def test_recordings_are_what_qemu_offers(path: Path) -> None:
         pytest.skip("no usable /dev/kvm")
     if kept.qemu != version():
         pytest.skip(f"recorded with QEMU {kept.qemu}")
-    extra: tuple[str, ...] = ()
-    if kept.memory > 1 << 36:  # more than the host lets QEMU reserve
-        extra = ("-object", f"memory-backend-ram,id=ram,size={kept.memory},reserve=off",
-                 "-machine", "memory-backend=ram", "-cpu", "max,phys-bits=46")  # fmt: skip
-    live = record(Guest(kept.machine, kept.memory, kept.smp, accel=kept.accel, extra=extra))
+    live = record(guest_of(kept))
     assert [(f.name, f.size) for f in live.files] == [(f.name, f.size) for f in kept.files]
     names = ("etc/e820", "etc/table-loader", "etc/system-states")
     for name in names:
         assert live.file(name) == kept.file(name)
     assert live.keys == kept.keys
+    assert live.pci == kept.pci
+    assert live.cmos == kept.cmos
 
 
 def test_dma_and_data_port_agree() -> None:
@@ -150,45 +148,3 @@ def test_gdb_breaks_by_name(image: Image, tmp_path: Path) -> None:
         finally:
             qemu.kill()
     assert "memmap_build in section .text" in done.stdout
-
-
-def writable(machine: Machine, address: int) -> bool:
-    """Whether a guest's write at `address` would stay."""
-    (rights,) = (r for a, b, r in machine.uc.mem_regions() if a <= address <= b)
-    return bool(rights & UC_PROT_WRITE)
-
-
-@pytest.mark.parametrize("name", ["pc", "q35"])
-def test_host_bridge(name: str) -> None:
-    """The same accesses to configuration space and to the F segment, with the same answers."""
-    machine = Machine(bytes(0x10000), recording.find(Guest(name)))
-    bridge = machine.bridge
-    assert bridge
-    pam = bridge._pam
-    with stopped(command(Guest(name)), "-qtest") as connection:
-        qtest = Qtest(connection)
-
-        def both(register: int, value: int | None = None) -> tuple[int, int]:
-            address = 1 << 31 | register & 0xFC
-            port = 0xCFC + (register & 3)
-            qtest.command(f"outl 0xcf8 {address:#x}")
-            bridge.port_out(0xCF8, 4, address)
-            if value is not None:
-                qtest.command(f"outb {port:#x} {value:#x}")
-                bridge.port_out(port, 1, value)
-            return int(qtest.command(f"inb {port:#x}"), 16), bridge.port_in(port, 1)
-
-        for register in (0, 1, 2, 3, *range(pam, pam + 7)):
-            real, ours = both(register)
-            assert real == ours, hex(register)
-        for address in (0xC0000, 0xDC000, 0xF0000):
-            qtest.command(f"write {address:#x} 1 0x5a")
-            assert qtest.command(f"read {address:#x} 1") != "0x5a", "PAM is closed at reset"
-            assert not writable(machine, address)
-        for index, value in ((0, 0x30), (1, 0x33), (4, 0x33)):
-            real, ours = both(pam + index, value)
-            assert real == ours == value
-        for address in (0xC0000, 0xDC000, 0xF0000):
-            qtest.command(f"write {address:#x} 1 0x5a")
-            assert qtest.command(f"read {address:#x} 1") == "0x5a"
-            assert writable(machine, address)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fwbuild import layout
-from fwbuild.abi import chipset, e820, pvh, x86
+from fwbuild.abi import e820, pci, pvh, x86
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.handoff import read_handoff
@@ -36,7 +36,7 @@ def test_memory_sizes(name: str, megabytes: int, image: Image, tmp_path: Path) -
     machine = boot(guest, image.image)
     assert judge(machine, machine.outcome) == []
     # microvm has no bus 0: the look for a host bridge is all that nothing answers
-    probe = [chipset.PCI_CONFIG_ADDRESS, chipset.PCI_CONFIG_DATA] if name == "microvm" else []
+    probe = [pci.CONFIG_ADDRESS, pci.CONFIG_DATA] if name == "microvm" else []
     assert [a.port for a in machine.outcome.unclaimed] == probe
     handoff = read_handoff(machine.read, machine.outcome.registers["ebx"])
     # the host's RAM, less the kilobytes from the EBDA to 1 MiB; tables are in some of it

@@ -1,0 +1,23 @@
+"""The interrupt controllers, timer and clock that every PC has had.
+
+Source: Intel 8259A (231468) and 8254 (231164), Motorola MC146818A data sheets.
+"""
+
+PIC_MASTER = 0x20  # command; the data port is the next one
+PIC_SLAVE = 0xA0
+ICW1 = 1 << 4  # this command begins the initialisation
+ICW1_ICW4 = 1 << 0  # a fourth word follows
+ICW1_SINGLE = 1 << 1  # no third word follows
+
+PIT = 0x40  # three counters, then the control word
+PIT_CONTROL = 3
+PIT_LOW = 1  # access to a counter: its low byte, its high one, or both in turn
+PIT_HIGH = 2
+PIT_WORD = 3
+
+CMOS_INDEX = 0x70
+CMOS_DATA = 0x71
+CMOS_SIZE = 0x80
+CMOS_CLOCK = (0x00, 0x02, 0x04, 0x06, 0x07, 0x08, 0x09, 0x32)  # what time changes
+CMOS_READ_ONLY = (0x0C, 0x0D)
+CMOS_VALID = 0x0D  # register D: 0x80 while there is power
