@@ -3,7 +3,8 @@
 The language is GNU as's Intel syntax without prefix, cut down to what is checked:
 `name:` opens a fragment, `.name:` is a label inside it, `#` starts a comment; directives are
 .code16 .code32 .code64, .byte .word .long .quad, .ascii .asciz, .balign, .if .else .endif,
-.rept .endr with `\\+` for the number of the repetition, and .att for the few instructions that keystone only encodes right in AT&T syntax.
+.rept .endr with `\\+` for the number of the repetition, and .att for the few instructions that
+keystone only encodes right in AT&T syntax.
 A fragment's contract is the block of `#:` lines above its label (see contract.py).
 """
 

@@ -6,6 +6,7 @@ comes out must be what the guest finds. Source: QEMU, hw/acpi/bios-linker-loader
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from fwbuild import layout
@@ -92,7 +93,7 @@ def judge_tables(
         elif read(address, len(data)) != bytes(data):
             yield f"ACPI: {name} at {address:#x} is not what the script makes of it"
     ranges.sort()
-    for (_, end), (start, _) in zip(ranges, ranges[1:], strict=False):
+    for (_, end), (start, _) in pairwise(ranges):
         if start < end:
             yield f"ACPI: files overlap at {start:#x}"
     for e in entries(script):

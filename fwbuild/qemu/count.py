@@ -50,7 +50,7 @@ def count(guest: Guest, bios: Path, entry: int) -> Count:
 
 
 def _run(guest: Guest, bios: Path, entry: int, more: list[str], log: Path) -> list[str]:
-    argv = [*command(guest, bios=bios), "-serial", "null", *more]
+    argv = [*command(guest, bios=bios), *more]
     with stopped(argv, "-gdb", seconds=60) as connection:
         GdbStub(connection).run_to(entry)
     return log.read_text(errors="replace").splitlines()

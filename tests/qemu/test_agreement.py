@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fwbuild import layout
+from fwbuild.abi import e820
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.handoff import read_handoff
@@ -35,7 +37,7 @@ REGISTERS = "eax ebx ecx edx esi edi ebp esp eip cr0 cr4 cs ds es ss".split()
 
 @contextmanager
 def at_entry(guest: Guest, bios: Path, entry: int) -> Iterator[GdbStub]:
-    with stopped([*command(guest, bios=bios), "-serial", "null"], "-gdb", 60) as connection:
+    with stopped(command(guest, bios=bios), "-gdb", 60) as connection:
         stub = GdbStub(connection)
         stub.run_to(entry)
         yield stub
@@ -74,7 +76,11 @@ def test_same_state(
     with at_entry(guest, bios, loaded.entry) as stub:
         theirs = stub.registers()
         handoff = read_handoff(stub.read, theirs["ebx"])
+        tables = [(m.addr, m.size) for m in handoff.memmap if m.type == e820.Type.NVS]
+        tables.append((layout.F_SEGMENT.base, layout.F_SEGMENT.size))
+        contents = [stub.read(*table) for table in tables]
     assert {r: theirs[r] for r in REGISTERS} == {r: ours.registers[r] for r in REGISTERS}
+    assert contents == [machine.read(*table) for table in tables]
     assert (theirs["gdt_base"], theirs["gdt_limit"]) == ours.gdtr
     assert handoff.plain() == read_handoff(machine.read, ours.registers["ebx"]).plain()
     # the hidden parts, which the emulator cannot show

@@ -1,4 +1,4 @@
-"""The ACPI table loader: scripts that QEMU's own tables do not exercise, and scripts that are wrong."""
+"""The ACPI table loader: scripts that QEMU does not make, and scripts that are wrong."""
 
 from dataclasses import dataclass, field
 from typing import Any
