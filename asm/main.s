@@ -16,7 +16,7 @@ main:
     call kernel_check
     call cmdline_read
     call initrd_read
-    jmp pvh_enter
+    jmp dword ptr [work.enter]
 
 #: put the GDT, start_info and the module entry into RAM, constant fields filled in;
 #: RAM still holds what the last guest left there when this is a reboot

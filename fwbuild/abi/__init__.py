@@ -10,9 +10,22 @@ from types import ModuleType
 
 from construct import Adapter, Construct, SizeofError, StringEncoded, Struct
 
-from fwbuild.abi import chipset, e820, fw_cfg, ports, pvh, stop_codes, test_kernel, work, x86
+from fwbuild.abi import (
+    chipset,
+    e820,
+    fw_cfg,
+    linux_boot,
+    ports,
+    pvh,
+    stop_codes,
+    test_kernel,
+    work,
+    x86,
+)
 
-CONTRACTS: tuple[ModuleType, ...] = (chipset, e820, fw_cfg, ports, pvh, test_kernel, work, x86)
+CONTRACTS: tuple[ModuleType, ...] = (
+    chipset, e820, fw_cfg, linux_boot, ports, pvh, test_kernel, work, x86,
+)  # fmt: skip
 
 
 def offsets(struct: Struct) -> dict[str, int]:

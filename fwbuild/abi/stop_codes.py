@@ -24,8 +24,9 @@ STOPS: tuple[Stop, ...] = (
     Stop(0x11, "FW_CFG_DMA", "fw_cfg DMA error", "control word",
          "QEMU refused a transfer; report it with the QEMU version"),
     Stop(0x20, "NO_KERNEL", "no kernel", "none",
-         "start QEMU with -kernel VMLINUX"),
-    Stop(0x21, "KERNEL_KIND", "kernel kind not supported", "kernel entry",
+         "start QEMU with -kernel FILE"),
+    Stop(0x21, "KERNEL_KIND", "kernel kind not supported",
+         "kernel entry, or a bzImage's protocol version",
          "the image's template leaves this boot protocol out; use the universal template"),
     Stop(0x22, "KERNEL_RANGE", "kernel outside RAM", "kernel address",
          "give the guest more memory (-m), or link the kernel lower"),
@@ -49,6 +50,8 @@ STOPS: tuple[Stop, ...] = (
          "give the guest more memory (-m), or a smaller -initrd"),
     Stop(0x42, "INITRD_OVERLAP", "initrd overlaps kernel or firmware", "initrd address",
          "give the guest more memory (-m), or a smaller -initrd"),
+    Stop(0x43, "INITRD_LIMIT", "initrd above the kernel's limit", "initrd address",
+         "give the guest less memory (-m): this kernel takes an initrd only so high"),
 )
 
 BY_CODE = {stop.code: stop for stop in STOPS}

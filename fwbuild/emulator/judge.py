@@ -4,8 +4,9 @@ Source: Xen, docs/misc/pvh.pandoc; the map's rules are ACPI 6.5, 15 and Linux's
 arch/x86/platform/pvh/enlighten.c.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 from fwbuild.abi import e820, pvh, x86
 from fwbuild.abi.fw_cfg import Key
@@ -25,14 +26,14 @@ def judge(machine: Machine, outcome: Outcome) -> list[str]:
         return [f"the kernel was not entered: {outcome.kind} {outcome.detail}".strip()]
     problems = [*_registers(outcome)]
     try:
-        problems += _segments(machine, outcome)
+        problems += [*flat_segments(machine, outcome), *_task_register(machine, outcome)]
         handoff = read_handoff(machine.read, outcome.registers["ebx"])
     except MemoryError as error:
         return [*problems, f"the GDT or hvm_start_info points nowhere: {error}"]
     return [
         *problems,
         *_start_info(handoff),
-        *_memmap(machine, handoff),
+        *memmap_problems(machine, handoff.memmap),
         *_contents(machine, handoff),
         *_places(machine, handoff),
     ]
@@ -49,35 +50,39 @@ def _registers(outcome: Outcome) -> Iterator[str]:
             yield f"EFLAGS.{flag.name} is set"
 
 
-def _segments(machine: Machine, outcome: Outcome) -> Iterator[str]:
+def _descriptor(machine: Machine, outcome: Outcome, selector: int) -> tuple[int, int, int, int]:
+    """(base, limit field, access, flags) of what the GDT holds for a selector."""
     base, limit = outcome.gdtr
     size = x86.DESCRIPTOR.sizeof()
+    if not 0 < selector <= limit - size + 1:
+        return 0, 0, 0, 0
+    d = x86.DESCRIPTOR.parse(machine.read(base + (selector & ~7), size))
+    high = d.limit_flags_base_high
+    return (
+        d.base_low | (d.base_mid_access & 0xFF) << 16 | (high >> 8) << 24,
+        d.limit_low | (high & 0xF) << 16,
+        d.base_mid_access >> 8,
+        high >> 4 & 0xF,
+    )
 
-    def descriptor(selector: int) -> tuple[int, int, int, int]:
-        """(base, limit field, access, flags) of what the GDT holds for a selector."""
-        if not 0 < selector <= limit - size + 1:
-            return 0, 0, 0, 0
-        d = x86.DESCRIPTOR.parse(machine.read(base + (selector & ~7), size))
-        high = d.limit_flags_base_high
-        return (
-            d.base_low | (d.base_mid_access & 0xFF) << 16 | (high >> 8) << 24,
-            d.limit_low | (high & 0xF) << 16,
-            d.base_mid_access >> 8,
-            high >> 4 & 0xF,
-        )
 
+def flat_segments(machine: Machine, outcome: Outcome) -> Iterator[str]:
+    """CS, DS, ES and SS as every 32-bit protocol wants them."""
     flat = x86.FLAGS_32 | x86.FLAGS_4K
     for name, kind in (("cs", CODE_TYPE), ("ds", DATA_TYPE), ("es", DATA_TYPE), ("ss", DATA_TYPE)):
-        d_base, d_limit, access, flags = descriptor(outcome.registers[name])
-        if (d_base, d_limit, access & ~1, flags) != (0, FLAT_LIMIT, kind, flat):
-            yield f"{name.upper()} is not flat: base {d_base:#x} limit {d_limit:#x} {access:#x}"
+        base, limit, access, flags = _descriptor(machine, outcome, outcome.registers[name])
+        if (base, limit, access & ~1, flags) != (0, FLAT_LIMIT, kind, flat):
+            yield f"{name.upper()} is not flat: base {base:#x} limit {limit:#x} {access:#x}"
+
+
+def _task_register(machine: Machine, outcome: Outcome) -> Iterator[str]:
     if outcome.tr == 0:
         yield "TR was never loaded"
         return
-    d_base, d_limit, access, flags = descriptor(outcome.tr)
+    base, limit, access, flags = _descriptor(machine, outcome, outcome.tr)
     kinds = (x86.Access.TSS32, x86.Access.TSS32_BUSY)
-    if (d_base, d_limit, flags) != (0, x86.TSS32_LIMIT, 0) or access not in kinds:
-        yield f"TR is no 32-bit TSS of base 0, limit 0x67: {d_base:#x} {d_limit:#x} {access:#x}"
+    if (base, limit, flags) != (0, x86.TSS32_LIMIT, 0) or access not in kinds:
+        yield f"TR is no 32-bit TSS of base 0, limit 0x67: {base:#x} {limit:#x} {access:#x}"
 
 
 def _start_info(handoff: Handoff) -> Iterator[str]:
@@ -103,12 +108,13 @@ def _start_info(handoff: Handoff) -> Iterator[str]:
             yield f"module {i}: no command line, where FreeBSD reads a string"
 
 
-def _memmap(machine: Machine, handoff: Handoff) -> Iterator[str]:
-    memmap = handoff.memmap
+def memmap_problems(machine: Machine, memmap: Sequence[Any]) -> Iterator[str]:
+    """What is wrong with a map of entries that have addr, size and type."""
     if not 0 < len(memmap) <= pvh.MEMMAP_ENTRIES_MAX:
         yield f"{len(memmap)} memory map entries"
     for entry in memmap:
-        if not entry.size or not entry.type or entry.reserved or entry.addr + entry.size > 1 << 64:
+        odd = entry.get("reserved", 0) or entry.addr + entry.size > 1 << 64
+        if not entry.size or not entry.type or odd:
             yield f"memory map: bad entry at {entry.addr:#x}"
     for a, b in pairwise(memmap):
         if b.addr < a.addr + a.size:

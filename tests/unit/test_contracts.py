@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from fwbuild import abi, layout
-from fwbuild.abi import e820, fw_cfg, pvh
+from fwbuild.abi import e820, fw_cfg, linux_boot, pvh
 from fwbuild.image.build import Image, build_image
 from tests.support.call import call
 
@@ -18,7 +18,12 @@ SCRATCH = WORDS["ram.scratch.base"]
 STATE = {
     "work.memmap_end": MAP + pvh.MEMMAP_ENTRY.sizeof(),
     "work.kernel_addr": 0x1000000, "work.kernel_size": 0x100000, "work.kernel_entry": 0x1000100,
-    "work.setup_size": 0x400, "work.e820.size": e820.ENTRY.sizeof(), "work.e820.select": 0x20,
+    "work.setup_size": 0x400, "work.kernel_data_size": 0x100000,
+    "boot_params.hdr.header": int.from_bytes(b"HdrS", "little"),
+    "boot_params.hdr.version": linux_boot.PROTOCOL_NEWEST,
+    "boot_params.hdr.code32_start": 0x1000000, "boot_params.hdr.setup_data": 0x10FFFF0,
+    "boot_params.hdr.init_size": 0x100000,
+    "work.e820.size": e820.ENTRY.sizeof(), "work.e820.select": 0x20,
 }  # fmt: skip
 MEMORY = {
     MAP: 0x100000, MAP + 8: 0x2000000, MAP + 16: int(e820.Type.RAM),
@@ -36,6 +41,9 @@ ROWS: dict[str, dict[str, int]] = {
     "fw_cfg_note_file": {"esi": SCRATCH},
     "kernel_read": {},
     "kernel_check": {},
+    "linux_read": {},
+    "linux_area": {},
+    "linux_move_setup_data": {},
     "cmdline_read": {},
     "initrd_read": {},
     "handoff_init": {},
@@ -50,8 +58,12 @@ ROWS: dict[str, dict[str, int]] = {
     "print_hex": {"eax": 0x12345678, "ecx": 8},
     "print_char": {"eax": 0x41},
 }
-# Routines that start from an empty map.
-EMPTY_MAP = {"memmap_build": {WORDS["work.memmap_end"]: MAP}}
+# Routines that start from something else than MEMORY.
+OTHERWISE = {
+    "memmap_build": {WORDS["work.memmap_end"]: MAP},
+    "linux_move_setup_data": {
+        WORDS["work.kernel_addr"]: DESTINATION, WORDS["work.kernel_size"]: 0x10},
+}  # fmt: skip
 
 
 @cache
@@ -76,7 +88,7 @@ def allowed(address: int, size: int) -> bool:
 def test_a_call_keeps_to_the_contract(name: str) -> None:
     assert name in ROWS, "give it a row"
     contract = next(f.contract for f in image().linked.fragments if f.name == name)
-    done = call(image(), name, ROWS[name], MEMORY | EMPTY_MAP.get(name, {}))
+    done = call(image(), name, ROWS[name], MEMORY | OTHERWISE.get(name, {}))
     assert done.returned
     assert done.changed <= {*contract.outputs, *contract.clobbers}
     assert [w for w in done.writes if not allowed(*w)] == []
