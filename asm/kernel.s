@@ -1,10 +1,11 @@
 # The kernel, its command line and its initrd: what fw_cfg says, and whether it can be true.
 
-#: read what QEMU's loader found, and stop if this is no PVH kernel
+#: read what QEMU's loader found, and tell the kernel's kind: a bzImage has no entry here, a
+#: multiboot kernel has one but no setup part. work.enter becomes the way into the kernel.
 #: mode: 32
 #: in: -
 #: out: -
-#: clobbers: eax, ecx, edx, esi, edi, eflags
+#: clobbers: eax, ebx, ecx, edx, esi, edi, eflags
 #: source: QEMU hw/i386/x86.c x86_load_linux, hw/i386/multiboot.c
 kernel_read:
     mov esi, kernel_numbers
@@ -23,14 +24,20 @@ kernel_read:
     test edx, edx
     mov al, stop.NO_KERNEL
     jz .stop
-    # A bzImage has no entry here; a multiboot kernel has one, but no setup part.
     mov edx, dword ptr [work.kernel_entry]
     mov al, stop.KERNEL_KIND
     test edx, edx
+.if protocol.linux
+    jz linux_read
+.else
     jz .stop
+.endif
     cmp dword ptr [work.setup_size], 0
     jz .stop
+.if protocol.pvh
+    mov dword ptr [work.enter], pvh_enter
     ret
+.endif
 .stop:
     jmp stop_with
 

@@ -19,7 +19,7 @@ main:
     call initrd_read
     call acpi_load
     call smbios_load
-    jmp pvh_enter
+    jmp dword ptr [work.enter]
 
 #: put the GDT, start_info and the module entry into RAM, constant fields filled in;
 #: RAM still holds what the last guest left there when this is a reboot

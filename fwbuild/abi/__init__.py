@@ -16,6 +16,7 @@ from fwbuild.abi import (
     e820,
     fw_cfg,
     legacy,
+    linux_boot,
     pci,
     ports,
     pvh,
@@ -27,7 +28,8 @@ from fwbuild.abi import (
 )
 
 CONTRACTS: tuple[ModuleType, ...] = (
-    acpi, chipset, e820, fw_cfg, legacy, pci, ports, pvh, smbios, test_kernel, work, x86,
+    acpi, chipset, e820, fw_cfg, legacy, linux_boot, pci, ports, pvh, smbios, test_kernel, work,
+    x86,
 )  # fmt: skip
 
 

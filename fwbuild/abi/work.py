@@ -49,6 +49,8 @@ WORK = Struct(
     "kernel_addr" / Int32ul,
     "kernel_size" / Int32ul,
     "setup_size" / Int32ul,
+    "kernel_data_size" / Int32ul,  # of KERNEL_DATA; kernel_size spans what the kernel uses
+    "enter" / Int32ul,  # the routine that enters the kernel
     "cmdline_size" / Int32ul,
     "host_bridge" / Int32ul,  # PCI device ID; FFFF where there is no bus 0
     "script_end" / Int32ul,  # address behind the ACPI loader script

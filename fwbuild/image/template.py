@@ -8,7 +8,7 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import MACHINES
 from fwbuild.image.sources import data_dir
 
-PROTOCOLS = ("pvh",)
+PROTOCOLS = ("pvh", "linux")
 DEFAULT = "universal"
 
 

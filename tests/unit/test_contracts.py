@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from fwbuild import abi, layout
-from fwbuild.abi import acpi, e820, fw_cfg, offsets, pvh, work
+from fwbuild.abi import acpi, e820, fw_cfg, linux_boot, offsets, pvh, work
 from fwbuild.image.build import Image, build_image
 from tests.support.call import call
 
@@ -26,6 +26,11 @@ STATE = {
     "work.setup_size": 0x400, "work.low_ram": 1,
     "work.files_total": 1, "work.files_end": DIRECTORY + fw_cfg.FILE.sizeof(),
     "work.f_segment_next": 0xF0000, "work.script_last": SCRIPT,
+    "work.kernel_data_size": 0x100000,
+    "boot_params.hdr.header": int.from_bytes(b"HdrS", "little"),
+    "boot_params.hdr.version": linux_boot.PROTOCOL_NEWEST,
+    "boot_params.hdr.code32_start": 0x1000000, "boot_params.hdr.setup_data": 0x10FFFF0,
+    "boot_params.hdr.init_size": 0x100000,
 }  # fmt: skip
 RAM = {0: 0x100000, 8: 0x2000000, 16: int(e820.Type.RAM)}
 DONE = {0: int(acpi.Command.ALLOCATE), ALLOCATED["address"]: 0x1000, ALLOCATED["size"]: 0x1000}
@@ -79,6 +84,9 @@ ROWS: dict[str, dict[str, int]] = {
     "smbios_has_type0": {"edi": DESTINATION, "ecx": 0},
     "kernel_read": {},
     "kernel_check": {},
+    "linux_read": {},
+    "linux_area": {},
+    "linux_move_setup_data": {},
     "cmdline_read": {},
     "initrd_read": {},
     "handoff_init": {},
@@ -93,7 +101,7 @@ ROWS: dict[str, dict[str, int]] = {
     "print_hex": {"eax": 0x12345678, "ecx": 8},
     "print_char": {"eax": 0x41},
 }
-# What else a routine needs in memory: entries of the script.
+# What else a routine needs in memory.
 NAME = words(CURRENT + 4, e820.FILE_NAME.encode().ljust(12, b"\0"))
 MORE: dict[str, dict[int, int]] = {
     "acpi_allocate": {CURRENT: 1, **NAME, CURRENT + 60: 64, CURRENT + 64: int(acpi.Zone.HIGH)},
@@ -101,7 +109,9 @@ MORE: dict[str, dict[int, int]] = {
     "acpi_add_checksum": {CURRENT: 3, CURRENT + 68: 16},
     "acpi_command": {CURRENT: 3, CURRENT + 68: 16},
     "acpi_write_pointer": {CURRENT: 4, **NAME, CURRENT + 124: 8},
-}
+    "linux_move_setup_data": {
+        WORDS["work.kernel_addr"]: DESTINATION, WORDS["work.kernel_size"]: 0x10},
+}  # fmt: skip
 
 
 def routines() -> list[str]:
