@@ -8,10 +8,10 @@
 #: clobbers: eax, ebx, ecx, edx, edi, eflags
 #: source: Linux Documentation/arch/x86/boot.rst "32-bit Boot Protocol", zero-page.rst
 linux_read:
-    mov eax, fw_cfg.Key.SETUP_DATA
+    mov eax, fw_cfg.Read.SETUP_DATA
     mov ecx, linux_boot.HEADER_END_MAX
     mov edi, ram.setup.base
-    call fw_cfg_read
+    call fw_cfg_transfer
     # QEMU hands over anything that it does not know as if it were a bzImage.
     xor edx, edx
     mov al, stop.KERNEL_KIND
@@ -126,10 +126,10 @@ linux_area:
 #: returns: never
 #: source: Linux Documentation/arch/x86/boot.rst "32-bit Boot Protocol"
 linux_enter:
-    mov eax, fw_cfg.Key.KERNEL_DATA
+    mov eax, fw_cfg.Read.KERNEL_DATA
     mov ecx, dword ptr [work.kernel_data_size]
     mov edi, dword ptr [boot_params.hdr.code32_start]
-    call fw_cfg_read
+    call fw_cfg_transfer
     call linux_move_setup_data
     mov eax, dword ptr [work.start_info.rsdp_paddr]
     mov dword ptr [boot_params.acpi_rsdp_addr], eax

@@ -68,6 +68,17 @@ class DmaControl(IntFlag):
 
 DMA_KEY_SHIFT = 16
 
+def read_control(key: int) -> int:
+    """DMA.control that selects an item and reads it, as a little-endian CPU sees the field."""
+    control = key << DMA_KEY_SHIFT | DmaControl.READ | DmaControl.SELECT
+    return int.from_bytes(control.to_bytes(4, "big"), "little")
+
+
+READ_ITEM = read_control(0)  # with a key in its low half, big-endian
+
+# `Read.KEY`: read_control() of each item.
+Read = IntEnum("Read", {key.name: read_control(key) for key in Key})
+
 DMA = Struct(
     "control" / Int32ub,
     "length" / Int32ub,

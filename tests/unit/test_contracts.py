@@ -23,14 +23,14 @@ ALLOCATED = offsets(work.ALLOCATED)
 STATE = {
     "work.memmap_end": MAP + pvh.MEMMAP_ENTRY.sizeof(), "work.high_top": 0x2000000,
     "work.kernel_addr": 0x1000000, "work.kernel_size": 0x100000, "work.kernel_entry": 0x1000100,
-    "work.setup_size": 0x400, "work.low_ram": 1,
+    "work.cmdline_size": 16,
     "work.files_total": 1, "work.files_end": DIRECTORY + fw_cfg.FILE.sizeof(),
     "work.f_segment_next": 0xF0000, "work.script_last": SCRIPT,
     "work.kernel_data_size": 0x100000,
     "boot_params.hdr.header": int.from_bytes(b"HdrS", "little"),
     "boot_params.hdr.version": linux_boot.PROTOCOL_NEWEST,
     "boot_params.hdr.code32_start": 0x1000000, "boot_params.hdr.setup_data": 0x10FFFF0,
-    "boot_params.hdr.init_size": 0x100000,
+    "boot_params.hdr.init_size": 0x100000, "boot_params.hdr.cmdline_size": 2047,
 }  # fmt: skip
 RAM = {0: 0x100000, 8: 0x2000000, 16: int(e820.Type.RAM)}
 DONE = {0: int(acpi.Command.ALLOCATE), ALLOCATED["address"]: 0x1000, ALLOCATED["size"]: 0x1000}
@@ -57,7 +57,6 @@ def image() -> Image:
 
 # The registers that a routine needs, by its name.
 ROWS: dict[str, dict[str, int]] = {
-    "fw_cfg_read": {**TRANSFER, "eax": 1},
     "fw_cfg_transfer": TRANSFER,
     "fw_cfg_transfer_by_port": TRANSFER,
     "fw_cfg_require": {},
@@ -72,13 +71,11 @@ ROWS: dict[str, dict[str, int]] = {
     "memmap_take": {"eax": 0x1FF0000, "ecx": 0x1000},
     "checksum_set": {"esi": DESTINATION, "ecx": SIZE - 1, "edi": DESTINATION},
     "acpi_load": {},
-    "acpi_command": {"eax": int(acpi.Command.ADD_CHECKSUM), "ebx": CURRENT},
     "acpi_allocate": {"ebx": CURRENT},
     "acpi_add_pointer": {"ebx": CURRENT},
     "acpi_add_checksum": {"ebx": CURRENT},
     "acpi_write_pointer": {"ebx": CURRENT},
     "acpi_find": {"esi": CURRENT + 4, "ebx": CURRENT},
-    "acpi_range": {"ebp": SCRIPT, "eax": 0, "ecx": 16, "ebx": CURRENT},
     "smbios_load": {},
     "smbios_read_tables": {},
     "smbios_has_type0": {"edi": DESTINATION, "ecx": 0},
@@ -95,7 +92,6 @@ ROWS: dict[str, dict[str, int]] = {
     "memmap_insert": {"eax": 0xF0000, "edx": 0, "ebx": 0x100000, "ecx": 0, "ebp": 2},
     "memmap_check": {},
     "memmap_covers": {"eax": 0x1000000, "ecx": 0x1000},
-    "memmap_low_end": {},
     "mtrr_init": {},
     "print_string": {"esi": WORDS["work.empty_string"]},
     "print_hex": {"eax": 0x12345678, "ecx": 8},
@@ -107,7 +103,6 @@ MORE: dict[str, dict[int, int]] = {
     "acpi_allocate": {CURRENT: 1, **NAME, CURRENT + 60: 64, CURRENT + 64: int(acpi.Zone.HIGH)},
     "acpi_add_pointer": {CURRENT: 2, CURRENT + 120: 4},
     "acpi_add_checksum": {CURRENT: 3, CURRENT + 68: 16},
-    "acpi_command": {CURRENT: 3, CURRENT + 68: 16},
     "acpi_write_pointer": {CURRENT: 4, **NAME, CURRENT + 124: 8},
     "linux_move_setup_data": {
         WORDS["work.kernel_addr"]: DESTINATION, WORDS["work.kernel_size"]: 0x10},

@@ -62,7 +62,7 @@ CASES = {
     "no kernel": Case("NO_KERNEL", 0, {Key.KERNEL_SIZE: 0}),
     "no bzImage though it has no entry": Case("KERNEL_KIND", 0, {Key.KERNEL_ENTRY: 0}),
     "old bzImage": Case("KERNEL_KIND", 0x20B, kernel=build_test_bzimage(version=0x20B)),
-    "no setup: multiboot": Case("KERNEL_KIND", 0x100000, {Key.SETUP_SIZE: 0}),
+    "no command line: multiboot": Case("KERNEL_KIND", 0x100000, {Key.CMDLINE_SIZE: 0}),
     "kernel above RAM": Case("KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 512 * MIB}),
     "kernel wraps": Case("KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 0xFFFFFFFF}),
     "kernel in the hole": Case("KERNEL_RANGE", 0xA0000, {Key.KERNEL_ADDR: 0xA0000}),
