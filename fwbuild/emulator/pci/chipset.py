@@ -98,18 +98,37 @@ class Piix4Pm(Function):
 
 
 class Ich9Lpc(Function):
-    """ICH9's LPC bridge: the PM block where PMBASE and ACPI_CTRL say."""
+    """ICH9's LPC bridge: the PM block where PMBASE and ACPI_CTRL say, and the root complex's
+    registers, plain memory to QEMU, where RCBA says."""
 
     def __init__(self, config: bytes, mask: bytes, board: Board) -> None:
         super().__init__(config, mask)
         self.board = board
         self.pm = PmBlock(chipset.ICH9_PM_SIZE)
+        self.rcrb = bytearray(chipset.RCBA_SIZE)
+        for register in chipset.RCRB_PINS:
+            self.rcrb[register : register + 2] = chipset.RCRB_PINS_RESET.to_bytes(2, "little")
+        self.rcrb[chipset.RCRB_GCS] = chipset.RCRB_GCS_RESET
 
     def written(self, registers: range, before: bytes) -> None:
         if _touches(registers, chipset.PMBASE, 4) or _touches(registers, chipset.ACPI_CTRL, 1):
             enabled = self.config[chipset.ACPI_CTRL] & chipset.ACPI_CTRL_ENABLE
             base = self.read(chipset.PMBASE, 4) & chipset.ICH9_PMBASE_MASK
             self.pm.move(self.board, base if enabled else None)
+        old = int.from_bytes(before[chipset.RCBA : chipset.RCBA + 4], "little")
+        new = self.read(chipset.RCBA, 4)
+        if old != new:
+            if old & chipset.RCBA_ENABLE:
+                self.board.unmap_mmio(old & chipset.RCBA_MASK)
+            if new & chipset.RCBA_ENABLE:
+                base = new & chipset.RCBA_MASK
+                self.board.map_mmio(base, chipset.RCBA_SIZE, self._read_rcrb, self._write_rcrb)
+
+    def _read_rcrb(self, offset: int, size: int) -> int:
+        return int.from_bytes(self.rcrb[offset : offset + size], "little")
+
+    def _write_rcrb(self, offset: int, size: int, value: int) -> None:
+        self.rcrb[offset : offset + size] = value.to_bytes(size, "little")
 
 
 KINDS: dict[int, type[HostBridge] | type[Piix4Pm] | type[Ich9Lpc]] = {
