@@ -57,8 +57,11 @@ class Q35(HostBridge):
     """The memory controller hub: PAM, and where the ECAM window is."""
 
     pam = Pam.Q35
-    ecam: Ecam
-    window: tuple[int, int] | None = None  # base and size while it is on
+
+    def __init__(self, config: bytes, mask: bytes, board: Board, ecam: Ecam) -> None:
+        super().__init__(config, mask, board)
+        self.ecam = ecam
+        self.window: tuple[int, int] | None = None  # base and size while it is on
 
     def written(self, registers: range, before: bytes) -> None:
         super().written(registers, before)
@@ -133,40 +136,38 @@ class Ich9Lpc(Function):
 
 KINDS: dict[int, type[HostBridge] | type[Piix4Pm] | type[Ich9Lpc]] = {
     Device.I440FX: HostBridge,
-    Device.Q35: Q35,
     Device.PIIX4_PM: Piix4Pm,
     Device.ICH9_LPC: Ich9Lpc,
 }
 
 
 def build(recording: Recording, board: Board) -> Hierarchy:
-    """The buses and functions that a recording lists."""
+    """The buses and functions that a recording lists; a bridge comes before what is behind it."""
     roots = {0: Bus(0)}
-    by_path: dict[tuple[int, tuple[int, ...]], Function] = {}
+    behind: dict[tuple[int, tuple[int, ...]], Bus] = {}
+    hierarchy = Hierarchy(roots)
+    ecam = Ecam(hierarchy)
     for kept in recording.pci:
-        function = _function(kept, board)
-        by_path[kept.root, kept.path] = function
-        bus = roots.setdefault(kept.root, Bus(kept.root))
+        function = _function(kept, board, ecam)
         if len(kept.path) > 1:
-            bridge = by_path[kept.root, kept.path[:-1]]
-            if bridge.secondary is None:
-                raise ValueError(f"PCI function {kept.place} is behind no bridge")
-            bus = bridge.secondary
+            bus = behind[kept.root, kept.path[:-1]]
+        else:
+            bus = roots.setdefault(kept.root, Bus(kept.root))
         bus.functions[kept.path[-1]] = function
-    hierarchy = Hierarchy(list(roots.values()))
-    for function in by_path.values():
-        if isinstance(function, Q35):
-            function.ecam = Ecam(hierarchy)
+        if function.secondary:
+            behind[kept.root, kept.path] = function.secondary
     return hierarchy
 
 
-def _function(kept: PciFunction, board: Board) -> Function:
-    plain = Function(kept.config, kept.mask)
-    if plain.is_bridge:
+def _function(kept: PciFunction, board: Board, ecam: Ecam) -> Function:
+    if kept.is_bridge:
         return Bridge(kept.config, kept.mask)
+    plain = Function(kept.config, kept.mask)
     if plain.field("vendor") == chipset.VENDOR_INTEL and kept.root == 0 and len(kept.path) == 1:
-        kind = KINDS.get(plain.field("device"))
-        if kind:
+        device = plain.field("device")
+        if device == Device.Q35:
+            return Q35(kept.config, kept.mask, board, ecam)
+        if kind := KINDS.get(device):
             return kind(kept.config, kept.mask, board)
     return plain
 
