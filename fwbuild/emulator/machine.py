@@ -27,7 +27,7 @@ from fwbuild.emulator.fw_cfg import FwCfg
 from fwbuild.emulator.loader import Loaded
 from fwbuild.emulator.mmio import Mmio, Read, Write
 from fwbuild.emulator.pci import chipset as pci_chipset
-from fwbuild.emulator.pci.access import ConfigPorts, Ecam
+from fwbuild.emulator.pci.access import ConfigAddress, ConfigData, Ecam
 from fwbuild.emulator.recording import Recording
 
 PAGE = 0x1000
@@ -152,7 +152,9 @@ class Machine:
         self.apic = Apic()
         self.map_mmio(x86.APIC_BASE, x86.APIC_SIZE, self.apic.read, self.apic.write)
         if not microvm:
-            self.map_ports(ConfigPorts(self.pci))
+            address = ConfigAddress()
+            self.map_ports(address)
+            self.map_ports(ConfigData(address, self.pci))
         elif self.recording.pci:
             ecam = Ecam(self.pci)
             base, size = chipset.MICROVM_ECAM_BASE, chipset.MICROVM_ECAM_SIZE

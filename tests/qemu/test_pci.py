@@ -281,10 +281,12 @@ def test_pm_block(name: str) -> None:
             machines.do(lambda side, b=base, o=on: program(side, name, b, o))
             for port in (0x600, 0x602, 0x604, 0xB000, 0xB004):
                 machines.same(port_in(port, 2), f"{port:#x}, {base:#x} {on}")
-        for port, value in ((0x602, 0x0121), (0x604, 0x0001), (0x600, 0xFFFF)):
-            machines.do(port_out(port, 2, value))
-            for again in (0x600, 0x602, 0x604):
-                machines.same(port_in(again, 2), f"{again:#x}")
+        for port, size, value in ((0x602, 2, 0x0121), (0x604, 2, 0x0001), (0x600, 2, 0xFFFF),
+                                  (0x600, 4, 0x01200001), (0x604, 1, 0x01), (0x602, 1, 0x20),
+                                  (0x604, 2, 0x0C01)):  # fmt: skip
+            machines.do(port_out(port, size, value))
+            for again, width in ((0x600, 2), (0x602, 2), (0x604, 2), (0x600, 4)):
+                machines.same(port_in(again, width), f"{again:#x} after {value:#x} to {port:#x}")
 
 
 def test_root_complex() -> None:
@@ -334,6 +336,21 @@ def test_legacy_devices(name: str, device: str) -> None:
             for again in READ_BACK[device]:
                 machines.same(port_in(again, 1),
                               f"{again:#x} after {value:#x} to {port:#x}")  # fmt: skip
+
+
+WIDE = [(0x70, 0x000F), (0x20, 0xFB11), (0x21, 0x5AA5), (0xA0, 0x7013), (0x4D0, 0x0CF8),
+        (0x4D1, 0xFF0C), (0x70, 0x5A0F)]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_words_to_byte_devices(name: str) -> None:
+    """A word is two accesses to the same device, even where the next port is another's."""
+    with pair(Guest(name)) as machines:
+        for port, value in WIDE:
+            machines.do(port_out(port, 2, value))
+            for again, size in ((0x20, 2), (0x21, 1), (0xA0, 2), (0x4D0, 1), (0x4D1, 1),
+                                (0x71, 1)):  # fmt: skip
+                machines.same(port_in(again, size), f"{again:#x} after {value:#x} to {port:#x}")
 
 
 def writable(machine: Machine, address: int) -> bool:

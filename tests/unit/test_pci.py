@@ -6,7 +6,7 @@ import pytest
 from fwbuild.abi import chipset, pci
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
-from fwbuild.emulator.pci.access import ConfigPorts, Ecam, pieces
+from fwbuild.emulator.pci.access import ConfigAddress, ConfigData, Ecam, pieces
 from fwbuild.emulator.pci.bridge import Bridge, Window
 from fwbuild.emulator.pci.bus import Bus, Hierarchy
 from fwbuild.emulator.pci.function import Bar, Function
@@ -137,11 +137,12 @@ def hierarchy() -> Hierarchy:
 def test_routing(hierarchy: Hierarchy) -> None:
     there = [n for n in range(256) if hierarchy.find(n, 0xFF)]
     assert there == [0, 1, 2, 64, 65]
-    ecam, ports = Ecam(hierarchy), ConfigPorts(hierarchy)
+    ecam, address = Ecam(hierarchy), ConfigAddress()
+    data = ConfigData(address, hierarchy)
     for bus in there:
         assert ecam.read(bus << 20 | 0xFF << 12, 4) == 0x100 + bus
-        ports.port_out(0xCF8, 4, 1 << 31 | bus << 16 | 0xFF00)
-        assert ports.port_in(0xCFC, 4) == 0x100 + bus
+        address.port_out(0xCF8, 4, 1 << 31 | bus << 16 | 0xFF00)
+        assert data.port_in(0xCFC, 4) == 0x100 + bus
     assert hierarchy.find(0, 0x10) is None
     assert len(list(hierarchy.everything())) == 8
 
@@ -227,15 +228,15 @@ PROGRAMMED = {
 @pytest.mark.parametrize("name", PROGRAMMED)
 def test_the_firmwares_registers_take_its_values(name: str) -> None:
     machine = Machine(bytes(0x10000), recording.find(GUESTS[name]))
-    ports = machine.devices[0xCF8]
+    index, data = machine.devices[0xCF8], machine.devices[0xCFC]
     assert chipset.PM_BASE not in machine.devices
     for address, value in PROGRAMMED[name]:
-        ports.port_out(0xCF8, 4, address)
-        ports.port_out(0xCFC, 4, value)
-        assert ports.port_in(0xCFC, 4) == value, hex(address)
+        index.port_out(0xCF8, 4, address)
+        data.port_out(0xCFC, 4, value)
+        assert data.port_in(0xCFC, 4) == value, hex(address)
     assert chipset.PM_BASE + chipset.Pm.CONTROL in machine.devices
     assert bool(machine.mmio.find(chipset.ECAM_BASE)) == (name == "q35")
     # as bytes, 0x60 to 0x63 say IRQ 10, 10, 11, 11
     for at, irq in enumerate((10, 10, 11, 11)):
-        ports.port_out(0xCF8, 4, PROGRAMMED[name][-1][0])
-        assert ports.port_in(0xCFC + at, 1) == irq
+        index.port_out(0xCF8, 4, PROGRAMMED[name][-1][0])
+        assert data.port_in(0xCFC + at, 1) == irq

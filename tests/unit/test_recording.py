@@ -44,9 +44,9 @@ def test_one_without_pci() -> None:
         del plain[key]
     old = Recording.from_json(json.dumps(plain))
     assert (old.pci, old.cmos, old.extra) == ([], b"", ())
-    ports = Machine(bytes(0x10000), old).devices[0xCF8]
-    ports.port_out(0xCF8, 4, 0x80000000)
-    assert ports.port_in(0xCFC, 4) == 0xFFFFFFFF
+    devices = Machine(bytes(0x10000), old).devices
+    devices[0xCF8].port_out(0xCF8, 4, 0x80000000)
+    assert devices[0xCFC].port_in(0xCFC, 4) == 0xFFFFFFFF
 
 
 def bare(place: str) -> Callable[[dict[str, Any]], None]:
