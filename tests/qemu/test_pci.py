@@ -49,10 +49,10 @@ class Emulated:
         self.machine._on_out(self.machine.uc, port, size, value, None)
 
     def read(self, address: int, size: int) -> int:
-        return self.machine.mmio.read(address, size)
+        return self.machine.board.mmio.read(address, size)
 
     def write(self, address: int, size: int, value: int) -> None:
-        self.machine.mmio.write(address, size, value)
+        self.machine.board.mmio.write(address, size, value)
 
 
 def port_in(port: int, size: int) -> Callable[[Side], int]:
@@ -217,7 +217,7 @@ def test_ecam(name: str) -> None:
             machines.do(host.put(0x64, high))
             machines.do(host.put(0x60, low))
             for address in (0xB0000000, 0xB00F8000, 0xC0000000, 0xC00F8000):
-                if machines.ours.machine.mmio.find(address):
+                if machines.ours.machine.board.mmio.find(address):
                     machines.same(reading(address, 4), hex(address))
                 else:  # qtest reads zeros where nothing is
                     assert machines.real.read(address, 4) == 0
@@ -301,7 +301,7 @@ def test_root_complex() -> None:
                 machines.do(writing(base + at, size, value))
                 machines.same(reading(base + at, size), f"{base + at:#x}")
         assert machines.real.read(0xFED1F410, 4) == 0
-        assert not machines.ours.machine.mmio.find(0xFED1F410)
+        assert not machines.ours.machine.board.mmio.find(0xFED1F410)
 
 
 LEGACY = {

@@ -84,9 +84,9 @@ def test_configuration_by_ecam() -> None:
     ]  # fmt: skip
     assert outcome.unclaimed == []
     assert machine.writes == set(), "MMIO is no memory"
-    assert machine.mmio.find(0xB0000000) is None
+    assert machine.board.mmio.find(0xB0000000) is None
     off = Program().out(0xCF8, 4, 0x80000060).out(0xCFC, 4, 0xB0000000)
-    assert off.run(Guest("q35"))[0].mmio.find(0xB0000000) is None
+    assert off.run(Guest("q35"))[0].board.mmio.find(0xB0000000) is None
 
 
 def test_microvm() -> None:
@@ -95,7 +95,7 @@ def test_microvm() -> None:
     machine, outcome = program.run(Guest("microvm"))
     assert outcome.accesses == outcome.unclaimed == [
         Access("out", 0xCF8, 4, 0x80000000), Access("in", 0xCFC, 4, 0xFFFFFFFF)]  # fmt: skip
-    assert machine.mmio.find(0xE0000000) is None
+    assert machine.board.mmio.find(0xE0000000) is None
     _, outcome = Program().load(0xE0000000, 4).run(GUESTS["microvm with PCIe"])
     assert outcome.accesses == [Access("read", 0xE0000000, 4, 0x00081B36)]
 
@@ -104,12 +104,12 @@ def test_map_and_unmap() -> None:
     seen: list[tuple[int, ...]] = []
     machine = Machine(bytes(0x10000), recording.find(Guest()))
     machine.map_mmio(0xD0000000, 0x2000, lambda at, size: at + size, lambda *a: seen.append(a))
-    assert machine.mmio.read(0xD0001004, 4) == 0x1008
-    machine.mmio.write(0xD0000010, 2, 0xABCD)
+    assert machine.board.mmio.read(0xD0001004, 4) == 0x1008
+    machine.board.mmio.write(0xD0000010, 2, 0xABCD)
     assert seen == [(0x10, 2, 0xABCD)]
     machine.unmap_mmio(0xD0000000)
-    assert machine.mmio.read(0xD0001004, 2) == 0xFFFF
-    machine.mmio.write(0xD0000010, 2, 0xABCD)
+    assert machine.board.mmio.read(0xD0001004, 2) == 0xFFFF
+    machine.board.mmio.write(0xD0000010, 2, 0xABCD)
     assert len(seen) == 1
     assert [a.direction for a in machine.outcome.accesses] == ["read", "write"] * 2
     machine.map_mmio(0xD0000000, 0x1000, lambda *_: 0, lambda *_: None)  # the addresses are free
@@ -130,7 +130,7 @@ def test_interprocessor_interrupts(name: str) -> None:
     program.store(0xFEE00310, 4, 0x01000000).store(0xFEE00300, 4, 0x4610)
     program.store(0xFEE00300, 2, 0x4610)  # not a dword: nothing is sent
     machine, outcome = program.run(Guest(name))
-    assert machine.apic.ipis == [Ipi(0xC4500, 0), Ipi(0x4610, 1)]
+    assert machine.board.apic.ipis == [Ipi(0xC4500, 0), Ipi(0x4610, 1)]
     reads = [a.value for a in outcome.accesses if a.direction == "read"]
     assert reads == [0x50014, 0xFF, 0x1FF]
     assert len(outcome.accesses) == 8

@@ -197,7 +197,7 @@ def test_packaged_devices(name: str) -> None:
     reachable once the buses have numbers, and BARs are of sizes that a BAR can have."""
     found = recording.find(GUESTS[name])
     machine = Machine(bytes(0x10000), found)
-    functions = list(machine.pci.everything())
+    functions = list(machine.board.pci.everything())
     assert len(functions) == len(found.pci) > 0
     assert sum(f.is_bridge for f in functions) == sum(
         word.startswith(BRIDGES) for word in GUESTS[name].extra
@@ -235,7 +235,7 @@ def test_the_firmwares_registers_take_its_values(name: str) -> None:
         data.port_out(0xCFC, 4, value)
         assert data.port_in(0xCFC, 4) == value, hex(address)
     assert chipset.PM_BASE + chipset.Pm.CONTROL in machine.devices
-    assert bool(machine.mmio.find(chipset.ECAM_BASE)) == (name == "q35")
+    assert bool(machine.board.mmio.find(chipset.ECAM_BASE)) == (name == "q35")
     # as bytes, 0x60 to 0x63 say IRQ 10, 10, 11, 11
     for at, irq in enumerate((10, 10, 11, 11)):
         index.port_out(0xCF8, 4, PROGRAMMED[name][-1][0])

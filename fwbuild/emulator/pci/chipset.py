@@ -1,5 +1,6 @@
 """The chipset's own functions, as far as their registers act on the machine."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from fwbuild.abi import chipset, e820
@@ -12,12 +13,13 @@ from fwbuild.emulator.pci.function import Function
 from fwbuild.emulator.pci.pm import PmBlock
 from fwbuild.emulator.recording import PciFunction, Recording
 
+Shadow = Callable[[int, int, bool], None]  # base, size, writable: a segment below 1 MiB
+
 
 class Board(Protocol):
-    """What a function may do to the machine around it. `shadow` opens a segment below 1 MiB
-    for writes, or closes it; MMIO callbacks get offsets from `base`."""
+    """What a function may do to the machine around it. MMIO callbacks get offsets from `base`."""
 
-    def shadow(self, base: int, size: int, writable: bool) -> None: ...
+    shadow: Shadow
 
     def map_mmio(self, base: int, size: int, read: Read, write: Write) -> None: ...
 
