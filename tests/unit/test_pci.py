@@ -175,8 +175,9 @@ def test_bus_reset(hierarchy: Hierarchy) -> None:
     assert nested.read(0x18, 4) == 0x00_02_02_00
     assert near.read(0x18, 4) == 0x00_05_01_00
     nested.write(0x18, 4, 0x00_04_04_00)
-    near.write(0x3C, 4, 0)  # the bit falls: nothing more happens
-    assert nested.read(0x18, 4) == 0x00_04_04_00
+    for value in (pci.BRIDGE_CONTROL_BUS_RESET << 16, 0):  # the bit stays, and falls: no more
+        near.write(0x3C, 4, value)
+        assert nested.read(0x18, 4) == 0x00_04_04_00
 
 
 @pytest.mark.parametrize(("start", "size", "expected"), [
@@ -240,3 +241,36 @@ def test_the_firmwares_registers_take_its_values(name: str) -> None:
     for at, irq in enumerate((10, 10, 11, 11)):
         index.port_out(0xCF8, 4, PROGRAMMED[name][-1][0])
         assert data.port_in(0xCFC + at, 1) == irq
+
+
+# PMBASE, the register that enables it, its bit; whether PMBASE alone moves what is enabled
+PM = {
+    "pc": (chipset.Config.PIIX4_PM, chipset.PMREGMISC, chipset.PMREGMISC_PMIOSE, False),
+    "q35": (chipset.Config.ICH9_LPC, chipset.ACPI_CTRL, chipset.ACPI_CTRL_ENABLE, True),
+}
+
+
+@pytest.mark.parametrize("name", PM)
+def test_pm_block_moves(name: str) -> None:
+    """As QEMU's pm_io_space_update() and ich9_lpc_config_write() do; never over another device."""
+    function, enable, bit, at_once = PM[name]
+    machine = Machine(bytes(0x10000), recording.find(GUESTS[name]))
+    devices = machine.devices
+
+    def put(register: int, value: int) -> None:
+        devices[0xCF8].port_out(0xCF8, 4, function + register)
+        devices[0xCFC].port_out(0xCFC, 4, value)
+
+    put(chipset.PMBASE, 0x601)
+    put(enable, bit)
+    assert 0x600 in devices and 0x700 not in devices
+    put(chipset.PMBASE, 0x701)
+    assert (0x600 in devices, 0x700 in devices) == (not at_once, at_once)
+    put(enable, bit)
+    assert 0x600 not in devices and 0x700 in devices
+    pic = devices[0x20]
+    put(chipset.PMBASE, 0x1)
+    put(enable, bit)
+    assert devices[0x20] is pic and devices[0x10] is devices[0x00]
+    put(enable, 0)
+    assert devices[0x20] is pic and 0x00 not in devices and 0x700 not in devices
