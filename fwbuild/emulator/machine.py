@@ -1,7 +1,7 @@
 """Runs an image from the reset vector in unicorn, with the devices that it meets."""
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from unicorn import (
     UC_ARCH_X86,
@@ -20,15 +20,12 @@ from unicorn import (
 )
 from unicorn import x86_const as ux
 
-from fwbuild.abi import chipset, e820, x86
-from fwbuild.emulator import legacy
-from fwbuild.emulator.apic import Apic
+from fwbuild.abi import e820, x86
+from fwbuild.emulator.board import Board, Device
 from fwbuild.emulator.devices import DebugConsole, DebugExit, Serial
 from fwbuild.emulator.fw_cfg import FwCfg
 from fwbuild.emulator.loader import Loaded
-from fwbuild.emulator.mmio import Mmio, Read, Write
-from fwbuild.emulator.pci import chipset as pci_chipset
-from fwbuild.emulator.pci.access import ConfigPorts, Ecam
+from fwbuild.emulator.mmio import Read, Write
 from fwbuild.emulator.recording import Recording
 
 PAGE = 0x1000
@@ -38,14 +35,6 @@ CLOSED_SIZE = 0x20000  # C0000-DFFFF; E0000-EFFFF is RAM on every machine
 REGISTERS = tuple(
     "eax ebx ecx edx esi edi ebp esp eip eflags cs ds es fs gs ss cr0 cr3 cr4".split()
 )
-
-
-class Device(Protocol):
-    ports: frozenset[int]
-
-    def port_in(self, port: int, size: int) -> int: ...
-
-    def port_out(self, port: int, size: int, value: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -96,16 +85,15 @@ class Machine:
         if loaded:
             self.fw_cfg.items |= loaded.keys
         self.console, self.serial, self.exit = DebugConsole(), Serial(), DebugExit()
-        self.devices: dict[int, Device] = {}
+        self.board = Board(self.uc, recording, self._shadow, self._on_mmio)
+        self.devices = self.board.devices
         for device in (self.fw_cfg, self.console, self.serial, self.exit):
-            self.map_ports(device)
+            self.board.map_ports(device)
         self.outcome = Outcome("limit")
         self._last = 0  # address of the instruction before
         self.writes: set[int] = set()  # pages that the CPU or a device wrote
-        microvm = recording.machine.startswith("microvm")
-        self._map(microvm, poison)
+        self._map(recording.machine.startswith("microvm"), poison)
         self._hooks()
-        self._board(microvm)
         self._reset()
 
     def read(self, address: int, size: int) -> bytes:
@@ -145,38 +133,15 @@ class Machine:
         for address, data in self.loaded.memory if self.loaded else ():
             self.uc.mem_write(address, data)
 
-    def _board(self, microvm: bool) -> None:
-        """What is on the board besides RAM and the firmware's own devices."""
-        self.mmio = Mmio(self.uc, lambda *access: self.outcome.accesses.append(Access(*access)))
-        self.pci = pci_chipset.build(self.recording, self)
-        for device in legacy.devices(self.recording):
-            self.map_ports(device)
-        self.apic = Apic()
-        self.map_mmio(x86.APIC_BASE, x86.APIC_SIZE, self.apic.read, self.apic.write)
-        if not microvm:
-            self.map_ports(ConfigPorts(self.pci))
-        elif self.recording.pci:
-            ecam = Ecam(self.pci)
-            base, size = chipset.MICROVM_ECAM_BASE, chipset.MICROVM_ECAM_SIZE
-            self.map_mmio(base, size, ecam.read, ecam.write)
-
-    def map_ports(self, device: Device) -> None:
-        """The device answers at its ports, but for those that another has."""
-        self.devices = dict.fromkeys(device.ports, device) | self.devices
-
-    def unmap_ports(self, device: Device) -> None:
-        """It does so no longer."""
-        self.devices = {port: d for port, d in self.devices.items() if d is not device}
-
     def map_mmio(self, base: int, size: int, read: Read, write: Write) -> None:
         """A device answers at [base, base + size): whole pages where nothing else is."""
-        self.mmio.map(base, size, read, write)
+        self.board.map_mmio(base, size, read, write)
 
     def unmap_mmio(self, base: int) -> None:
         """It does so no longer."""
-        self.mmio.unmap(base)
+        self.board.unmap_mmio(base)
 
-    def shadow(self, base: int, size: int, writable: bool) -> None:
+    def _shadow(self, base: int, size: int, writable: bool) -> None:
         """What PAM does to a segment: RAM behind it, or writes dropped."""
         if base == LOW_ROM and writable:
             self.uc.mem_write(base, bytes(size))  # the RAM under the ROM, never written yet
@@ -211,10 +176,13 @@ class Machine:
         if device is None:
             self.outcome.unclaimed.append(access)
 
+    def _on_mmio(self, direction: str, address: int, size: int, value: int) -> None:
+        self.outcome.accesses.append(Access(direction, address, size, value))
+
     def _on_write(
         self, _uc: Uc, _type: int, address: int, size: int, _value: int, _data: Any
     ) -> None:
-        if not self.mmio.find(address):
+        if not self.board.mmio.find(address):
             self._note_write(address, size)
 
     def _on_code(self, uc: Uc, address: int, size: int, _data: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fwbuild import abi, layout
-from fwbuild.abi import e820, fw_cfg, linux_boot, pvh, stop_codes, work, x86
+from fwbuild.abi import chipset, e820, fw_cfg, linux_boot, pci, pvh, stop_codes, work, x86
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,6 +40,14 @@ STRUCTURES = {
     "fw_cfg file": (fw_cfg.FILE, 64, {"size": 0, "select": 4, "reserved": 6, "name": 8}),
     "descriptor": (x86.DESCRIPTOR, 8, {"limit_low": 0, "base_low": 2}),
     "GDTR": (x86.GDTR, 6, {"limit": 0, "base": 2}),
+    "PCI type 0 header": (pci.HEADER, 64, {
+        "command": 0x04, "class_code": 0x09, "type": 0x0E, "bar": 0x10, "subsystem": 0x2E,
+        "rom": 0x30, "capabilities": 0x34, "interrupt_line": 0x3C, "interrupt_pin": 0x3D}),
+    "PCI type 1 header": (pci.BRIDGE, 64, {
+        "bar": 0x10, "primary": 0x18, "secondary": 0x19, "subordinate": 0x1A, "io_base": 0x1C,
+        "memory_base": 0x20, "prefetch_base": 0x24, "prefetch_base_high": 0x28,
+        "prefetch_limit_high": 0x2C, "io_base_high": 0x30, "capabilities": 0x34, "rom": 0x38,
+        "interrupt_line": 0x3C, "control": 0x3E}),
 }  # fmt: skip
 
 
@@ -70,6 +78,21 @@ DESCRIPTORS = {
 def test_descriptor(name: str) -> None:
     arguments, expected = DESCRIPTORS[name]
     assert x86.descriptor(*arguments) == expected.to_bytes(8, "little")
+
+
+# The functions as `lspci` and the data sheets number them: bus 0, device and function.
+FUNCTIONS = {
+    "HOST_BRIDGE": (0, 0), "PIIX3_ISA": (1, 0), "PIIX3_IDE": (1, 1), "PIIX4_PM": (1, 3),
+    "ICH9_LPC": (31, 0), "ICH9_SATA": (31, 2), "ICH9_SMBUS": (31, 3),
+}  # fmt: skip
+
+
+def test_functions_addresses() -> None:
+    for name, (device, function) in FUNCTIONS.items():
+        assert chipset.Config[name] == 0x80000000 | device << 11 | function << 8
+        if name in chipset.Ecam.__members__:
+            assert chipset.Ecam[name] == 0xB0000000 | device << 15 | function << 12
+    assert set(FUNCTIONS) == set(chipset.Config.__members__) == set(chipset.Devfn.__members__)
 
 
 def test_nested_fields_have_offsets() -> None:

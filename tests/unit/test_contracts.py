@@ -30,7 +30,7 @@ STATE = {
     "boot_params.hdr.header": int.from_bytes(b"HdrS", "little"),
     "boot_params.hdr.version": linux_boot.PROTOCOL_NEWEST,
     "boot_params.hdr.code32_start": 0x1000000, "boot_params.hdr.setup_data": 0x10FFFF0,
-    "boot_params.hdr.init_size": 0x100000, "boot_params.hdr.cmdline_size": 2047,
+    "boot_params.hdr.init_size": 0x100000,
 }  # fmt: skip
 RAM = {0: 0x100000, 8: 0x2000000, 16: int(e820.Type.RAM)}
 DONE = {0: int(acpi.Command.ALLOCATE), ALLOCATED["address"]: 0x1000, ALLOCATED["size"]: 0x1000}
@@ -104,6 +104,7 @@ MORE: dict[str, dict[int, int]] = {
     "acpi_add_pointer": {CURRENT: 2, CURRENT + 120: 4},
     "acpi_add_checksum": {CURRENT: 3, CURRENT + 68: 16},
     "acpi_write_pointer": {CURRENT: 4, **NAME, CURRENT + 124: 8},
+    "linux_read": {WORDS["work.cmdline_size"]: 0},
     "linux_move_setup_data": {
         WORDS["work.kernel_addr"]: DESTINATION, WORDS["work.kernel_size"]: 0x10},
 }  # fmt: skip
