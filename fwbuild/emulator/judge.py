@@ -11,7 +11,8 @@ from fwbuild.abi import e820, pvh, x86
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.handoff import Handoff, read_handoff, read_string
 from fwbuild.emulator.judge_platform import memmap_problems, nvs_ranges, table_problems
-from fwbuild.emulator.machine import PAGE, Machine, Outcome
+from fwbuild.emulator.machine import Machine, Outcome
+from fwbuild.emulator.memory import PAGE
 
 # Flags nibble and type as the ABI wants the segments: flat, 32-bit, 4 KiB granularity.
 FLAT_LIMIT = 0xFFFFF

@@ -10,7 +10,8 @@ from fwbuild.abi import acpi, e820, smbios, stop_codes
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.fw_cfg import directory
-from fwbuild.emulator.machine import PAGE, Machine
+from fwbuild.emulator.machine import Machine
+from fwbuild.emulator.memory import PAGE
 from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import build_test_bzimage, build_test_kernel
@@ -37,7 +38,7 @@ def initrd(address: int, size: int) -> Keys:
 
 def refuse_dma(machine: Machine) -> None:
     """A device that reports an error for each transfer."""
-    machine.fw_cfg._take = lambda count: (_ for _ in ()).throw(MemoryError)  # type: ignore[method-assign]
+    machine.fw_cfg._execute = lambda _descriptor: False  # type: ignore[method-assign]
 
 
 def shorten_e820(machine: Machine) -> None:
