@@ -18,6 +18,12 @@ main:
     call cmdline_read
     call initrd_read
     call acpi_load
+.if option.mptable
+    cmp dword ptr [work.start_info.rsdp_paddr], 0
+    jnz .acpi
+    call mptable_build
+.acpi:
+.endif
     call smbios_load
     jmp dword ptr [work.enter]
 

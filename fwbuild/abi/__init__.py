@@ -17,6 +17,7 @@ from fwbuild.abi import (
     fw_cfg,
     legacy,
     linux_boot,
+    mptable,
     pci,
     ports,
     pvh,
@@ -28,7 +29,7 @@ from fwbuild.abi import (
 )
 
 CONTRACTS: tuple[ModuleType, ...] = (
-    acpi, chipset, e820, fw_cfg, legacy, linux_boot, pci, ports, pvh, smbios, test_kernel, work,
+    acpi, chipset, e820, fw_cfg, legacy, linux_boot, mptable, pci, ports, pvh, smbios, test_kernel, work,
     x86,
 )  # fmt: skip
 

@@ -51,5 +51,11 @@ WORK = Struct(
     "kernel_data_size" / Int32ul,  # of KERNEL_DATA; kernel_size spans what the kernel uses
     "enter" / Int32ul,  # the routine that enters the kernel
     "host_bridge" / Int32ul,  # PCI device ID; FFFF where there is no bus 0
+    "cpus" / Int32ul,
+    # The APIC ID's bits below a core and below a package, and what no CPU has there any more.
+    "core_mask" / Int32ul,
+    "core_end" / Int32ul,
+    "package_mask" / Int32ul,
+    "package_end" / Int32ul,
     "script_end" / Int32ul,  # address behind the ACPI loader script
 )

@@ -10,6 +10,7 @@ from typing import Any
 from fwbuild.abi import acpi, chipset, e820, pvh, smbios
 from fwbuild.emulator.acpi_tables import judge_tables
 from fwbuild.emulator.machine import Machine
+from fwbuild.emulator.mp_table import judge_mptable, read_mptable
 from fwbuild.emulator.smbios_tables import judge_smbios
 
 Span = tuple[int, int, int]  # address, end, e820 type
@@ -83,6 +84,8 @@ def table_problems(machine: Machine, memmap: Sequence[Any], rsdp: int) -> Iterat
     try:
         if script and rsdp:
             yield from judge_tables(machine.read, script, item, rsdp, nvs_ranges(memmap))
+        if not script and (found := read_mptable(machine.read)):
+            yield from judge_mptable(found, machine.recording.smp)
         if anchor:
             yield from judge_smbios(machine.read, anchor, item(smbios.TABLES_FILE))
     except MemoryError as error:

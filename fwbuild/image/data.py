@@ -1,7 +1,7 @@
 """Data items of the image that are made from declarations: GDT, RAM template, stop table."""
 
 from fwbuild import layout
-from fwbuild.abi import acpi, chipset, e820, offsets, pvh, smbios, stop_codes, work, x86
+from fwbuild.abi import acpi, chipset, e820, mptable, offsets, pvh, smbios, stop_codes, work, x86
 from fwbuild.assembler.source import Fragment, data_fragment
 
 FLAT_LIMIT = 0xFFFFF  # in pages of 4 KiB: 4 GiB
@@ -94,6 +94,8 @@ def fragments() -> list[Fragment]:
     return [
         *names,
         *setups,
+        data_fragment("mptable_head", mptable.head(), "MP table: pointer and header"),
+        data_fragment("mptable_fixed", mptable.fixed(), "MP table: entries of every guest"),
         data_fragment("memmap_template", memmap_template(), "the memory map below 1 MiB"),
         data_fragment("work_template", work_template(), "what handoff_init puts into RAM"),
         data_fragment("smbios_type0", smbios.type0(), "SMBIOS structure of type 0"),

@@ -9,6 +9,8 @@ from fwbuild.guest import MACHINES
 from fwbuild.image.sources import data_dir
 
 PROTOCOLS = ("pvh", "linux")
+# Options that are on or off; one that a template does not name is off.
+SWITCHES = ("mptable", "wake_cpus")
 DEFAULT = "universal"
 
 
@@ -20,11 +22,14 @@ class Template:
     what: str
     machines: tuple[str, ...]
     protocols: tuple[str, ...]
+    switches: frozenset[str]
     budget: int
 
     def symbols(self) -> dict[str, int]:
-        """What `.if` in the assembly may ask: `machine.NAME` and `protocol.NAME`, 0 or 1."""
+        """What `.if` in the assembly may ask: `machine.NAME`, `protocol.NAME` and
+        `option.NAME`, 0 or 1."""
         found = {f"machine.{m}": int(m in self.machines) for m in MACHINES}
+        found |= {f"option.{s}": int(s in self.switches) for s in SWITCHES}
         return found | {f"protocol.{p}": int(p in self.protocols) for p in PROTOCOLS}
 
 
@@ -49,6 +54,7 @@ def load(name: str) -> Template:
 
 def _checked(data: dict[str, object], path: Path) -> Template:
     allowed = {"what": str, "machines": list, "protocols": list, "budget": int}
+    allowed |= dict.fromkeys(SWITCHES, bool)
     for key, value in data.items():
         if type(value) is not allowed.get(key):  # a TOML boolean is an int to isinstance
             raise FwbuildError(
@@ -66,4 +72,7 @@ def _checked(data: dict[str, object], path: Path) -> Template:
     assert isinstance(machines, list) and isinstance(protocols, list)
     budget = data.get("budget", 0x10000)
     assert isinstance(budget, int)
-    return Template(path.stem, str(data.get("what", "")), tuple(machines), tuple(protocols), budget)
+    switches = frozenset(name for name in SWITCHES if data.get(name))
+    return Template(
+        path.stem, str(data.get("what", "")), tuple(machines), tuple(protocols), switches, budget
+    )

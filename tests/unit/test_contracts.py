@@ -25,7 +25,7 @@ STATE = {
     "work.kernel_addr": 0x1000000, "work.kernel_size": 0x100000, "work.kernel_entry": 0x1000100,
     "work.cmdline_size": 16,
     "work.files_total": 1, "work.files_end": DIRECTORY + fw_cfg.FILE.sizeof(),
-    "work.f_segment_next": 0xF0000, "work.script_last": SCRIPT,
+    "work.cpus": 1, "work.f_segment_next": 0xF0000, "work.script_last": SCRIPT,
     "work.kernel_data_size": 0x100000,
     "boot_params.hdr.header": int.from_bytes(b"HdrS", "little"),
     "boot_params.hdr.version": linux_boot.PROTOCOL_NEWEST,
@@ -76,6 +76,10 @@ ROWS: dict[str, dict[str, int]] = {
     "acpi_add_checksum": {"ebx": CURRENT},
     "acpi_write_pointer": {"ebx": CURRENT},
     "acpi_find": {"esi": CURRENT + 4, "ebx": CURRENT},
+    "mptable_build": {},
+    "mptable_processors": {"edi": DESTINATION},
+    "mptable_topology": {},
+    "mptable_pci": {"edi": DESTINATION},
     "smbios_load": {},
     "smbios_read_tables": {},
     "smbios_has_type0": {"edi": DESTINATION, "ecx": 0},
@@ -120,7 +124,7 @@ def routines() -> list[str]:
 
 def allowed(address: int, size: int) -> bool:
     regions = [(r.base, r.end) for r in (*layout.RAM, layout.F_SEGMENT)]
-    regions += [(DESTINATION, DESTINATION + SIZE), (0x1000, 0x2000)]
+    regions += [(DESTINATION, DESTINATION + 0x400), (0x1000, 0x2000)]
     return any(base <= address and address + size <= end for base, end in regions)
 
 
