@@ -208,6 +208,24 @@ def test_which_items_are_writable(name: str) -> None:
     assert len(names) == {"pc": 3, "q35": 4, "microvm": 0}[name]
 
 
+@pytest.mark.parametrize("name", MACHINES)
+def test_recording_without_dma(name: str) -> None:
+    """The data port gives what DMA gives, but for the range of ports that the DSDT names."""
+    with_dma, without = record(Guest(name)), record(Guest(name, extra=NO_DMA))
+    assert without.keys == with_dma.keys
+    tables = "etc/acpi/tables"
+    for ours, theirs in zip(with_dma.files, without.files, strict=True):
+        if ours.name != tables:
+            assert ours == theirs, ours.name
+    ours, theirs = (r.file(tables) for r in (with_dma, without))
+    assert ours
+    assert theirs
+    changed = [i for i, (a, b) in enumerate(zip(ours.data, theirs.data, strict=True)) if a != b]
+    # Io (Decode16, 0x510, 0x510, 1, length) is 47 01 10 05 10 05 01 length
+    sizes = {theirs.data[i - 7 : i + 1]: ours.data[i] for i in changed}
+    assert sizes == {bytes.fromhex("4701100510050102"): 12}
+
+
 PLACES = (
     0xA0000, 0xBFFFF, 0xC0000, 0xDC000, 0xE0000, 0xEFFF0, 0xF0000, 0xFFFF0, 0xFFFF0000,
     0xFFFFFFF0, 0xFFFE0000, 0xFFFD0000, 0xFFFC0000, RAM_END - 4, RAM_END, HOLE, 1 << 32, 1 << 40,
