@@ -124,7 +124,9 @@ TRANSFERS = {
     "zeros across RAM's end": [
         f"write {RAM_END - 4:#x} 4 0x5a5a5a5a", *dma(SIGNATURE | SKIP, 4, 0),
         *dma(READ, 4, RAM_END - 2), f"read {RAM_END - 4:#x} 8"],
-    "past 2^64": [*dma(ID | READ, 4, (1 << 64) - 8), NEXT],
+    "at the top of 64 bits": [*dma(ID | READ, 4, (1 << 64) - 8), NEXT],
+    "past 2^64": ["write 0 8 0x5a5a5a5a5a5a5a5a", *dma(SIGNATURE | READ, 4, (1 << 64) - 2),
+                  "read 0 8"],
     "write to a read-only item": [*dma(SIGNATURE | WRITE, 2, BUFFER), NEXT],
     "write of nothing": [*dma(SIGNATURE | WRITE, 0, BUFFER), NEXT],
     "write past a read-only item": [*dma(SIGNATURE | WRITE, 9, BUFFER), NEXT],
