@@ -27,6 +27,7 @@ from fwbuild.emulator.mmio import Read, Write
 from fwbuild.emulator.recording import Recording
 
 HLT = b"\xf4"
+RUNNING = ("limit", "")  # kinds of an outcome that is not settled
 SEGMENT = 0x10000  # bytes: the limit of real mode
 SEGMENTS = ("DS", "ES", "FS", "GS", "SS")
 REGISTERS = tuple(
@@ -46,8 +47,8 @@ class Access:
 
 @dataclass
 class Outcome:
-    """How a run ended: kind is "handoff", "exit", "halt", "wait" (for an interrupt, which
-    never comes), "limit" or "fault". `unclaimed` are the accesses to no device."""
+    """How a run ended: kind is "handoff", "exit", "halt", "wait" (a halt that an
+    interrupt would end), "limit" or "fault". `unclaimed` are the accesses to no device."""
 
     kind: str
     registers: dict[str, int] = field(default_factory=dict)
@@ -93,8 +94,8 @@ class Machine:
         self.writes = self.memory.writes
         for address, data in loaded.memory if loaded else ():
             self.uc.mem_write(address, data)
-        self._hooks()
         self._reset()
+        self._hooks()
 
     def read(self, address: int, size: int) -> bytes:
         """Guest physical memory."""
@@ -183,6 +184,9 @@ class Machine:
             self._fault(uc, f"an access past a segment's limit: {address:#x}")
 
     def _on_code(self, uc: Uc, address: int, size: int, _data: Any) -> None:
+        if self.outcome.kind not in RUNNING:  # a stop in a memory hook comes late
+            uc.emu_stop()
+            return
         if self.loaded and address == self.loaded.entry and self.outcome.kind == "limit":
             self.outcome.kind = "handoff"
             uc.emu_stop()
@@ -192,8 +196,9 @@ class Machine:
         self._last = address
         self.memory.release()
         if size == 1 and self.read(address, 1) == HLT:
-            waits = uc.reg_read(ux.UC_X86_REG_EFLAGS) & x86.Eflags.IF
-            self.outcome.kind = "wait" if waits else "halt"
+            self.outcome.kind = "halt"
+            if uc.reg_read(ux.UC_X86_REG_EFLAGS) & x86.Eflags.IF:
+                self.outcome.kind, self.outcome.detail = "wait", "for an interrupt: none comes"
             uc.emu_stop()
 
     def _repeat_ended(self, address: int) -> bool:
@@ -243,7 +248,7 @@ class Machine:
         try:
             self.uc.emu_start(begin, 0, count=limit)
         except UcError as error:
-            if outcome.kind in ("limit", ""):
+            if outcome.kind in RUNNING:
                 outcome.kind, outcome.detail = "fault", str(error)
         self.memory.release()
         outcome.kind = outcome.kind or "limit"

@@ -31,6 +31,7 @@ PAGE = 0x1000
 PIECE = 0x200000  # of RAM above 4 GiB, mapped when it is first used: a TiB cannot be at once
 ALIAS_MAX = 0x20000  # of the image's end, below 1 MiB
 OPTION_ROM_END = e820.OPTION_ROM + 0x20000
+TOP = 1 << 64
 READ_ONLY = UC_PROT_READ | UC_PROT_EXEC
 
 Log = Callable[[str, int, int, int], None]  # "read" or "write", address, size, value
@@ -72,21 +73,21 @@ class Memory:
 
     def dma_read(self, address: int, size: int) -> tuple[bytes, bool]:
         """A device's read: the bytes, 0 where there is no memory, and whether it was there."""
-        data, whole = bytearray(size), True
+        data, whole = b"", True
         for at, length, rights in self._parts(address, size):
-            if rights:
-                data[at - address : at - address + length] = self._uc.mem_read(at, length)
+            data += self._uc.mem_read(at, length) if rights else bytes(length)
             whole &= bool(rights)
-        return bytes(data), whole
+        return data, whole
 
     def dma_write(self, address: int, data: bytes) -> bool:
         """A device's write, as far as there is RAM; whether there was for all of it."""
-        whole = True
+        done, whole = 0, True
         for at, length, rights in self._parts(address, len(data)):
             if rights & UC_PROT_WRITE:
                 self.note_write(at, length)
-                self._uc.mem_write(at, data[at - address : at - address + length])
+                self._uc.mem_write(at, data[done : done + length])
                 self._uc.ctl_remove_cache(at, at + length)  # it may have been code
+            done += length
             whole &= bool(rights & UC_PROT_WRITE)
         return whole
 
@@ -148,9 +149,17 @@ class Memory:
             self.shadow(segment, chipset.PAM_SEGMENT, writable=False)
 
     def _parts(self, address: int, size: int) -> Iterator[tuple[int, int, int]]:
-        """(address, size, unicorn's rights) of each stretch of a range, no rights in a hole."""
-        self._populate(address, size)
-        at, end = address, address + size
+        """(address, size, unicorn's rights) of each stretch of a range, no rights in a hole. A
+        range wraps at 2^64."""
+        address %= TOP
+        first = min(size, TOP - address)
+        yield from self._stretches(address, first)
+        if size > first:
+            yield from self._stretches(0, size - first)
+
+    def _stretches(self, at: int, size: int) -> Iterator[tuple[int, int, int]]:
+        self._populate(at, size)
+        end = at + size
         for first, last, rights in sorted(self._uc.mem_regions()):
             if last < at or first >= end or first in self._holes:
                 continue

@@ -124,7 +124,9 @@ TRANSFERS = {
     "zeros across RAM's end": [
         f"write {RAM_END - 4:#x} 4 0x5a5a5a5a", *dma(SIGNATURE | SKIP, 4, 0),
         *dma(READ, 4, RAM_END - 2), f"read {RAM_END - 4:#x} 8"],
-    "past 2^64": [*dma(ID | READ, 4, (1 << 64) - 8), NEXT],
+    "at the top of 64 bits": [*dma(ID | READ, 4, (1 << 64) - 8), NEXT],
+    "past 2^64": ["write 0 8 0x5a5a5a5a5a5a5a5a", *dma(SIGNATURE | READ, 4, (1 << 64) - 2),
+                  "read 0 8"],
     "write to a read-only item": [*dma(SIGNATURE | WRITE, 2, BUFFER), NEXT],
     "write of nothing": [*dma(SIGNATURE | WRITE, 0, BUFFER), NEXT],
     "write past a read-only item": [*dma(SIGNATURE | WRITE, 9, BUFFER), NEXT],
@@ -206,6 +208,24 @@ def test_which_items_are_writable(name: str) -> None:
     compare(guest, script, found=found)
     names = {f.name for f in found.files} & fw_cfg.WRITABLE_FILES
     assert len(names) == {"pc": 3, "q35": 4, "microvm": 0}[name]
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_recording_without_dma(name: str) -> None:
+    """The data port gives what DMA gives, but for the range of ports that the DSDT names."""
+    with_dma, without = record(Guest(name)), record(Guest(name, extra=NO_DMA))
+    assert without.keys == with_dma.keys
+    tables = "etc/acpi/tables"
+    for ours, theirs in zip(with_dma.files, without.files, strict=True):
+        if ours.name != tables:
+            assert ours == theirs, ours.name
+    ours, theirs = (r.file(tables) for r in (with_dma, without))
+    assert ours
+    assert theirs
+    changed = [i for i, (a, b) in enumerate(zip(ours.data, theirs.data, strict=True)) if a != b]
+    # Io (Decode16, 0x510, 0x510, 1, length) is 47 01 10 05 10 05 01 length
+    sizes = {theirs.data[i - 7 : i + 1]: ours.data[i] for i in changed}
+    assert sizes == {bytes.fromhex("4701100510050102"): 12}
 
 
 PLACES = (
