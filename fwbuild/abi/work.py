@@ -49,6 +49,7 @@ WORK = Struct(
     "kernel_addr" / Int32ul,
     "cmdline_size" / Int32ul,
     "kernel_data_size" / Int32ul,  # of KERNEL_DATA; kernel_size spans what the kernel uses
+    "setup_size" / Int32ul,
     "enter" / Int32ul,  # the routine that enters the kernel
     "host_bridge" / Int32ul,  # PCI device ID; FFFF where there is no bus 0
     "cpus" / Int32ul,
