@@ -30,14 +30,14 @@ IMAGE_SIZE = 0x10000
 ROM = Region("rom", (1 << 32) - IMAGE_SIZE, IMAGE_SIZE, "the image, ending at 4 GiB")
 
 # All of it is conventional memory that the map hands to the kernel as RAM: a kernel takes its
-# copies before it uses memory below 1 MiB. 0x9000-0xa000 is where QEMU's multiboot loader puts
-# its structures, so the firmware's areas stay below it and above 0x10000.
+# copies before it uses memory below 1 MiB.
 RAM = (
     Region("ivt", 0x0, 0x500, "real-mode vectors and BIOS data area: only 16-bit payloads use it"),
     Region("stack", 0x1000, 0x1000, "the firmware's stack, growing down"),
     Region("work", 0x2000, 0x1000, "variables, GDT, hvm_start_info, module list"),
     Region("memmap", 0x3000, 0x1000, "the memory map that is handed over"),
     Region("scratch", 0x4000, 0x5000, "etc/e820 while it is read"),
+    Region("modules", 0x9000, 0x1000, "the module list, where there is more than an initrd"),
     Region("setup", 0x10000, 0x10000, "boot_params, a bzImage's setup code, Multiboot's tables"),
     Region("cmdline", 0x20000, 0x10000, "the kernel's command line"),
     Region("directory", 0x30000, 0x2000, "the fw_cfg directory"),
@@ -67,6 +67,7 @@ def symbols() -> dict[str, int]:
     structures = {
         "work": (region("work").base, work.WORK),
         "boot_params": (region("setup").base, linux_boot.BOOT_PARAMS),
+        "modules": (region("modules").base, work.MODULES),
         "multiboot_area": (region("setup").base, multiboot.AREA),
         "bda": (bios.BDA_BASE, bios.BDA),
         "bios_data": (BIOS.base, bios.DATA),
@@ -88,6 +89,7 @@ def problems() -> list[str]:
         "work": work.WORK.sizeof(),
         "directory": fw_cfg.DIR_HEADER.sizeof() + (work.DIRECTORY_PIECE + 1) * fw_cfg.FILE.sizeof(),
         "setup": multiboot.AREA.sizeof(),
+        "modules": work.MODULES.sizeof(),
         "memmap": pvh.MEMMAP_ENTRIES_MAX * pvh.MEMMAP_ENTRY.sizeof(),
     }
     for name, need in needs.items():

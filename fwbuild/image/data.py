@@ -96,6 +96,7 @@ def stop_table() -> bytes:
 # The fw_cfg files that the firmware asks for by name.
 NAMES = {
     "name_e820": e820.FILE_NAME,
+    "name_module": work.MODULE_NAME,
     "name_table_loader": acpi.LOADER_FILE,
     "name_smbios_anchor": smbios.ANCHOR_FILE,
     "name_smbios_tables": smbios.TABLES_FILE,

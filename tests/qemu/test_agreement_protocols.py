@@ -9,7 +9,9 @@ from fwbuild import layout
 from fwbuild.abi import linux_boot, multiboot
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader
+from fwbuild.emulator.handoff import read_handoff
 from fwbuild.emulator.handoff_multiboot import read_multiboot_handoff
+from fwbuild.emulator.judge import judge
 from fwbuild.emulator.judge_linux import judge_linux
 from fwbuild.emulator.judge_linux16 import judge_linux16
 from fwbuild.emulator.judge_multiboot import judge_multiboot
@@ -19,6 +21,7 @@ from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import (
     build_test_bzimage,
     build_test_bzimage16,
+    build_test_kernel,
     build_test_multiboot,
 )
 from fwbuild.qemu.command import command
@@ -140,3 +143,45 @@ def test_same_counts(name: str, image: Image, tmp_path: Path) -> None:
     outcome = Machine(image.image, found, loaded).run()
     real = count(guest, bios, loaded.entry)
     assert (real.accesses, real.instructions) == (len(outcome.accesses), outcome.instructions)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_same_state_of_grub(name: str, image: Image, tmp_path: Path) -> None:
+    """GRUB's PVH image, linked at 1 MiB, is entered in the state that the ABI asks for."""
+    bios = tmp_path / "bios.bin"
+    bios.write_bytes(image.image)
+    kernel = debian.package_file("grub-xen-host", "usr/lib/grub-xen/grub-i386-xen_pvh.bin")
+    guest = Guest(name, kernel=kernel, append="same")
+    found = record(guest)
+    loaded = loader.load(guest, found)
+    assert loaded
+    for key in KERNEL_KEYS:
+        assert loaded.keys.get(key, bytes(4)) == found.keys[key], Key(key).name
+    machine = Machine(image.image, found, loaded, poison=0)
+    ours = machine.run()
+    assert judge(machine, ours) == []
+    with at_entry(guest, bios, loaded.entry) as stub:
+        theirs = stub.registers()
+    assert {r: theirs[r] for r in REGISTERS} == {r: ours.registers[r] for r in REGISTERS}
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_numbered_modules(name: str, image: Image, tmp_path: Path) -> None:
+    """QEMU's option for a user's own files; the kernel finds them behind the initrd."""
+    bios, kernel, initrd = (tmp_path / n for n in ("bios.bin", "kernel", "initrd"))
+    bios.write_bytes(image.image)
+    kernel.write_bytes(build_test_kernel())
+    contents = [b"initrd" * 100, b"first" * 2000, b"second"]
+    extra: list[str] = []
+    for number, content in enumerate(contents):
+        path = tmp_path / f"module{number}"
+        path.write_bytes(content)
+        if number:
+            extra += ["-fw_cfg", f"name=opt/fwbuild/module/{number},file={path}"]
+    (tmp_path / "module0").rename(initrd)
+    guest = Guest(name, kernel=kernel, initrd=initrd, extra=tuple(extra))
+    entry = loader.load(guest, record(guest))
+    assert entry
+    with at_entry(guest, bios, entry.entry) as stub:
+        handoff = read_handoff(stub.read, stub.registers()["ebx"])
+        assert [stub.read(m.paddr, m.size) for m in handoff.modules] == contents
