@@ -8,9 +8,9 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import MACHINES
 from fwbuild.image.sources import data_dir
 
-PROTOCOLS = ("pvh", "linux")
+PROTOCOLS = ("pvh", "linux", "linux16", "multiboot")
 # Options that are on or off; one that a template does not name is off.
-SWITCHES = ("mptable", "wake_cpus")
+SWITCHES = ("modules", "mptable", "wake_cpus")
 DEFAULT = "universal"
 
 
@@ -70,6 +70,11 @@ def _checked(data: dict[str, object], path: Path) -> Template:
             )  # fmt: skip
     machines, protocols = data["machines"], data["protocols"]
     assert isinstance(machines, list) and isinstance(protocols, list)
+    if "linux16" in protocols and "linux" not in protocols:
+        raise FwbuildError(
+            ExitCode.TEMPLATE, "'protocols' has linux16 without linux", where=str(path),
+            hint="the two tell bzImages apart",
+        )  # fmt: skip
     budget = data.get("budget", 0x10000)
     assert isinstance(budget, int)
     switches = frozenset(name for name in SWITCHES if data.get(name))
