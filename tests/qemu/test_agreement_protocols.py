@@ -29,7 +29,7 @@ from fwbuild.qemu.count import count
 from fwbuild.qemu.qtest import Qtest
 from fwbuild.qemu.record import KERNEL_KEYS, record
 from fwbuild.qemu.session import stopped
-from tests.qemu.test_agreement import REGISTERS, at_entry
+from tests.support.agreement import REGISTERS, at_entry
 from tests.support import debian
 
 pytestmark = pytest.mark.qemu
