@@ -6,7 +6,7 @@ in the docs all come from this module.
 
 from dataclasses import dataclass
 
-from fwbuild.abi import e820, fw_cfg, offsets, pvh, work
+from fwbuild.abi import e820, fw_cfg, offsets, pci_plan, pvh, work
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ RAM = (
     Region("cmdline", 0x10000, 0x10000, "the kernel's command line"),
     Region("directory", 0x20000, 0x2000, "the fw_cfg directory"),
     Region("script", 0x30000, 0x20000, "the ACPI table loader's script"),
+    Region("pci", 0x50000, 0x20000, "PCI functions, BARs and buses while they get addresses"),
 )
 
 # RAM that the firmware leaves tables in for the guest to find. On microvm it is the image's own
@@ -55,14 +56,16 @@ def region(name: str) -> Region:
 
 def symbols() -> dict[str, int]:
     """`ram.NAME.base|size|end` of each RAM region, `ram.end` of them all, `rom.base`,
-    and `work.FIELD` as addresses."""
+    and `work.FIELD` and `plan.FIELD` (of pci_plan.STATE) as addresses."""
     found: dict[str, int] = {}
     for r in (*RAM, F_SEGMENT, ROM):
         prefix = "rom" if r is ROM else f"ram.{r.name}"
         found |= {f"{prefix}.base": r.base, f"{prefix}.size": r.size, f"{prefix}.end": r.end}
     found["ram.end"] = max(r.end for r in RAM)
     base = region("work").base
-    return found | {f"work.{name}": base + at for name, at in offsets(work.WORK).items()}
+    found |= {f"work.{name}": base + at for name, at in offsets(work.WORK).items()}
+    base = region("pci").base
+    return found | {f"plan.{name}": base + at for name, at in offsets(pci_plan.STATE).items()}
 
 
 def problems() -> list[str]:

@@ -17,6 +17,7 @@ from fwbuild.abi import (
     fw_cfg,
     legacy,
     pci,
+    pci_plan,
     ports,
     pvh,
     smbios,
@@ -27,7 +28,7 @@ from fwbuild.abi import (
 )
 
 CONTRACTS: tuple[ModuleType, ...] = (
-    acpi, chipset, e820, fw_cfg, legacy, pci, ports, pvh, smbios, test_kernel, work, x86,
+    acpi, chipset, e820, fw_cfg, legacy, pci, pci_plan, ports, pvh, smbios, test_kernel, work, x86,
 )  # fmt: skip
 
 

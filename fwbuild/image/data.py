@@ -1,7 +1,19 @@
 """Data items of the image that are made from declarations: GDT, RAM template, stop table."""
 
 from fwbuild import layout
-from fwbuild.abi import acpi, chipset, e820, offsets, pvh, smbios, stop_codes, work, x86
+from fwbuild.abi import (
+    acpi,
+    chipset,
+    e820,
+    offsets,
+    pci,
+    pci_plan,
+    pvh,
+    smbios,
+    stop_codes,
+    work,
+    x86,
+)
 from fwbuild.assembler.source import Fragment, data_fragment
 
 FLAT_LIMIT = 0xFFFFF  # in pages of 4 KiB: 4 GiB
@@ -78,6 +90,8 @@ NAMES = {
     "name_table_loader": acpi.LOADER_FILE,
     "name_smbios_anchor": smbios.ANCHOR_FILE,
     "name_smbios_tables": smbios.TABLES_FILE,
+    "name_extra_roots": pci.EXTRA_ROOTS_FILE,
+    "name_reserved_memory_end": pci_plan.RESERVED_MEMORY_END_FILE,
 }
 
 

@@ -9,22 +9,32 @@ from fwbuild.guest import MACHINES
 from fwbuild.image.sources import data_dir
 
 PROTOCOLS = ("pvh",)
+PCI = ("full", "none")
 DEFAULT = "universal"
 
 
 @dataclass(frozen=True)
 class Template:
-    """A template's content. `budget`: the most bytes that the image may use."""
+    """A template's content.
+
+    pci:    "full" gives PCI's functions their addresses, "none" leaves that to the kernel.
+    pic:    whether the 8259 interrupt controllers are initialised.
+    budget: the most bytes that the image may use.
+    """
 
     name: str
     what: str
     machines: tuple[str, ...]
     protocols: tuple[str, ...]
+    pci: str
+    pic: bool
     budget: int
 
     def symbols(self) -> dict[str, int]:
-        """What `.if` in the assembly may ask: `machine.NAME` and `protocol.NAME`, 0 or 1."""
+        """What `.if` in the assembly may ask, 0 or 1: `machine.NAME`, `protocol.NAME`,
+        `pci.full` and `pic.init`."""
         found = {f"machine.{m}": int(m in self.machines) for m in MACHINES}
+        found |= {"pci.full": int(self.pci == "full"), "pic.init": int(self.pic)}
         return found | {f"protocol.{p}": int(p in self.protocols) for p in PROTOCOLS}
 
 
@@ -48,7 +58,9 @@ def load(name: str) -> Template:
 
 
 def _checked(data: dict[str, object], path: Path) -> Template:
-    allowed = {"what": str, "machines": list, "protocols": list, "budget": int}
+    allowed = {
+        "what": str, "machines": list, "protocols": list, "pci": str, "pic": bool, "budget": int,
+    }  # fmt: skip
     for key, value in data.items():
         if type(value) is not allowed.get(key):  # a TOML boolean is an int to isinstance
             raise FwbuildError(
@@ -62,8 +74,16 @@ def _checked(data: dict[str, object], path: Path) -> Template:
                 ExitCode.TEMPLATE, f"bad or missing '{key}'", where=str(path),
                 hint=f"a list of {', '.join(known)}",
             )  # fmt: skip
+    pci = str(data.get("pci", "none"))
+    if pci not in PCI:
+        raise FwbuildError(
+            ExitCode.TEMPLATE, "bad 'pci'", where=str(path), hint=f"one of {', '.join(PCI)}"
+        )
     machines, protocols = data["machines"], data["protocols"]
     assert isinstance(machines, list) and isinstance(protocols, list)
     budget = data.get("budget", 0x10000)
     assert isinstance(budget, int)
-    return Template(path.stem, str(data.get("what", "")), tuple(machines), tuple(protocols), budget)
+    return Template(
+        path.stem, str(data.get("what", "")), tuple(machines), tuple(protocols), pci,
+        bool(data.get("pic", False)), budget,
+    )  # fmt: skip
