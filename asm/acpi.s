@@ -18,7 +18,7 @@ acpi_load:
     jae .size
     mov edi, ram.script.base
     mov ebx, edi
-    call fw_cfg_read
+    call fw_cfg_transfer
     # a command that nobody knows behind the last entry
     add ecx, edi
     mov dword ptr [ecx], -1
@@ -30,7 +30,22 @@ acpi_load:
     test eax, eax
     jz .next
     js .end
-    call acpi_command
+    cmp eax, acpi.Command.ADD_POINTER
+    ja .not_pointer
+    jb .allocate
+    call acpi_add_pointer
+    jmp .next
+.not_pointer:
+    cmp eax, acpi.Command.WRITE_POINTER
+    ja acpi_bad
+    jz .write
+    call acpi_add_checksum
+    jmp .next
+.allocate:
+    call acpi_allocate
+    jmp .next
+.write:
+    call acpi_write_pointer
     jmp .next
 .end:
     cmp ebx, dword ptr [work.script_end]
@@ -40,23 +55,6 @@ acpi_load:
 .size:
     mov al, stop.ACPI_SCRIPT_SIZE
     jmp stop_with
-
-#: do one entry
-#: mode: 32
-#: in: ebx entry, eax command
-#: out: -
-#: clobbers: eax, ecx, edx, esi, edi, ebp, eflags
-#: source: QEMU hw/acpi/bios-linker-loader.c
-acpi_command:
-    cmp eax, acpi.Command.ADD_CHECKSUM
-    jz acpi_add_checksum
-    cmp eax, acpi.Command.ADD_POINTER
-    jz acpi_add_pointer
-    cmp eax, acpi.Command.ALLOCATE
-    jz acpi_allocate
-    cmp eax, acpi.Command.WRITE_POINTER
-    jz acpi_write_pointer
-    jmp acpi_bad
 
 #: stop at an entry that cannot be done
 #: mode: 32
@@ -104,7 +102,7 @@ acpi_allocate:
     mov edi, eax
     mov eax, ebp
     mov ecx, dword ptr [ebx + work.ALLOCATED.size]
-    call fw_cfg_read
+    call fw_cfg_transfer
     # Which file is the RSDP is for its signature to say.
     cmp dword ptr [edi], acpi.RSDP_SIGNATURE_LOW
     jnz .done
@@ -128,7 +126,12 @@ acpi_add_pointer:
     call acpi_find
     movzx ecx, byte ptr [ebx + acpi.ADD_POINTER.size]
     mov eax, dword ptr [ebx + acpi.ADD_POINTER.offset]
-    call acpi_range
+    mov edx, dword ptr [ebp + work.ALLOCATED.size]
+    sub edx, eax
+    jb acpi_bad
+    cmp edx, ecx
+    jb acpi_bad
+    add eax, dword ptr [ebp + work.ALLOCATED.address]
     pop ebp
     # One or two bytes would not hold an address.
     cmp cl, 4
@@ -160,7 +163,12 @@ acpi_add_checksum:
     sub edi, eax
     cmp edi, ecx
     jae acpi_bad
-    call acpi_range
+    mov edx, dword ptr [ebp + work.ALLOCATED.size]
+    sub edx, eax
+    jb acpi_bad
+    cmp edx, ecx
+    jb acpi_bad
+    add eax, dword ptr [ebp + work.ALLOCATED.address]
     mov esi, eax
     add edi, eax
     jmp checksum_set
@@ -196,8 +204,7 @@ acpi_write_pointer:
     jb acpi_bad
     push ecx
     mov ecx, dword ptr [ebx + acpi.WRITE_POINTER.dest_offset]
-    xchg al, ah
-    or eax, be32(fw_cfg.DmaControl.SELECT | fw_cfg.DmaControl.SKIP)
+    xor eax, be32(fw_cfg.DmaControl.READ | fw_cfg.DmaControl.SKIP)
     call fw_cfg_transfer
     pop ecx
     mov edi, work.pointer
@@ -234,19 +241,4 @@ acpi_find:
     jnz .done
     mov dword ptr [work.script_last], ebp
 .done:
-    ret
-
-#: the address of a range of a file, which must lie inside it
-#: mode: 32
-#: in: ebp ALLOCATE entry, eax offset, ecx bytes, ebx current entry
-#: out: eax address
-#: clobbers: edx, eflags
-#: source: -
-acpi_range:
-    mov edx, dword ptr [ebp + work.ALLOCATED.size]
-    sub edx, eax
-    jb acpi_bad
-    cmp edx, ecx
-    jb acpi_bad
-    add eax, dword ptr [ebp + work.ALLOCATED.address]
     ret

@@ -8,10 +8,10 @@
 #: clobbers: eax, ecx, edx, edi, eflags
 #: source: QEMU docs/specs/fw_cfg.rst "File Directory"
 files_open:
-    mov eax, fw_cfg.Key.FILE_DIR
+    mov eax, fw_cfg.Read.FILE_DIR
     mov ecx, fw_cfg.DIR_HEADER.sizeof + work.DIRECTORY_PIECE * fw_cfg.FILE.sizeof
     mov edi, ram.directory.base
-    call fw_cfg_read
+    call fw_cfg_transfer
     mov eax, dword ptr [edi + fw_cfg.DIR_HEADER.count]
     bswap eax
     mov dword ptr [work.files_total], eax
@@ -39,8 +39,8 @@ files_note:
 #: find a file
 #: mode: 32
 #: in: esi name in the form of name_equal
-#: out: eax key, ecx bytes, eflags CF set if there is no such file (and then 0 bytes)
-#: clobbers: edx, edi
+#: out: eax control word that reads it, ecx bytes, eflags CF set if there is no such file (and then 0 bytes)
+#: clobbers: edx, esi, edi
 #: source: QEMU docs/specs/fw_cfg.rst "File Directory"
 files_find:
     cmp dword ptr [work.files_total], work.DIRECTORY_PIECE
@@ -58,18 +58,30 @@ files_find:
     jnz .next
     cmp edi, edx
     jae .end
+    mov ecx, work.NAME_SIZE_MIN // 4
+    repe cmpsd
+    # back to where they were, the flags kept
+    lea esi, [esi + ecx * 4 - work.NAME_SIZE_MIN]
+    lea edi, [edi + ecx * 4 - work.NAME_SIZE_MIN]
+    jnz .next
+    cmp byte ptr [esi + work.NAME_SIZE_MIN - 1], 0
+    jnz .long
+.found:
+    mov ecx, dword ptr [edi + fw_cfg.FILE.size - fw_cfg.FILE.name]
+    bswap ecx
+    # The directory is big-endian, and so is a control word.
+    movzx eax, word ptr [edi + fw_cfg.FILE.select - fw_cfg.FILE.name]
+    or eax, fw_cfg.READ_ITEM
+    clc
+    ret
+.long:
     push esi
     push edi
     call name_equal
     pop edi
     pop esi
-    jnz .next
-    mov ecx, dword ptr [edi + fw_cfg.FILE.size - fw_cfg.FILE.name]
-    bswap ecx
-    movzx eax, word ptr [edi + fw_cfg.FILE.select - fw_cfg.FILE.name]
-    xchg al, ah
-    clc
-    ret
+    jz .found
+    jmp .next
 .end:
     cmp dword ptr [work.files_behind], 0
     jnz .more

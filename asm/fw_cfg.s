@@ -1,27 +1,15 @@
 # QEMU's fw_cfg device: one `out` a transfer where it has DMA, the data port where it has not.
 
-#: read the first bytes of an item
-#: mode: 32
-#: in: eax key, ecx bytes, edi destination
-#: out: -
-#: clobbers: eax, edx, eflags
-#: source: QEMU docs/specs/fw_cfg.rst "Guest-side DMA Interface"
-fw_cfg_read:
-    xchg al, ah
-    or eax, be32(fw_cfg.DmaControl.READ | fw_cfg.DmaControl.SELECT)
-    jmp fw_cfg_transfer
-
 #: one transfer. The descriptor's upper address half stays 0 and so does the port for it,
 #: hence a single `out`. A control word that stays as it was means that nobody listens: then
 #: the data port is used.
 #: mode: 32
-#: in: eax control word in big-endian, ecx bytes, edi address
+#: in: eax control word as it stands in memory, ecx bytes, edi address
 #: out: -
 #: clobbers: eax, edx, eflags
 #: source: QEMU docs/specs/fw_cfg.rst "Guest-side DMA Interface"
 fw_cfg_transfer:
     mov dword ptr [work.dma.control], eax
-    mov dword ptr [work.dma_wanted], eax
     mov edx, ecx
     bswap edx
     mov dword ptr [work.dma.length], edx
@@ -35,14 +23,11 @@ fw_cfg_transfer:
     jnz .not_done
     ret
 .not_done:
-    mov edx, dword ptr [work.dma.control]
-    mov eax, dword ptr [work.dma_wanted]
-    cmp eax, edx
-    jnz .failed
+    mov eax, dword ptr [work.dma.control]
     bswap eax
-    jmp fw_cfg_transfer_by_port
-.failed:
-    bswap edx
+    mov edx, eax
+    test eax, fw_cfg.DmaControl.ERROR
+    jz fw_cfg_transfer_by_port
     mov al, stop.FW_CFG_DMA
     jmp stop_with
 

@@ -1,50 +1,55 @@
 # The kernel, its command line and its initrd: what fw_cfg says, and whether it can be true.
 
-#: read what QEMU's loader found, and stop if this is no PVH kernel
+#: read what QEMU's loader found, and tell the kernel's kind: a bzImage has no entry here, a
+#: multiboot kernel has one but no command line, not even an empty one. work.enter becomes the way into the kernel.
 #: mode: 32
 #: in: -
 #: out: -
-#: clobbers: eax, ecx, edx, esi, edi, eflags
+#: clobbers: eax, ebx, ecx, edx, esi, edi, eflags
 #: source: QEMU hw/i386/x86.c x86_load_linux, hw/i386/multiboot.c
 kernel_read:
     mov esi, kernel_numbers
+    mov edi, work.kernel_size
     push 4
     pop ecx
 .next:
-    movzx eax, byte ptr [esi]
-    movzx edi, byte ptr [esi + 1]
-    add edi, ram.work.base
-    call fw_cfg_read
-    inc esi
-    inc esi
-    cmp byte ptr [esi], 0
-    jnz .next
+    lodsd
+    call fw_cfg_transfer
+    add edi, ecx
+    cmp edi, work.cmdline_size
+    jbe .next
+    mov eax, fw_cfg.Read.INITRD_SIZE
+    mov edi, work.initrd_module.size
+    call fw_cfg_transfer
+    mov eax, fw_cfg.Read.INITRD_ADDR
+    mov edi, work.initrd_module.paddr
+    call fw_cfg_transfer
     mov edx, dword ptr [work.kernel_size]
     test edx, edx
     mov al, stop.NO_KERNEL
     jz .stop
-    # A bzImage has no entry here; a multiboot kernel has one, but no setup part.
     mov edx, dword ptr [work.kernel_entry]
     mov al, stop.KERNEL_KIND
     test edx, edx
+.if protocol.linux
+    jz linux_read
+.else
     jz .stop
-    cmp dword ptr [work.setup_size], 0
+.endif
+    cmp dword ptr [work.cmdline_size], 0
     jz .stop
+.if protocol.pvh
+    mov dword ptr [work.enter], pvh_enter
     ret
+.endif
 .stop:
     jmp stop_with
 
-#: the 32-bit items that kernel_read reads: key, offset in work.WORK; 0 ends the list
+#: the 32-bit items that kernel_read reads, from work.kernel_size on
 #: mode: data
 kernel_numbers:
-    .byte fw_cfg.Key.KERNEL_SIZE, work.WORK.kernel_size
-    .byte fw_cfg.Key.KERNEL_ENTRY, work.WORK.kernel_entry
-    .byte fw_cfg.Key.KERNEL_ADDR, work.WORK.kernel_addr
-    .byte fw_cfg.Key.SETUP_SIZE, work.WORK.setup_size
-    .byte fw_cfg.Key.CMDLINE_SIZE, work.WORK.cmdline_size
-    .byte fw_cfg.Key.INITRD_SIZE, work.WORK.initrd_module.size
-    .byte fw_cfg.Key.INITRD_ADDR, work.WORK.initrd_module.paddr
-    .byte 0
+    .long fw_cfg.Read.KERNEL_SIZE, fw_cfg.Read.KERNEL_ENTRY
+    .long fw_cfg.Read.KERNEL_ADDR, fw_cfg.Read.CMDLINE_SIZE
 
 #: stop unless the kernel lies in RAM, clear of the firmware, with its entry inside
 #: mode: 32
@@ -84,10 +89,14 @@ cmdline_read:
     cmp ecx, ram.cmdline.size
     mov al, stop.CMDLINE_SIZE
     jae stop_with
+    mov byte ptr [edi], 0
     mov byte ptr [edi + ecx], 0
-    jecxz .done
-    mov eax, fw_cfg.Key.CMDLINE_DATA
-    jmp fw_cfg_read
+    # one byte is the zero of an empty one
+    dec ecx
+    jle .done
+    inc ecx
+    mov eax, fw_cfg.Read.CMDLINE_DATA
+    jmp fw_cfg_transfer
 .done:
     ret
 
@@ -124,8 +133,8 @@ initrd_read:
 .read:
     inc dword ptr [work.start_info.nr_modules]
     mov dword ptr [work.start_info.modlist_paddr], work.initrd_module
-    mov eax, fw_cfg.Key.INITRD_DATA
-    jmp fw_cfg_read
+    mov eax, fw_cfg.Read.INITRD_DATA
+    jmp fw_cfg_transfer
 .done:
     ret
 .stop:

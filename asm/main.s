@@ -11,7 +11,7 @@ main:
     call handoff_init
     call files_open
     call chipset_init
-.if pic.init
+.if option.pic
     call pic_init
 .endif
     call memmap_build
@@ -24,8 +24,14 @@ main:
     call cmdline_read
     call initrd_read
     call acpi_load
+.if option.mptable
+    cmp dword ptr [work.start_info.rsdp_paddr], 0
+    jnz .acpi
+    call mptable_build
+.acpi:
+.endif
     call smbios_load
-    jmp pvh_enter
+    jmp dword ptr [work.enter]
 
 #: put the GDT, start_info and the module entry into RAM, constant fields filled in;
 #: RAM still holds what the last guest left there when this is a reboot

@@ -25,7 +25,7 @@ memmap_build:
     ja .stop
     mov eax, ebx
     mov edi, ram.scratch.base
-    call fw_cfg_read
+    call fw_cfg_transfer
     # QEMU's order is nearly the reverse of what is wanted here.
     lea esi, [edi + ecx]
     mov edx, ecx
@@ -40,7 +40,7 @@ memmap_build:
     cmp esi, edi
     ja .entry
     mov al, stop.E820_LOW
-    mov edx, dword ptr [work.low_ram]
+    mov edx, dword ptr [work.high_top]
     test edx, edx
     jz .stop
 .if machine.q35
@@ -54,10 +54,7 @@ memmap_build:
     call memmap_insert
 .check:
 .endif
-    call memmap_check
-    call memmap_low_end
-    mov dword ptr [work.high_top], eax
-    ret
+    jmp memmap_check
 .stop:
     jmp stop_with
 
@@ -86,10 +83,10 @@ memmap_add_host:
     mov edi, eax
     or edi, edx
     jnz memmap_insert
-    inc dword ptr [work.low_ram]
+    mov dword ptr [work.high_top], ebx
     mov eax, e820.EXTENDED
     test ecx, ecx
-    jnz memmap_insert
+    jnz .bad
     cmp ebx, eax
     ja memmap_insert
 .bad:
@@ -148,7 +145,7 @@ memmap_insert:
 #: mode: 32
 #: in: -
 #: out: -
-#: clobbers: eax, edx, esi, eflags
+#: clobbers: eax, ecx, edx, esi, eflags
 #: source: ACPI 6.5, 15.4
 memmap_check:
     mov esi, ram.memmap.base
@@ -161,11 +158,10 @@ memmap_check:
     cmp esi, dword ptr [work.memmap_end]
     jae .done
     # next address - end must not borrow
-    sub eax, 1
-    sbb edx, 0
-    sub eax, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
-    sbb edx, dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4]
-    jc .entry
+    mov ecx, dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4]
+    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr], eax
+    sbb ecx, edx
+    jnc .entry
     mov edx, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
     mov al, stop.E820_OVERLAP
     jmp stop_with
@@ -204,28 +200,6 @@ memmap_covers:
     stc
 .done:
     pop edx
-    ret
-
-#: where RAM below 4 GiB ends
-#: mode: 32
-#: in: -
-#: out: eax end address
-#: clobbers: esi, eflags
-#: source: -
-memmap_low_end:
-    mov esi, dword ptr [work.memmap_end]
-.previous:
-    sub esi, pvh.MEMMAP_ENTRY.sizeof
-    xor eax, eax
-    cmp esi, ram.memmap.base
-    jb .done
-    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4], eax
-    jnz .previous
-    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.type], e820.Type.RAM
-    jnz .previous
-    mov eax, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
-    add eax, dword ptr [esi + pvh.MEMMAP_ENTRY.size]
-.done:
     ret
 
 #: turn RAM into ACPI NVS; what is left of its range on either side stays RAM

@@ -16,6 +16,9 @@ mtrr_init:
     rdmsr
     test eax, x86.MTRR_CAP_FIXED
     jz .done
+    # AL is the number of variable ranges. One is needed: without it devices would be write-back.
+    test al, al
+    jz .done
     # The numbers of all that follow differ in CL alone.
     mov ecx, x86.Msr.MTRR_FIX64K_00000
     mov eax, x86.MTRR_FIXED_WB

@@ -179,7 +179,7 @@ pci_window_above:
 #: mode: 32
 #: in: esi name in the form of name_equal
 #: out: eax the number (0 without such a file) low, edx high
-#: clobbers: ecx, edi, eflags
+#: clobbers: ecx, esi, edi, eflags
 #: source: QEMU docs/specs/fw_cfg.rst
 pci_read_number:
     call files_find
@@ -188,7 +188,7 @@ pci_read_number:
     push 8
     pop ecx
     mov edi, ram.scratch.base
-    call fw_cfg_read
+    call fw_cfg_transfer
     mov eax, dword ptr [edi]
     mov edx, dword ptr [edi + 4]
     ret

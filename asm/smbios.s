@@ -22,7 +22,7 @@ smbios_load:
     mov ebx, eax
     mov edi, eax
     pop eax
-    call fw_cfg_read
+    call fw_cfg_transfer
     call smbios_read_tables
     # ESI structures, ECX their bytes, EDX how many are the firmware's own
     cmp dword ptr [ebx], smbios.ANCHOR_30_DWORD
@@ -97,7 +97,7 @@ smbios_read_tables:
     lea edi, [eax + smbios.TYPE0_SIZE]
     pop ecx
     pop eax
-    call fw_cfg_read
+    call fw_cfg_transfer
     call smbios_has_type0
     mov esi, edi
     mov edx, 0

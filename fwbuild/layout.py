@@ -6,7 +6,7 @@ in the docs all come from this module.
 
 from dataclasses import dataclass
 
-from fwbuild.abi import e820, fw_cfg, offsets, pci_plan, pvh, work
+from fwbuild.abi import e820, fw_cfg, linux_boot, offsets, pci_plan, pvh, work
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,10 @@ RAM = (
     Region("work", 0x2000, 0x1000, "variables, GDT, hvm_start_info, module list"),
     Region("memmap", 0x3000, 0x1000, "the memory map that is handed over"),
     Region("scratch", 0x4000, 0x5000, "etc/e820 while it is read"),
-    Region("cmdline", 0x10000, 0x10000, "the kernel's command line"),
-    Region("directory", 0x20000, 0x2000, "the fw_cfg directory"),
-    Region("script", 0x30000, 0x20000, "the ACPI table loader's script"),
+    Region("setup", 0x10000, 0x10000, "a bzImage's boot_params"),
+    Region("cmdline", 0x20000, 0x10000, "the kernel's command line"),
+    Region("directory", 0x30000, 0x2000, "the fw_cfg directory"),
+    Region("script", 0x40000, 0x10000, "the ACPI table loader's script"),
     Region("pci", 0x50000, 0x20000, "PCI functions, BARs and buses while they get addresses"),
 )
 
@@ -56,16 +57,21 @@ def region(name: str) -> Region:
 
 def symbols() -> dict[str, int]:
     """`ram.NAME.base|size|end` of each RAM region, `ram.end` of them all, `rom.base`,
-    and `work.FIELD` and `plan.FIELD` (of pci_plan.STATE) as addresses."""
+    `work.FIELD`, `boot_params.FIELD` and `plan.FIELD` (of pci_plan.STATE) as addresses."""
     found: dict[str, int] = {}
     for r in (*RAM, F_SEGMENT, ROM):
         prefix = "rom" if r is ROM else f"ram.{r.name}"
         found |= {f"{prefix}.base": r.base, f"{prefix}.size": r.size, f"{prefix}.end": r.end}
     found["ram.end"] = max(r.end for r in RAM)
-    base = region("work").base
-    found |= {f"work.{name}": base + at for name, at in offsets(work.WORK).items()}
-    base = region("pci").base
-    return found | {f"plan.{name}": base + at for name, at in offsets(pci_plan.STATE).items()}
+    structures = {
+        "work": ("work", work.WORK),
+        "boot_params": ("setup", linux_boot.BOOT_PARAMS),
+        "plan": ("pci", pci_plan.STATE),
+    }
+    for prefix, (place, struct) in structures.items():
+        base = region(place).base
+        found |= {f"{prefix}.{name}": base + at for name, at in offsets(struct).items()}
+    return found
 
 
 def problems() -> list[str]:
@@ -85,6 +91,8 @@ def problems() -> list[str]:
         short = need - region(name).size
         if short > 0:
             found.append(f"RAM region {name} is {region(name).size} bytes, {short} too few")
+    if pvh.MEMMAP_ENTRIES_MAX > linux_boot.E820_MAX:
+        found.append("the memory map may outgrow boot_params")
     if any(r.end > e820.EBDA for r in RAM):
         found.append("a RAM region reaches past conventional memory")
     return found

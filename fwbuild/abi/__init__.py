@@ -16,6 +16,8 @@ from fwbuild.abi import (
     e820,
     fw_cfg,
     legacy,
+    linux_boot,
+    mptable,
     pci,
     pci_plan,
     ports,
@@ -28,7 +30,8 @@ from fwbuild.abi import (
 )
 
 CONTRACTS: tuple[ModuleType, ...] = (
-    acpi, chipset, e820, fw_cfg, legacy, pci, pci_plan, ports, pvh, smbios, test_kernel, work, x86,
+    acpi, chipset, e820, fw_cfg, legacy, linux_boot, mptable, pci, pci_plan, ports, pvh, smbios,
+    test_kernel, work, x86,
 )  # fmt: skip
 
 

@@ -106,6 +106,11 @@ RCBA = 0xF0  # QEMU: ICH9_LPC_RCBA. Root complex base address in 31:14; bit 0 en
 RCBA_ENABLE = 1 << 0
 RCBA_MASK = 0xFFFFC000
 RCBA_SIZE = 0x4000
+# QEMU: ich9_cc_reset(). Which pin of each device goes to which PIRQ, and GCS.
+RCRB_PINS = (0x3140, 0x3144, 0x3146, 0x3148, 0x314C, 0x3150)  # devices 31, 29 to 25
+RCRB_PINS_RESET = 0x3210
+RCRB_GCS = 0x3410
+RCRB_GCS_RESET = 0x20
 
 
 class Pm(IntEnum):

@@ -15,6 +15,8 @@ PORT_DMA_HIGH = 0x514  # big-endian; 0 after reset and after each transfer
 PORT_DMA_LOW = 0x518  # big-endian; a write starts the transfer
 
 SIGNATURE_TEXT = b"QEMU"
+DMA_SIGNATURE = b"QEMU CFG"  # what the two DMA ports read as
+KEY_WRITE_CHANNEL = 0x4000  # a bit of the selector that means nothing any more
 
 
 class Key(IntEnum):
@@ -68,6 +70,17 @@ class DmaControl(IntFlag):
 
 DMA_KEY_SHIFT = 16
 
+def read_control(key: int) -> int:
+    """DMA.control that selects an item and reads it, as a little-endian CPU sees the field."""
+    control = key << DMA_KEY_SHIFT | DmaControl.READ | DmaControl.SELECT
+    return int.from_bytes(control.to_bytes(4, "big"), "little")
+
+
+READ_ITEM = read_control(0)  # with a key in its low half, big-endian
+
+# `Read.KEY`: read_control() of each item.
+Read = IntEnum("Read", {key.name: read_control(key) for key in Key})  # type: ignore[misc]
+
 DMA = Struct(
     "control" / Int32ub,
     "length" / Int32ub,
@@ -77,6 +90,14 @@ DMA = Struct(
 DIR_HEADER = Struct("count" / Int32ub)
 
 FILE_NAME_SIZE = 56
+
+# The files that a guest may write by DMA: those that QEMU adds by fw_cfg_add_file_callback()
+# with read_only false (hw/acpi/vmgenid.c and ghes.c, hw/misc/vmcoreinfo.c,
+# hw/display/ramfb.c, hw/isa/lpc_ich9.c).
+WRITABLE_FILES = frozenset({
+    "etc/vmgenid_addr", "etc/hardware_errors_addr", "etc/vmcoreinfo", "etc/ramfb",
+    "etc/smi/requested-features",
+})  # fmt: skip
 
 FILE = Struct(
     "size" / Int32ub,

@@ -14,7 +14,7 @@ NAME_SIZE_MIN = 16  # a file name in ROM is padded with zeros to this at least
 
 MEMMAP_TEMPLATE_ENTRIES = 3  # of the memory map, below 1 MiB
 
-SUM_ROUND_SHIFT = 6
+SUM_ROUND_SHIFT = 7
 SUM_ROUND = 1 << SUM_ROUND_SHIFT  # bytes that a round of sum_bytes adds up
 SUM_INSTRUCTION = 3  # bytes of code that add one of them
 
@@ -36,20 +36,26 @@ WORK = Struct(
     "script_last" / Int32ul,  # address of the ALLOCATE entry that was found last
     "dma" / fw_cfg.DMA,
     "pointer" / Int64ul,  # what WRITE_POINTER writes
-    "low_ram" / Int32ul,  # not 0: the host has RAM from address 0
+    "high_top" / Int32ul,  # address where high_alloc looks for free RAM, downwards
     "ecam" / Int32ul,  # address of the memory-mapped configuration space, 0 without one
     "signature" / Int32ul,
-    "dma_wanted" / Int32ul,  # the control word that dma had before the transfer
     "files_total" / Int32ul,  # entries of the fw_cfg directory,
     "files_behind" / Int32ul,  # how many of them follow those in RAM,
     "files_end" / Int32ul,  # and the address where those in RAM end
     "memmap_end" / Int32ul,  # address behind the last entry of the memory map
-    "high_top" / Int32ul,  # address where high_alloc looks for free RAM, downwards
+    # The first four are what kernel_read reads, in its order.
+    "kernel_size" / Int32ul,
     "kernel_entry" / Int32ul,
     "kernel_addr" / Int32ul,
-    "kernel_size" / Int32ul,
-    "setup_size" / Int32ul,
     "cmdline_size" / Int32ul,
+    "kernel_data_size" / Int32ul,  # of KERNEL_DATA; kernel_size spans what the kernel uses
+    "enter" / Int32ul,  # the routine that enters the kernel
     "host_bridge" / Int32ul,  # PCI device ID; FFFF where there is no bus 0
+    "cpus" / Int32ul,
+    # The APIC ID's bits below a core and below a package, and what no CPU has there any more.
+    "core_mask" / Int32ul,
+    "core_end" / Int32ul,
+    "package_mask" / Int32ul,
+    "package_end" / Int32ul,
     "script_end" / Int32ul,  # address behind the ACPI loader script
 )

@@ -1,13 +1,20 @@
 """The fw_cfg device as QEMU's hw/nvram/fw_cfg.c behaves."""
 
-from collections.abc import Callable
+from typing import Any, Protocol
 
 from fwbuild.abi import fw_cfg
 from fwbuild.abi.fw_cfg import DmaControl, Feature, Key
 from fwbuild.emulator.recording import File, Recording
 
-Read = Callable[[int, int], bytes]
-Write = Callable[[int, bytes], None]
+FILL = 1 << 20  # bytes of zeros at a time
+
+
+class Bus(Protocol):
+    """Guest memory as a device reaches it; the flags tell whether there was memory for all."""
+
+    def dma_read(self, address: int, size: int) -> tuple[bytes, bool]: ...
+
+    def dma_write(self, address: int, data: bytes) -> bool: ...
 
 
 def directory(files: list[File]) -> bytes:
@@ -21,21 +28,23 @@ def directory(files: list[File]) -> bytes:
 
 
 class FwCfg:
-    """Selector, data port and DMA. `read` and `write` reach guest memory; both raise
-    MemoryError where there is none, which the device reports by the error bit."""
+    """Selector, data port and DMA. `items` are the contents by key, with what the guest wrote
+    in those of the `writable` keys."""
 
-    def __init__(self, recording: Recording, read: Read, write: Write, dma: bool = True) -> None:
+    def __init__(self, recording: Recording, bus: Bus, dma: bool = True) -> None:
         self.items: dict[int, bytes] = dict(recording.keys)
         self.items[Key.SIGNATURE] = fw_cfg.SIGNATURE_TEXT
         features = Feature.TRADITIONAL | (Feature.DMA if dma else 0)
         self.items[Key.ID] = int(features).to_bytes(4, "little")
         self.items[Key.FILE_DIR] = directory(recording.files)
         self.items |= {f.select: f.data for f in recording.files}
+        self.writable = {f.select for f in recording.files if f.name in fw_cfg.WRITABLE_FILES}
         self.ports = frozenset({fw_cfg.PORT_SELECTOR, fw_cfg.PORT_DATA})
         if dma:
-            self.ports |= {fw_cfg.PORT_DMA_HIGH, fw_cfg.PORT_DMA_LOW}
-        self._read, self._write = read, write
-        self._key, self._at = 0, 0
+            size = len(fw_cfg.DMA_SIGNATURE)
+            self.ports |= set(range(fw_cfg.PORT_DMA_HIGH, fw_cfg.PORT_DMA_HIGH + size))
+        self._bus = bus
+        self._key, self._at = int(Key.SIGNATURE), 0
         self._dma_high = 0
 
     def file(self, name: str) -> bytes:
@@ -44,15 +53,17 @@ class FwCfg:
         return next((self.items[f.select] for f in found.entries if f.name == name), b"")
 
     def port_in(self, port: int, size: int) -> int:
-        """A read of `size` bytes; the data port gives the next byte of the item."""
-        if port == fw_cfg.PORT_DATA and size == 1:
-            return self._take(1)[0]
-        return 0
+        """A read of `size` bytes: both ports of the selector give the item's next byte, those
+        of DMA a signature."""
+        if port >= fw_cfg.PORT_DMA_HIGH:
+            at = port - fw_cfg.PORT_DMA_HIGH
+            return int.from_bytes(fw_cfg.DMA_SIGNATURE[at : at + size], "little")
+        return int.from_bytes(self._take(1), "little") if size == 1 else 0
 
     def port_out(self, port: int, size: int, value: int) -> None:
         """A write of `size` bytes: select an item, or start a transfer."""
         if port == fw_cfg.PORT_SELECTOR and size == 2:
-            self._key, self._at = value, 0
+            self._select(value)
         elif port == fw_cfg.PORT_DMA_HIGH and size == 4:
             self._dma_high = int.from_bytes(value.to_bytes(4, "little"), "big")
         elif port == fw_cfg.PORT_DMA_LOW and size == 4:
@@ -60,25 +71,54 @@ class FwCfg:
             address, self._dma_high = self._dma_high << 32 | low, 0
             self._transfer(address)
 
+    def _select(self, key: int) -> None:
+        self._key, self._at = key & ~fw_cfg.KEY_WRITE_CHANNEL, 0
+
     def _take(self, count: int) -> bytes:
-        """The next bytes of the item, zeros past its end."""
+        """The next bytes of the item, up to its end."""
         part = self.items.get(self._key, b"")[self._at : self._at + count]
-        self._at += count
-        return part.ljust(count, b"\0")
+        self._at += len(part)
+        return part
 
     def _transfer(self, address: int) -> None:
-        descriptor = fw_cfg.DMA.parse(self._read(address, fw_cfg.DMA.sizeof()))
-        control = descriptor.control
+        """Do what a descriptor says. Only its control word is written back."""
+        data, whole = self._bus.dma_read(address, fw_cfg.DMA.sizeof())
+        if whole:
+            whole = self._execute(fw_cfg.DMA.parse(data))
+        answer = DmaControl(0) if whole else DmaControl.ERROR
+        self._bus.dma_write(address, int(answer).to_bytes(4, "big"))
+
+    def _execute(self, descriptor: Any) -> bool:
+        """One transfer; False for the error bit. Even then the item is read on from behind."""
+        control, size, address = descriptor.control, descriptor.length, descriptor.address
         if control & DmaControl.SELECT:
-            self._key, self._at = control >> fw_cfg.DMA_KEY_SHIFT, 0
-        descriptor.control = 0
-        try:
-            if control & DmaControl.READ:
-                self._write(descriptor.address, self._take(descriptor.length))
-            elif control & DmaControl.WRITE:
-                descriptor.control = int(DmaControl.ERROR)  # no item here is writable
-            elif control & DmaControl.SKIP:
-                self._at += descriptor.length
-        except MemoryError:
-            descriptor.control = int(DmaControl.ERROR)
-        self._write(address, fw_cfg.DMA.build(descriptor))
+            self._select(control >> fw_cfg.DMA_KEY_SHIFT)
+        if control & DmaControl.READ:
+            return self._read_item(address, size)
+        if control & DmaControl.WRITE:
+            return self._write_item(address, size)
+        if control & DmaControl.SKIP:
+            self._take(size)
+        return True
+
+    def _read_item(self, address: int, size: int) -> bool:
+        """The item to memory, and zeros for what it is too short for."""
+        data = self._take(size)
+        if data and not self._bus.dma_write(address, data):
+            return False
+        whole = True
+        for at in range(len(data), size, FILL):
+            whole &= self._bus.dma_write(address + at, bytes(min(FILL, size - at)))
+        return whole
+
+    def _write_item(self, address: int, size: int) -> bool:
+        """Memory to the item, if it may be written and is long enough."""
+        if not size:
+            return True
+        at = self._at
+        if len(self._take(size)) < size or self._key not in self.writable:
+            return False
+        data, whole = self._bus.dma_read(address, size)
+        item = self.items[self._key]
+        self.items[self._key] = item[:at] + data + item[at + size :]
+        return whole

@@ -27,9 +27,6 @@ class Handoff:
     def plain(self) -> dict[str, Any]:
         """The same as numbers and text, for JSON and for comparing."""
 
-        def numbers(entry: Any) -> dict[str, int]:
-            return {k: int(v) for k, v in entry.items() if not k.startswith("_")}
-
         return {
             "address": self.address,
             "start_info": numbers(self.start_info),
@@ -37,6 +34,19 @@ class Handoff:
             "memmap": [numbers(m) for m in self.memmap],
             "cmdline": self.cmdline.decode("latin-1"),
         }
+
+    def summary(self) -> list[tuple[str, str]]:
+        """What a user wants to see of it but the memory map."""
+        lines = [
+            ("hvm_start_info", f"{self.address:#x}, version {self.start_info.version}"),
+            ("command line", f"'{self.cmdline.decode('latin-1')}'"),
+        ]
+        return lines + [("module", f"{m.paddr:#x}, {m.size} bytes") for m in self.modules]
+
+
+def numbers(entry: Any) -> dict[str, int]:
+    """The numbers in a parsed structure, by their names."""
+    return {k: int(v) for k, v in entry.items() if isinstance(v, int)}
 
 
 def read_handoff(read: Callable[[int, int], bytes], ebx: int) -> Handoff:

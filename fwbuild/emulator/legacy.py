@@ -7,28 +7,44 @@ Source: QEMU, hw/intc/i8259.c, hw/timer/i8254.c, hw/rtc/mc146818rtc.c.
 from fwbuild.abi import chipset, legacy
 from fwbuild.emulator.recording import Recording
 
-ELCR_WRITABLE = {
-    chipset.ELCR_MASTER: chipset.ELCR_MASTER_WRITABLE,
-    chipset.ELCR_SLAVE: chipset.ELCR_SLAVE_WRITABLE,
-}
+
+class ByteDevice:
+    """A device whose registers are bytes: QEMU makes several accesses of a wider one, all of
+    them to the same device (impl.max_access_size in its MemoryRegionOps)."""
+
+    def __init__(self, base: int, count: int) -> None:
+        self._base = base
+        self.ports = frozenset(range(base, base + count))
+
+    def port_in(self, port: int, size: int) -> int:
+        parts = (self.read(port + i - self._base) for i in range(size))
+        return int.from_bytes(bytes(parts), "little")
+
+    def port_out(self, port: int, size: int, value: int) -> None:
+        for i, byte in enumerate(value.to_bytes(size, "little")):
+            self.write(port + i - self._base, byte)
+
+    def read(self, register: int) -> int:
+        raise NotImplementedError
+
+    def write(self, register: int, value: int) -> None:
+        raise NotImplementedError
 
 
-class Pic:
+class Pic(ByteDevice):
     """An 8259A: its initialisation words, its mask and what reads give."""
 
     def __init__(self, base: int) -> None:
-        self.ports = frozenset({base, base + 1})
-        self._command = base
+        super().__init__(base, 2)
         self.mask = self.vector = 0
         self._step = 0  # the ICW that the data port expects next, 0 for none
         self._icw4 = self._single = False
 
-    def port_in(self, port: int, size: int) -> int:
-        return 0 if port == self._command else self.mask  # no request, none in service
+    def read(self, register: int) -> int:
+        return self.mask if register else 0  # no request, none in service
 
-    def port_out(self, port: int, size: int, value: int) -> None:
-        value &= 0xFF
-        if port == self._command:
+    def write(self, register: int, value: int) -> None:
+        if register == 0:
             if value & legacy.ICW1:
                 self.mask, self._step = 0, 2
                 self._icw4 = bool(value & legacy.ICW1_ICW4)
@@ -42,53 +58,49 @@ class Pic:
             self._step = after if after != 4 or self._icw4 else 0
 
 
-class Elcr:
-    """Edge or level of each IRQ; only some bits can be set."""
+class Elcr(ByteDevice):
+    """Edge or level of eight IRQs; only some bits can be set."""
 
-    ports = frozenset({chipset.ELCR_MASTER, chipset.ELCR_SLAVE})
+    def __init__(self, port: int, writable: int) -> None:
+        super().__init__(port, 1)
+        self.levels, self._writable = 0, writable
 
-    def __init__(self) -> None:
-        self.levels = dict.fromkeys(self.ports, 0)
+    def read(self, register: int) -> int:
+        return self.levels
 
-    def port_in(self, port: int, size: int) -> int:
-        return self.levels[port]
-
-    def port_out(self, port: int, size: int, value: int) -> None:
-        self.levels[port] = value & ELCR_WRITABLE[port]
+    def write(self, register: int, value: int) -> None:
+        self.levels = value & self._writable
 
 
-class Pit:
+class Pit(ByteDevice):
     """An 8254 whose counters stand still at what was loaded, so a latched count is the count."""
 
-    ports = frozenset(range(legacy.PIT, legacy.PIT + 4))
-
     def __init__(self) -> None:
+        super().__init__(legacy.PIT, 4)
         self.counts = [0, 0, 0]
         self._access = [0, 0, 0]  # one of legacy.PIT_LOW, PIT_HIGH, PIT_WORD
         self._low: list[int | None] = [None, None, None]  # of a word, its high byte awaited
         self._half_read = [False, False, False]
 
-    def port_in(self, port: int, size: int) -> int:
-        channel = port - legacy.PIT
-        if channel == legacy.PIT_CONTROL:
+    def read(self, register: int) -> int:
+        if register == legacy.PIT_CONTROL:
             return 0
-        high = self._access[channel] == legacy.PIT_HIGH or self._half_read[channel]
-        if self._access[channel] == legacy.PIT_WORD:
-            self._half_read[channel] = not high
-        return self.counts[channel] >> (8 if high else 0) & 0xFF
+        high = self._access[register] == legacy.PIT_HIGH or self._half_read[register]
+        if self._access[register] == legacy.PIT_WORD:
+            self._half_read[register] = not high
+        return self.counts[register] >> (8 if high else 0) & 0xFF
 
-    def port_out(self, port: int, size: int, value: int) -> None:
-        channel, value = port - legacy.PIT, value & 0xFF
-        if channel == legacy.PIT_CONTROL:
+    def write(self, register: int, value: int) -> None:
+        if register == legacy.PIT_CONTROL:
             self._control(value >> 6, value >> 4 & 3)
-        elif self._access[channel] == legacy.PIT_LOW:
-            self.counts[channel] = value
-        elif self._access[channel] == legacy.PIT_HIGH:
-            self.counts[channel] = value << 8
-        elif (low := self._low[channel]) is None:
-            self._low[channel] = value
+        elif self._access[register] == legacy.PIT_LOW:
+            self.counts[register] = value
+        elif self._access[register] == legacy.PIT_HIGH:
+            self.counts[register] = value << 8
+        elif (low := self._low[register]) is None:
+            self._low[register] = value
         else:
-            self.counts[channel], self._low[channel] = value << 8 | low, None
+            self.counts[register], self._low[register] = value << 8 | low, None
 
     def _control(self, channel: int, access: int) -> None:
         if channel < len(self.counts) and access:
@@ -96,50 +108,47 @@ class Pit:
             self._low[channel], self._half_read[channel] = None, False
 
 
-class Cmos:
+class Cmos(ByteDevice):
     """The clock's memory: what QEMU put there, and what is written."""
 
-    ports = frozenset({legacy.CMOS_INDEX, legacy.CMOS_DATA})
-
     def __init__(self, content: bytes) -> None:
+        super().__init__(legacy.CMOS_INDEX, 2)
         self.content = bytearray(content)
         self._index = 0
 
-    def port_in(self, port: int, size: int) -> int:
-        return self.content[self._index] if port == legacy.CMOS_DATA else 0xFF
+    def read(self, register: int) -> int:
+        return self.content[self._index] if register else 0xFF
 
-    def port_out(self, port: int, size: int, value: int) -> None:
-        if port == legacy.CMOS_INDEX:
+    def write(self, register: int, value: int) -> None:
+        if register == 0:
             self._index = value & legacy.CMOS_SIZE - 1
         elif self._index not in legacy.CMOS_READ_ONLY:
-            self.content[self._index] = value & 0xFF
+            self.content[self._index] = value
 
 
-class ResetControl:
-    """Port 0xcf9. A write that asks for a reset is only kept: `asked` tells."""
-
-    ports = frozenset({chipset.RESET_CONTROL})
+class ResetControl(ByteDevice):
+    """Port 0xcf9. A write that asks for a reset is only noted: `asked` tells."""
 
     def __init__(self) -> None:
+        super().__init__(chipset.RESET_CONTROL, 1)
         self.value, self.asked = 0, False
 
-    def port_in(self, port: int, size: int) -> int:
+    def read(self, register: int) -> int:
         return self.value
 
-    def port_out(self, port: int, size: int, value: int) -> None:
+    def write(self, register: int, value: int) -> None:
         self.asked |= bool(value & chipset.RESET_CONTROL_CPU)
         self.value = value & chipset.RESET_CONTROL_SYSTEM
 
 
-Legacy = Pic | Elcr | Pit | Cmos | ResetControl
-
-
-def devices(recording: Recording) -> list[Legacy]:
+def devices(recording: Recording) -> list[ByteDevice]:
     """Those that the machine has: microvm has timer and controllers only without KVM."""
     microvm = recording.machine.startswith("microvm")
-    found: list[Legacy] = [] if microvm else [ResetControl()]
+    found: list[ByteDevice] = [] if microvm else [ResetControl()]
     if not microvm or recording.accel != "kvm":
-        found += [Pic(legacy.PIC_MASTER), Pic(legacy.PIC_SLAVE), Elcr(), Pit()]
+        found += [Pic(legacy.PIC_MASTER), Pic(legacy.PIC_SLAVE), Pit()]
+        found.append(Elcr(chipset.ELCR_MASTER, chipset.ELCR_MASTER_WRITABLE))
+        found.append(Elcr(chipset.ELCR_SLAVE, chipset.ELCR_SLAVE_WRITABLE))
     if recording.cmos:
         found.append(Cmos(recording.cmos))
     return found

@@ -1,66 +1,54 @@
 """Runs an image from the reset vector in unicorn, with the devices that it meets."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from unicorn import (
     UC_ARCH_X86,
     UC_HOOK_CODE,
     UC_HOOK_INSN,
     UC_HOOK_INTR,
+    UC_HOOK_MEM_READ,
     UC_HOOK_MEM_WRITE,
-    UC_HOOK_MEM_WRITE_PROT,
     UC_MODE_32,
-    UC_PROT_ALL,
-    UC_PROT_EXEC,
-    UC_PROT_READ,
-    UC_PROT_WRITE,
     Uc,
     UcError,
 )
 from unicorn import x86_const as ux
 
-from fwbuild.abi import chipset, e820, x86
-from fwbuild.emulator import legacy
-from fwbuild.emulator.apic import Apic
+from fwbuild.abi import x86
+from fwbuild.emulator.board import Board, Device
 from fwbuild.emulator.devices import DebugConsole, DebugExit, Serial
 from fwbuild.emulator.fw_cfg import FwCfg
 from fwbuild.emulator.loader import Loaded
-from fwbuild.emulator.mmio import Mmio, Read, Write
-from fwbuild.emulator.pci import chipset as pci_chipset
-from fwbuild.emulator.pci.access import ConfigPorts, Ecam
+from fwbuild.emulator.memory import PAGE, Memory
+from fwbuild.emulator.mmio import Read, Write
 from fwbuild.emulator.recording import Recording
 
-PAGE = 0x1000
-READ_ONLY = UC_PROT_READ | UC_PROT_EXEC
-LOW_ROM = e820.SYSTEM_ROM  # the top 64 KiB of the image again, read-only on pc and q35
-CLOSED_SIZE = 0x20000  # C0000-DFFFF; E0000-EFFFF is RAM on every machine
+HLT = b"\xf4"
+RUNNING = ("limit", "")  # kinds of an outcome that is not settled
+SEGMENT = 0x10000  # bytes: the limit of real mode
+SEGMENTS = ("DS", "ES", "FS", "GS", "SS")
 REGISTERS = tuple(
     "eax ebx ecx edx esi edi ebp esp eip eflags cs ds es fs gs ss cr0 cr3 cr4".split()
 )
-
-
-class Device(Protocol):
-    ports: frozenset[int]
-
-    def port_in(self, port: int, size: int) -> int: ...
-
-    def port_out(self, port: int, size: int, value: int) -> None: ...
 
 
 @dataclass(frozen=True)
 class Access:
     """One access to a device: an exit to userspace under KVM."""
 
-    direction: str  # "in" or "out" of a port, "read" or "write" of MMIO
-    port: int  # or the address of MMIO
+    direction: str  # "in" or "out" of a port, "read" or "write" of memory
+    port: int  # or the address in memory
     size: int
     value: int
 
 
 @dataclass
 class Outcome:
-    """How a run ended: kind is "handoff", "exit", "halt", "limit" or "fault"."""
+    """How a run ended: kind is "handoff", "exit", "halt", "wait" (a halt that an
+    interrupt would end), "limit" or "fault". `unclaimed` are the accesses to no device."""
 
     kind: str
     registers: dict[str, int] = field(default_factory=dict)
@@ -92,95 +80,34 @@ class Machine:
         self.image = image
         self.loaded = loaded
         self.recording = recording
-        self.fw_cfg = FwCfg(recording, self.read, self.write_checked, dma)
+        self.memory = Memory(self.uc, recording, image, poison, self._on_nothing)
+        self.fw_cfg = FwCfg(recording, self.memory, dma)
         if loaded:
             self.fw_cfg.items |= loaded.keys
         self.console, self.serial, self.exit = DebugConsole(), Serial(), DebugExit()
-        self.devices: dict[int, Device] = {}
+        self.board = Board(self.uc, recording, self.memory.shadow, self._on_mmio)
+        self.devices = self.board.devices
         for device in (self.fw_cfg, self.console, self.serial, self.exit):
-            self.map_ports(device)
+            self.board.map_ports(device)
         self.outcome = Outcome("limit")
         self._last = 0  # address of the instruction before
-        self.writes: set[int] = set()  # pages that the CPU or a device wrote
-        microvm = recording.machine.startswith("microvm")
-        self._map(microvm, poison)
-        self._hooks()
-        self._board(microvm)
+        self.writes = self.memory.writes
+        for address, data in loaded.memory if loaded else ():
+            self.uc.mem_write(address, data)
         self._reset()
+        self._hooks()
 
     def read(self, address: int, size: int) -> bytes:
         """Guest physical memory."""
-        try:
-            return bytes(self.uc.mem_read(address, size))
-        except UcError:
-            raise MemoryError(f"no memory at {address:#x}") from None
-
-    def write_checked(self, address: int, data: bytes) -> None:
-        """A device's write: RAM only."""
-        end = address + len(data) - 1
-        rights = [r for a, b, r in self.uc.mem_regions() if a <= address and end <= b]
-        if not rights or not rights[0] & UC_PROT_WRITE:
-            raise MemoryError(f"no RAM at {address:#x}")
-        self._note_write(address, len(data))
-        self.uc.mem_write(address, data)
-
-    def _note_write(self, address: int, size: int) -> None:
-        self.writes.update(range(address // PAGE, (address + max(size, 1) - 1) // PAGE + 1))
-
-    def _map(self, f_segment_writable: bool, poison: int) -> None:
-        base = (1 << 32) - len(self.image)
-        for address, size in self.recording.ram():
-            if address == 0:
-                self.uc.mem_map(0, LOW_ROM, UC_PROT_ALL)
-                self.uc.mem_map(e820.EXTENDED, size - e820.EXTENDED, UC_PROT_ALL)
-            elif address < e820.FOUR_GIB:  # 32-bit code reaches nothing above
-                self.uc.mem_map(address, size, UC_PROT_ALL)
-        self.uc.mem_map(LOW_ROM, 0x10000, UC_PROT_ALL if f_segment_writable else READ_ONLY)
-        self.uc.mem_map(base, len(self.image), READ_ONLY)
-        self.uc.mem_write(base, self.image)
-        self.uc.mem_write(LOW_ROM, self.image[-0x10000:])
-        self.uc.mem_write(0, bytes([poison]) * e820.VGA)
-        if not f_segment_writable:  # writes are dropped until PAM opens it
-            self.uc.mem_protect(e820.OPTION_ROM, CLOSED_SIZE, READ_ONLY)
-        for address, data in self.loaded.memory if self.loaded else ():
-            self.uc.mem_write(address, data)
-
-    def _board(self, microvm: bool) -> None:
-        """What is on the board besides RAM and the firmware's own devices."""
-        self.mmio = Mmio(self.uc, lambda *access: self.outcome.accesses.append(Access(*access)))
-        self.pci = pci_chipset.build(self.recording, self)
-        for device in legacy.devices(self.recording):
-            self.map_ports(device)
-        self.apic = Apic()
-        self.map_mmio(x86.APIC_BASE, x86.APIC_SIZE, self.apic.read, self.apic.write)
-        if not microvm:
-            self.map_ports(ConfigPorts(self.pci))
-        elif self.recording.pci:
-            ecam = Ecam(self.pci)
-            base, size = chipset.MICROVM_ECAM_BASE, chipset.MICROVM_ECAM_SIZE
-            self.map_mmio(base, size, ecam.read, ecam.write)
-
-    def map_ports(self, device: Device) -> None:
-        """The device answers at its ports, but for those that another has."""
-        self.devices = dict.fromkeys(device.ports, device) | self.devices
-
-    def unmap_ports(self, device: Device) -> None:
-        """It does so no longer."""
-        self.devices = {port: d for port, d in self.devices.items() if d is not device}
+        return self.memory.read(address, size)
 
     def map_mmio(self, base: int, size: int, read: Read, write: Write) -> None:
         """A device answers at [base, base + size): whole pages where nothing else is."""
-        self.mmio.map(base, size, read, write)
+        self.board.map_mmio(base, size, read, write)
 
     def unmap_mmio(self, base: int) -> None:
         """It does so no longer."""
-        self.mmio.unmap(base)
-
-    def shadow(self, base: int, size: int, writable: bool) -> None:
-        """What PAM does to a segment: RAM behind it, or writes dropped."""
-        if base == LOW_ROM and writable:
-            self.uc.mem_write(base, bytes(size))  # the RAM under the ROM, never written yet
-        self.uc.mem_protect(base, size, UC_PROT_ALL if writable else READ_ONLY)
+        self.board.unmap_mmio(base)
 
     def _hooks(self) -> None:
         uc = self.uc
@@ -188,36 +115,78 @@ class Machine:
         uc.hook_add(UC_HOOK_INSN, self._on_out, None, 1, 0, ux.UC_X86_INS_OUT)
         uc.hook_add(UC_HOOK_CODE, self._on_code)
         uc.hook_add(UC_HOOK_MEM_WRITE, self._on_write)
-        uc.hook_add(UC_HOOK_MEM_WRITE_PROT, lambda *_: True)  # writes to ROM are dropped
         uc.hook_add(UC_HOOK_INTR, self._on_interrupt)
+        self._real_mode = uc.hook_add(UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, self._on_real_mode)
 
     def _on_in(self, _uc: Uc, port: int, size: int, _data: Any) -> int:
-        device = self.devices.get(port)
-        value = device.port_in(port, size) if device else (1 << 8 * size) - 1
-        self._log(Access("in", port, size, value), device)
+        value, shift, unclaimed = 0, 0, False
+        for at, width, device in self._parts(port, size):
+            part = device.port_in(at, width) if device else (1 << 8 * width) - 1
+            value |= part << shift
+            shift += 8 * width
+            unclaimed |= device is None
+        self._log(Access("in", port, size, value), unclaimed)
         return value
 
     def _on_out(self, uc: Uc, port: int, size: int, value: int, _data: Any) -> None:
-        device = self.devices.get(port)
-        self._log(Access("out", port, size, value), device)
-        if device:
-            device.port_out(port, size, value)
+        parts = list(self._parts(port, size))
+        self._log(Access("out", port, size, value), any(d is None for _, _, d in parts))
+        for at, width, device in parts:
+            if device:
+                device.port_out(at, width, value & (1 << 8 * width) - 1)
+            value >>= 8 * width
         if self.exit.value is not None:
             self.outcome.kind = "exit"
             uc.emu_stop()
 
-    def _log(self, access: Access, device: Device | None) -> None:
+    def _parts(self, port: int, size: int) -> Iterator[tuple[int, int, Device | None]]:
+        """(port, size, device) of what QEMU makes of an access: a device's part is as wide as
+        its first port's alignment lets it be, even past the device's last port (softmmu/physmem.c
+        memory_access_size)."""
+        while size:
+            device = self.devices.get(port)
+            offset = port
+            if device:
+                offset = next(n for n in range(port) if self.devices.get(port - n - 1) != device)
+            width = min(offset & -offset or size, 1 << size.bit_length() - 1)
+            yield port, width, device
+            port, size = port + width, size - width
+
+    def _log(self, access: Access, unclaimed: bool) -> None:
         self.outcome.accesses.append(access)
-        if device is None:
+        if unclaimed:
             self.outcome.unclaimed.append(access)
+
+    def _on_mmio(self, direction: str, address: int, size: int, value: int) -> None:
+        self._log(Access(direction, address, size, value), False)
 
     def _on_write(
         self, _uc: Uc, _type: int, address: int, size: int, _value: int, _data: Any
     ) -> None:
-        if not self.mmio.find(address):
-            self._note_write(address, size)
+        if not self.board.mmio.find(address):
+            self.memory.note_write(address, size)
+
+    def _on_nothing(self, direction: str, address: int, size: int, value: int) -> None:
+        self._log(Access(direction, address, size, value), True)
+
+    def _on_real_mode(
+        self, uc: Uc, _kind: int, address: int, size: int, _value: int, _data: Any
+    ) -> None:
+        """Unicorn knows no segment limits. Until protected mode is entered a segment has 64 KiB
+        and, but for CS after reset, the base that its selector tells. An access to what no
+        segment reaches is past the limit of the one it uses."""
+        if uc.reg_read(ux.UC_X86_REG_CR0) & x86.Cr0.PE:
+            uc.hook_del(self._real_mode)  # from now on a limit may be anything
+            return
+        bases = [uc.reg_read(getattr(ux, f"UC_X86_REG_{name}")) << 4 for name in SEGMENTS]
+        bases.append(self._last - uc.reg_read(ux.UC_X86_REG_EIP))
+        if not any(base <= address and address + size <= base + SEGMENT for base in bases):
+            self._fault(uc, f"an access past a segment's limit: {address:#x}")
 
     def _on_code(self, uc: Uc, address: int, size: int, _data: Any) -> None:
+        if self.outcome.kind not in RUNNING:  # a stop in a memory hook comes late
+            uc.emu_stop()
+            return
         if self.loaded and address == self.loaded.entry and self.outcome.kind == "limit":
             self.outcome.kind = "handoff"
             uc.emu_stop()
@@ -225,8 +194,11 @@ class Machine:
         if address != self._last or not self._repeat_ended(address):
             self.outcome.instructions += 1
         self._last = address
-        if size == 1 and self.read(address, 1) == b"\xf4":
+        self.memory.release()
+        if size == 1 and self.read(address, 1) == HLT:
             self.outcome.kind = "halt"
+            if uc.reg_read(ux.UC_X86_REG_EFLAGS) & x86.Eflags.IF:
+                self.outcome.kind, self.outcome.detail = "wait", "for an interrupt: none comes"
             uc.emu_stop()
 
     def _repeat_ended(self, address: int) -> bool:
@@ -236,7 +208,10 @@ class Machine:
         return prefixed and self.uc.reg_read(ux.UC_X86_REG_ECX) == 0
 
     def _on_interrupt(self, uc: Uc, number: int, _data: Any) -> None:
-        self.outcome.kind, self.outcome.detail = "fault", f"exception {number}"
+        self._fault(uc, f"exception {number}")
+
+    def _fault(self, uc: Uc, detail: str) -> None:
+        self.outcome.kind, self.outcome.detail = "fault", detail
         uc.emu_stop()
 
     def _reset(self) -> None:
@@ -253,7 +228,7 @@ class Machine:
         uc.reg_write(ux.UC_X86_REG_CS, x86.RESET_CS_SELECTOR)
         uc.reg_write(ux.UC_X86_REG_GDTR, (0, 0, 0xFFFF, 0))
         uc.reg_write(ux.UC_X86_REG_CR0, int(x86.CR0_RESET))
-        for name in ("DS", "ES", "FS", "GS", "SS"):
+        for name in SEGMENTS:
             uc.reg_write(getattr(ux, f"UC_X86_REG_{name}"), 0)
         uc.reg_write(ux.UC_X86_REG_CR4, 0)
         uc.reg_write(ux.UC_X86_REG_EFLAGS, int(x86.Eflags.FIXED))
@@ -273,8 +248,9 @@ class Machine:
         try:
             self.uc.emu_start(begin, 0, count=limit)
         except UcError as error:
-            if outcome.kind in ("limit", ""):
+            if outcome.kind in RUNNING:
                 outcome.kind, outcome.detail = "fault", str(error)
+        self.memory.release()
         outcome.kind = outcome.kind or "limit"
         for name in REGISTERS:
             register = getattr(ux, f"UC_X86_REG_{name.upper()}")

@@ -48,6 +48,10 @@ class PciFunction:
         steps = (f"{d >> pci.DEVFN_DEVICE_SHIFT:02x}.{d % pci.FUNCTIONS}" for d in self.path)
         return f"{self.root:02x}:" + "/".join(steps)
 
+    @property
+    def is_bridge(self) -> bool:
+        return bool(pci.HEADER.parse(self.config).type & pci.TYPE_MASK == pci.TYPE_BRIDGE)
+
     @classmethod
     def at(cls, place: str, config: bytes, mask: bytes) -> "PciFunction":
         """The function whose `place` is given."""
@@ -146,12 +150,25 @@ def load(path: Path) -> Recording:
         recording = Recording.from_json(path.read_text(encoding="utf-8"))
         if not recording.ram():
             raise ValueError("it has no RAM in etc/e820")
+        _check_pci(recording.pci)
         return recording
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
         raise FwbuildError(
             ExitCode.INPUT, f"no recording: {error}", where=str(path),
             hint="make one with `fwbuild record --out FILE`",
         ) from None  # fmt: skip
+
+
+def _check_pci(functions: list[PciFunction]) -> None:
+    """Raise the ValueError of a function that cannot be: of no known size, or behind nothing."""
+    bridges: set[tuple[int, tuple[int, ...]]] = set()
+    for f in functions:
+        if len(f.config) not in (pci.CONFIG_SIZE, pci.ECAM_FUNCTION_SIZE):
+            raise ValueError(f"PCI function {f.place} has {len(f.config)} bytes")
+        if len(f.path) > 1 and (f.root, f.path[:-1]) not in bridges:
+            raise ValueError(f"PCI function {f.place} is behind no bridge that comes before it")
+        if f.is_bridge:
+            bridges.add((f.root, f.path))
 
 
 def find(guest: Guest) -> Recording:

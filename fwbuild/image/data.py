@@ -5,6 +5,7 @@ from fwbuild.abi import (
     acpi,
     chipset,
     e820,
+    mptable,
     offsets,
     pci,
     pci_plan,
@@ -108,6 +109,8 @@ def fragments() -> list[Fragment]:
     return [
         *names,
         *setups,
+        data_fragment("mptable_head", mptable.head(), "MP table: pointer and header"),
+        data_fragment("mptable_fixed", mptable.fixed(), "MP table: entries of every guest"),
         data_fragment("memmap_template", memmap_template(), "the memory map below 1 MiB"),
         data_fragment("work_template", work_template(), "what handoff_init puts into RAM"),
         data_fragment("smbios_type0", smbios.type0(), "SMBIOS structure of type 0"),

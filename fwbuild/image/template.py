@@ -8,8 +8,10 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import MACHINES
 from fwbuild.image.sources import data_dir
 
-PROTOCOLS = ("pvh",)
+PROTOCOLS = ("pvh", "linux")
 PCI = ("full", "none")
+# Options that are on or off; one that a template does not name is off.
+SWITCHES = ("mptable", "pic", "wake_cpus")
 DEFAULT = "universal"
 
 
@@ -27,14 +29,15 @@ class Template:
     machines: tuple[str, ...]
     protocols: tuple[str, ...]
     pci: str
-    pic: bool
+    switches: frozenset[str]
     budget: int
 
     def symbols(self) -> dict[str, int]:
-        """What `.if` in the assembly may ask, 0 or 1: `machine.NAME`, `protocol.NAME`,
-        `pci.full` and `pic.init`."""
+        """What `.if` in the assembly may ask: `machine.NAME`, `protocol.NAME`, `option.NAME` and
+        `pci.full`, 0 or 1."""
         found = {f"machine.{m}": int(m in self.machines) for m in MACHINES}
-        found |= {"pci.full": int(self.pci == "full"), "pic.init": int(self.pic)}
+        found |= {f"option.{s}": int(s in self.switches) for s in SWITCHES}
+        found["pci.full"] = int(self.pci == "full")
         return found | {f"protocol.{p}": int(p in self.protocols) for p in PROTOCOLS}
 
 
@@ -58,9 +61,8 @@ def load(name: str) -> Template:
 
 
 def _checked(data: dict[str, object], path: Path) -> Template:
-    allowed = {
-        "what": str, "machines": list, "protocols": list, "pci": str, "pic": bool, "budget": int,
-    }  # fmt: skip
+    allowed = {"what": str, "machines": list, "protocols": list, "pci": str, "budget": int}
+    allowed |= dict.fromkeys(SWITCHES, bool)
     for key, value in data.items():
         if type(value) is not allowed.get(key):  # a TOML boolean is an int to isinstance
             raise FwbuildError(
@@ -83,7 +85,8 @@ def _checked(data: dict[str, object], path: Path) -> Template:
     assert isinstance(machines, list) and isinstance(protocols, list)
     budget = data.get("budget", 0x10000)
     assert isinstance(budget, int)
+    switches = frozenset(name for name in SWITCHES if data.get(name))
     return Template(
-        path.stem, str(data.get("what", "")), tuple(machines), tuple(protocols), pci,
-        bool(data.get("pic", False)), budget,
+        path.stem, str(data.get("what", "")), tuple(machines), tuple(protocols), pci, switches,
+        budget,
     )  # fmt: skip

@@ -6,7 +6,7 @@ locked.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -74,20 +74,14 @@ def enable_ecam(ports: ConfigPorts) -> None:
 
 @dataclass
 class Found:
-    """A function where it answers now, and its first 256 bytes at reset."""
+    """A function's first 256 bytes at reset, and the bus where it answers now."""
 
-    root: int
-    path: tuple[int, ...]
     bus: int
-    config: bytes
+    function: PciFunction
 
     @property
     def devfn(self) -> int:
-        return self.path[-1]
-
-    @property
-    def is_bridge(self) -> bool:
-        return self.config[HEADER["type"]] & pci.TYPE_MASK == pci.TYPE_BRIDGE
+        return self.function.path[-1]
 
 
 def functions(family: str, qtest: Qtest, extra_roots: bool) -> list[PciFunction]:
@@ -109,7 +103,7 @@ def _functions(space: ConfigSpace, window: Ecam | None, buses: range) -> list[Pc
     # last to first: a bridge's own registers reset what is behind it
     masks = [_mask(space, f) for f in reversed(found)]
     return [
-        PciFunction(f.root, f.path, f.config + extended, mask)
+        replace(f.function, config=f.function.config + extended, mask=mask)
         for f, extended, mask in zip(found, rest, reversed(masks), strict=True)
     ]
 
@@ -135,15 +129,15 @@ def _bus(
             space.read(bus, devfn, at, 4).to_bytes(4, "little")
             for at in range(0, pci.CONFIG_SIZE, 4)
         )
-        found = Found(root, (*behind, devfn), bus, config)
-        yield found
-        if found.is_bridge:
+        function = PciFunction(root, (*behind, devfn), config, b"")
+        yield Found(bus, function)
+        if function.is_bridge:
             last = numbers[-1]
             secondary = numbers.pop(0)
             space.write(bus, devfn, BRIDGE["primary"], 1, bus)
             space.write(bus, devfn, BRIDGE["secondary"], 1, secondary)
             space.write(bus, devfn, BRIDGE["subordinate"], 1, last)
-            yield from _bus(space, root, found.path, secondary, numbers)
+            yield from _bus(space, root, function.path, secondary, numbers)
             used = numbers[0] - 1 if numbers else last
             space.write(bus, devfn, BRIDGE["subordinate"], 1, used)
 
@@ -163,7 +157,7 @@ def _present(space: ConfigSpace, bus: int) -> Iterator[int]:
 def _mask(space: ConfigSpace, found: Found) -> bytes:
     """The writable bits of the header, and of all registers where the function is a chipset's
     without capabilities. Elsewhere a write could do more: take the power from a slot, say."""
-    header = pci.HEADER.parse(found.config)
+    header = pci.HEADER.parse(found.function.config)
     own = header.vendor == chipset.VENDOR_INTEL and header.device in set(Device)
     plain = own and not header.status & pci.STATUS_CAPABILITIES
     masks = []

@@ -4,15 +4,17 @@ Source: QEMU, softmmu/qtest.c. One line a command, one `OK [value]` a reply.
 """
 
 import socket
+from functools import cached_property
 
 from fwbuild.abi import fw_cfg
-from fwbuild.abi.fw_cfg import DmaControl
+from fwbuild.abi.fw_cfg import DmaControl, Feature, Key
 
 DESCRIPTOR = 0x1000  # of this QEMU's RAM, which nobody else uses
 BUFFER = 0x2000
 CHUNK = 0x10000
 LETTERS = {1: "b", 2: "w", 4: "l"}
 MMIO_LETTERS = LETTERS | {8: "q"}
+BATCH = 1000  # commands that are sent before their replies are read
 
 
 class Qtest:
@@ -25,6 +27,9 @@ class Qtest:
         """Send a line, return the reply without its OK."""
         self._stream.write(text + "\n")
         self._stream.flush()
+        return self._reply()
+
+    def _reply(self) -> str:
         while True:
             line = self._stream.readline()
             if not line:
@@ -50,8 +55,15 @@ class Qtest:
         """Write memory or MMIO in one access."""
         self.command(f"write{MMIO_LETTERS[size]} {address:#x} {value:#x}")
 
+    @cached_property
+    def _has_dma(self) -> bool:
+        features = int.from_bytes(self.fw_cfg_read_bytes(Key.ID, 4), "little")
+        return bool(features & Feature.DMA)
+
     def fw_cfg_read(self, key: int, size: int) -> bytes:
-        """The first `size` bytes of an item, by DMA."""
+        """The first `size` bytes of an item, by DMA if the device has it."""
+        if not self._has_dma:
+            return self.fw_cfg_read_bytes(key, size)
         data = b""
         control = int(key << fw_cfg.DMA_KEY_SHIFT | DmaControl.SELECT | DmaControl.READ)
         while len(data) < size:
@@ -69,5 +81,10 @@ class Qtest:
     def fw_cfg_read_bytes(self, key: int, size: int) -> bytes:
         """The same by the data port, a byte at a time."""
         self.command(f"outw {fw_cfg.PORT_SELECTOR:#x} {key:#x}")
-        port = f"inb {fw_cfg.PORT_DATA:#x}"
-        return bytes(int(self.command(port), 16) for _ in range(size))
+        data = b""
+        while len(data) < size:
+            count = min(BATCH, size - len(data))
+            self._stream.write(f"inb {fw_cfg.PORT_DATA:#x}\n" * count)
+            self._stream.flush()
+            data += bytes(int(self._reply(), 16) for _ in range(count))
+        return data

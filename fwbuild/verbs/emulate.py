@@ -11,9 +11,8 @@ from rich.table import Table
 
 from fwbuild.abi import e820, stop_codes
 from fwbuild.emulator import loader, recording
-from fwbuild.emulator.handoff import Handoff, read_handoff
-from fwbuild.emulator.judge import judge
 from fwbuild.emulator.machine import Machine, Outcome
+from fwbuild.emulator.protocols import AnyHandoff, handoff_of, judge_handoff, protocol_of
 from fwbuild.emulator.recording import Recording
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import Guest
@@ -46,14 +45,12 @@ def run(args: argparse.Namespace) -> int:
     loaded = loader.load(guest, found, kernel)
     machine = Machine(image_from(args), found, loaded, dma=not args.no_dma)
     outcome = machine.run()
-    problems = judge(machine, outcome)
-    handoff = None
-    if outcome.kind == "handoff":
-        handoff = read_handoff(machine.read, outcome.registers["ebx"])
+    problems = judge_handoff(machine)
+    handoff = handoff_of(machine) if outcome.kind == "handoff" else None
     if args.json:
         print(json.dumps(_plain(outcome, handoff, problems), indent=1))
     else:
-        _show(outcome, handoff, problems)
+        _show(outcome, handoff, problems, protocol_of(machine).title)
     if outcome.kind == "exit":
         return int(ExitCode.STOPPED)
     if problems:
@@ -75,7 +72,7 @@ def _recording(guest: Guest, path: Path | None) -> Recording:
         return record(replace(guest, kernel=None, initrd=None))
 
 
-def _plain(outcome: Outcome, handoff: Handoff | None, problems: list[str]) -> dict[str, Any]:
+def _plain(outcome: Outcome, handoff: AnyHandoff | None, problems: list[str]) -> dict[str, Any]:
     return {
         "end": outcome.kind,
         "exit_value": outcome.exit_value,
@@ -88,7 +85,9 @@ def _plain(outcome: Outcome, handoff: Handoff | None, problems: list[str]) -> di
     }
 
 
-def _show(outcome: Outcome, handoff: Handoff | None, problems: list[str]) -> None:
+def _show(
+    outcome: Outcome, handoff: AnyHandoff | None, problems: list[str], protocol: str
+) -> None:
     console = Console(highlight=False)
     if outcome.console:
         console.print(outcome.console, end="", markup=False)
@@ -104,13 +103,13 @@ def _show(outcome: Outcome, handoff: Handoff | None, problems: list[str]) -> Non
     for access in outcome.unclaimed:
         console.print(f"access to no device: {access.direction} {access.port:#x}")
     for problem in problems:
-        console.print(f"[red]departs from the PVH ABI:[/red] {problem}")
+        console.print(f"[red]departs from the {protocol}:[/red] {problem}")
     if not problems:
-        console.print("The handoff is as the PVH ABI asks.")
+        console.print(f"The handoff is as the {protocol} asks.")
 
 
 def _registers(console: Console, outcome: Outcome) -> None:
-    table = Table(title="At the kernel's PVH entry", show_header=False, title_justify="left")
+    table = Table(title="At the kernel's entry", show_header=False, title_justify="left")
     names = [*SHOWN, "tr"]
     values = outcome.registers | {"tr": outcome.tr}
     for i in range(0, len(names), 4):
@@ -119,12 +118,9 @@ def _registers(console: Console, outcome: Outcome) -> None:
     console.print(table)
 
 
-def _memmap(console: Console, handoff: Handoff) -> None:
-    info = handoff.start_info
-    console.print(f"hvm_start_info {handoff.address:#x}, version {info.version}")
-    console.print(f"command line   '{handoff.cmdline.decode('latin-1')}'", markup=False)
-    for module in handoff.modules:
-        console.print(f"module         {module.paddr:#x}, {module.size} bytes")
+def _memmap(console: Console, handoff: AnyHandoff) -> None:
+    for label, text in handoff.summary():
+        console.print(f"{label:14} {text}", markup=False)
     table = Table(title="Memory map", title_justify="left")
     for heading in ("from", "to", "type"):
         table.add_column(heading, justify="right")

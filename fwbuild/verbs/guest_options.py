@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from functools import partial
 from pathlib import Path
 
 from fwbuild.errors import ExitCode, FwbuildError
@@ -11,6 +12,7 @@ from fwbuild.image.build import build_image
 from fwbuild.kernel.vmlinux import read_file
 from fwbuild.layout import IMAGE_SIZE
 
+FURTHER = ("device", "object", "blockdev", "netdev")  # QEMU's options that add devices
 UNITS = {"": MIB, "K": 1 << 10, "M": MIB, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -30,10 +32,17 @@ def cpu_count(text: str) -> int:
 
 
 def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
-    """One guest: what add_kernel_arguments takes, and -M, --accel."""
+    """One guest: what add_kernel_arguments takes, and -M, --accel and devices."""
     group = add_kernel_arguments(parser)
     group.add_argument("-M", "--machine", default="microvm", help="default: %(default)s")
     group.add_argument("--accel", choices=("tcg", "kvm"), default="tcg")
+    for name in FURTHER:
+        group.add_argument(f"--{name}", type=partial(_further, name), action="append",
+                           dest="extra", default=[], help="as QEMU's; may be given again")
+
+
+def _further(name: str, value: str) -> tuple[str, str]:
+    return f"-{name}", value
 
 
 def add_kernel_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -66,7 +75,7 @@ def guest_from(args: argparse.Namespace) -> Guest:
     """The guest that the options describe; its files are checked to be there."""
     check_files(args.kernel, args.initrd)
     return Guest(args.machine, args.memory, args.smp, args.kernel, args.initrd, args.append,
-                 args.accel)  # fmt: skip
+                 args.accel, tuple(word for pair in args.extra for word in pair))  # fmt: skip
 
 
 def image_from(args: argparse.Namespace) -> bytes:

@@ -1,4 +1,4 @@
-"""Save what a real QEMU offers a guest through fw_cfg, without running guest code."""
+"""Save what a real QEMU offers a guest through fw_cfg and PCI, without running guest code."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,7 @@ from fwbuild.image.artefacts import write_all
 from fwbuild.qemu.record import record
 from fwbuild.verbs.guest_options import add_guest_arguments, guest_from
 
-HELP = "record what QEMU offers through fw_cfg"
+HELP = "record what QEMU offers through fw_cfg and PCI"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,5 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     recording = record(guest_from(args))
     write_all({args.out: recording.to_json().encode()})
-    print(f"{args.out}: QEMU {recording.qemu}, {len(recording.files)} files")
+    print(f"{args.out}: QEMU {recording.qemu}, {len(recording.files)} files, "
+          f"{len(recording.pci)} PCI functions")
     return int(ExitCode.OK)

@@ -77,7 +77,7 @@ def test_debian_to_userspace(name: str, template: str, dma: bool, tmp_path: Path
 
 STOPS = {
     "no kernel": ("NO_KERNEL", Guest()),
-    "bzImage": ("KERNEL_KIND", Guest("pc", append="a")),
+    "no kernel at all": ("KERNEL_KIND", Guest("pc", append="a")),
     "too little memory": ("KERNEL_RANGE", Guest("q35", 24 * MIB)),
 }
 
@@ -85,8 +85,9 @@ STOPS = {
 @pytest.mark.parametrize("case", STOPS)
 def test_stops(case: str, tmp_path: Path) -> None:
     name, guest = STOPS[case]
-    if case == "bzImage":
-        guest = replace(guest, kernel=debian.cloud_vmlinuz())
+    if case == "no kernel at all":
+        guest = replace(guest, kernel=tmp_path / "zeros")
+        (tmp_path / "zeros").write_bytes(bytes(8192))
     elif case != "no kernel":
         guest = replace(guest, kernel=debian.cloud_vmlinux())
     status, serial, console = boot(guest, tmp_path)

@@ -1,9 +1,11 @@
-"""Debian's kernel as a test subject: downloaded once by name, unpacked, never installed."""
+"""Files of Debian's packages as test subjects: downloaded once by name, never installed."""
 
 import fcntl
+import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from fwbuild.kernel.bzimage import extract_vmlinux
@@ -11,45 +13,55 @@ from tests.conftest import need
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "debian"
 BUSYBOX = Path("/bin/busybox")
+SECONDS = 240  # a download
+
+
+def package_file(package: str, path_glob: str) -> Path:
+    """The file of a package that a glob matches (the last, if several do). `package` is a name,
+    `name:i386`, or a metapackage of a kernel's image."""
+    folder = CACHE / package.replace(":", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the workers share one download
+        if not any(folder.glob(path_glob)):
+            try:
+                _download(package, path_glob, folder)
+            except (OSError, subprocess.SubprocessError, StopIteration) as error:
+                need(f"Debian's package {package} ({error}); run `apt-get update`")
+    return sorted(folder.glob(path_glob))[-1]
+
+
+def _download(package: str, path_glob: str, folder: Path) -> None:
+    _, _, foreign = package.partition(":")
+    if foreign and os.geteuid() == 0:
+        _run("dpkg", "--add-architecture", foreign)
+        _run("apt-get", "update", "-qq", check=False)  # other sources may fail
+    depends = _run("apt-cache", "depends", package)
+    image = re.search(r"Depends: (linux-image-\S+)", depends)
+    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+        _run("apt-get", "download", image[1] if image else package, cwd=scratch)
+        archive = next(Path(scratch).glob("*.deb"))
+        _run("dpkg-deb", "-x", str(archive), "unpacked", cwd=scratch)
+        unpacked = Path(scratch) / "unpacked"
+        for found in unpacked.glob(path_glob):
+            target = folder / found.relative_to(unpacked)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            found.replace(target)
+
+
+def _run(*argv: str, cwd: str | None = None, check: bool = True) -> str:
+    return subprocess.run(argv, cwd=cwd, check=check, capture_output=True, text=True,
+                          timeout=SECONDS).stdout  # fmt: skip
 
 
 def cloud_vmlinuz() -> Path:
     """The bzImage of the package that linux-image-cloud-amd64 stands for."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the workers share one download
-        found = sorted(CACHE.glob("boot/vmlinuz-*-amd64"))
-        return found[-1] if found else _download("linux-image-cloud-amd64")
+    return package_file("linux-image-cloud-amd64", "boot/vmlinuz-*")
 
 
-def _download(metapackage: str) -> Path:
-    try:
-        depends = subprocess.run(
-            ["apt-cache", "depends", metapackage], capture_output=True, text=True, check=True
-        ).stdout
-        match = re.search(r"Depends: (linux-image-\S+)", depends)
-        if not match:
-            raise FileNotFoundError(metapackage)
-        subprocess.run(["apt-get", "download", match[1]], cwd=CACHE, check=True,
-                       capture_output=True, timeout=240)  # fmt: skip
-        package = next(CACHE.glob(f"{match[1]}_*.deb"))
-        subprocess.run(["dpkg-deb", "-x", package, CACHE / "unpacked"], check=True)
-    except (OSError, subprocess.SubprocessError, StopIteration) as error:
-        need(f"Debian's package {metapackage} ({error}); run `apt-get update`")
-    (CACHE / "boot").mkdir(exist_ok=True)
-    kernel = next((CACHE / "unpacked" / "boot").glob("vmlinuz-*"))
-    target = CACHE / "boot" / kernel.name
-    shutil.copy(kernel, target.with_suffix(".part"))
-    target.with_suffix(".part").replace(target)
-    shutil.rmtree(CACHE / "unpacked")
-    package.unlink()
-    return target
-
-
-def cloud_vmlinux() -> Path:
-    """The vmlinux inside it."""
-    source = cloud_vmlinuz()
-    target = CACHE / source.name.replace("vmlinuz", "vmlinux")
+def vmlinux_of(source: Path) -> Path:
+    """The vmlinux inside a bzImage that package_file gave."""
+    target = source.with_name(source.name.replace("vmlinuz", "vmlinux"))
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
@@ -59,14 +71,19 @@ def cloud_vmlinux() -> Path:
     return target
 
 
-def make_initrd(folder: Path, script: str) -> Path:
-    """An initrd with busybox and `script` as its /init; `folder` is a scratch folder."""
-    if not BUSYBOX.exists() or not shutil.which("cpio"):
+def cloud_vmlinux() -> Path:
+    """The vmlinux inside cloud_vmlinuz()."""
+    return vmlinux_of(cloud_vmlinuz())
+
+
+def make_initrd(folder: Path, script: str, busybox: Path = BUSYBOX) -> Path:
+    """An initrd with a static busybox and `script` as its /init; `folder` is a scratch folder."""
+    if not busybox.exists() or not shutil.which("cpio"):
         need("busybox-static and cpio")
     root = folder / "root"
     for name in ("bin", "proc", "sys", "dev"):
         (root / name).mkdir(parents=True, exist_ok=True)
-    shutil.copy(BUSYBOX, root / "bin" / "busybox")
+    shutil.copy(busybox, root / "bin" / "busybox")
     (root / "init").write_text(script)
     (root / "init").chmod(0o755)
     names = "".join(f"{path.relative_to(root)}\n" for path in sorted(root.rglob("*")))

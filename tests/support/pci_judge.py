@@ -65,7 +65,7 @@ def unassigned(machine: Machine) -> set[tuple[int, int, int]]:
 
 def buses(machine: Machine) -> Iterator[Bus]:
     """Every bus, a bridge's before those behind it."""
-    todo = list(machine.pci.roots)
+    todo = list(machine.board.pci.roots.values())
     while todo:
         bus = todo.pop(0)
         yield bus
@@ -88,7 +88,7 @@ def complaints(machine: Machine) -> list[str]:
     host = host_windows(machine)
     reserved = [Range("memory", e.addr, e.addr + e.size, "the memory map")
                 for e in machine.recording.memmap()]  # fmt: skip
-    roots = [r for root in machine.pci.roots for r in _claims(root)]
+    roots = [r for root in machine.board.pci.roots.values() for r in _claims(root)]
     found = list(_ranges(roots, host))
     found += [f"{a} overlaps {b}" for a in roots for b in reserved if a.overlaps(b)]
     found += _numbers(machine)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fwbuild import abi, layout
-from fwbuild.abi import e820, fw_cfg, pvh, stop_codes, work, x86
+from fwbuild.abi import chipset, e820, fw_cfg, linux_boot, pci, pvh, stop_codes, work, x86
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,10 +22,32 @@ STRUCTURES = {
     "hvm_memmap_table_entry": (pvh.MEMMAP_ENTRY, 24, {
         "addr": 0, "size": 8, "type": 16, "reserved": 20}),
     "e820 entry": (e820.ENTRY, 20, {"addr": 0, "size": 8, "type": 16}),
+    "boot_params": (linux_boot.BOOT_PARAMS, 4096, {
+        "tboot_addr": 0x58, "ist_info": 0x60, "acpi_rsdp_addr": 0x70, "hd0_info": 0x80,
+        "olpc_ofw_header": 0xB0, "ext_ramdisk_image": 0xC0, "cc_blob_address": 0x13C,
+        "efi_info": 0x1C0, "alt_mem_k": 0x1E0, "e820_entries": 0x1E8, "sentinel": 0x1EF,
+        "hdr": 0x1F1, "edd_mbr_sig_buffer": 0x290, "e820_table": 0x2D0, "eddbuf": 0xD00}),
+    "setup_header": (linux_boot.SETUP_HEADER, 0x26C, {
+        "setup_sects": 0x1F1, "vid_mode": 0x1FA, "boot_flag": 0x1FE, "jump": 0x200,
+        "header": 0x202, "version": 0x206, "type_of_loader": 0x210, "loadflags": 0x211,
+        "code32_start": 0x214, "ramdisk_image": 0x218, "ramdisk_size": 0x21C,
+        "heap_end_ptr": 0x224, "cmd_line_ptr": 0x228, "initrd_addr_max": 0x22C,
+        "kernel_alignment": 0x230, "relocatable_kernel": 0x234, "xloadflags": 0x236,
+        "cmdline_size": 0x238, "payload_offset": 0x248, "setup_data": 0x250,
+        "pref_address": 0x258, "init_size": 0x260, "kernel_info_offset": 0x268}),
+    "setup_data": (linux_boot.SETUP_DATA, 16, {"next": 0, "type": 8, "len": 12}),
     "fw_cfg DMA": (fw_cfg.DMA, 16, {"control": 0, "length": 4, "address": 8}),
     "fw_cfg file": (fw_cfg.FILE, 64, {"size": 0, "select": 4, "reserved": 6, "name": 8}),
     "descriptor": (x86.DESCRIPTOR, 8, {"limit_low": 0, "base_low": 2}),
     "GDTR": (x86.GDTR, 6, {"limit": 0, "base": 2}),
+    "PCI type 0 header": (pci.HEADER, 64, {
+        "command": 0x04, "class_code": 0x09, "type": 0x0E, "bar": 0x10, "subsystem": 0x2E,
+        "rom": 0x30, "capabilities": 0x34, "interrupt_line": 0x3C, "interrupt_pin": 0x3D}),
+    "PCI type 1 header": (pci.BRIDGE, 64, {
+        "bar": 0x10, "primary": 0x18, "secondary": 0x19, "subordinate": 0x1A, "io_base": 0x1C,
+        "memory_base": 0x20, "prefetch_base": 0x24, "prefetch_base_high": 0x28,
+        "prefetch_limit_high": 0x2C, "io_base_high": 0x30, "capabilities": 0x34, "rom": 0x38,
+        "interrupt_line": 0x3C, "control": 0x3E}),
 }  # fmt: skip
 
 
@@ -56,6 +78,21 @@ DESCRIPTORS = {
 def test_descriptor(name: str) -> None:
     arguments, expected = DESCRIPTORS[name]
     assert x86.descriptor(*arguments) == expected.to_bytes(8, "little")
+
+
+# The functions as `lspci` and the data sheets number them: bus 0, device and function.
+FUNCTIONS = {
+    "HOST_BRIDGE": (0, 0), "PIIX3_ISA": (1, 0), "PIIX3_IDE": (1, 1), "PIIX4_PM": (1, 3),
+    "ICH9_LPC": (31, 0), "ICH9_SATA": (31, 2), "ICH9_SMBUS": (31, 3),
+}  # fmt: skip
+
+
+def test_functions_addresses() -> None:
+    for name, (device, function) in FUNCTIONS.items():
+        assert chipset.Config[name] == 0x80000000 | device << 11 | function << 8
+        if name in chipset.Ecam.__members__:
+            assert chipset.Ecam[name] == 0xB0000000 | device << 15 | function << 12
+    assert set(FUNCTIONS) == set(chipset.Config.__members__) == set(chipset.Devfn.__members__)
 
 
 def test_nested_fields_have_offsets() -> None:

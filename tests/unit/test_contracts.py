@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from fwbuild import abi, layout
-from fwbuild.abi import acpi, chipset, e820, fw_cfg, offsets, pci, pci_plan, pvh, work
+from fwbuild.abi import acpi, chipset, e820, fw_cfg, linux_boot, offsets, pci, pci_plan, pvh, work
 from fwbuild.image.build import Image, build_image
 from tests.support.call import call
 
@@ -28,9 +28,14 @@ REGISTER = int(chipset.Config.HOST_BRIDGE) | 0x10
 STATE = {
     "work.memmap_end": MAP + pvh.MEMMAP_ENTRY.sizeof(), "work.high_top": 0x2000000,
     "work.kernel_addr": 0x1000000, "work.kernel_size": 0x100000, "work.kernel_entry": 0x1000100,
-    "work.setup_size": 0x400, "work.low_ram": 1,
+    "work.cmdline_size": 16,
     "work.files_total": 1, "work.files_end": DIRECTORY + fw_cfg.FILE.sizeof(),
-    "work.f_segment_next": 0xF0000, "work.script_last": SCRIPT,
+    "work.cpus": 1, "work.f_segment_next": 0xF0000, "work.script_last": SCRIPT,
+    "work.kernel_data_size": 0x100000,
+    "boot_params.hdr.header": int.from_bytes(b"HdrS", "little"),
+    "boot_params.hdr.version": linux_boot.PROTOCOL_NEWEST,
+    "boot_params.hdr.code32_start": 0x1000000, "boot_params.hdr.setup_data": 0x10FFFF0,
+    "boot_params.hdr.init_size": 0x100000,
 }  # fmt: skip
 RAM = {0: 0x100000, 8: 0x2000000, 16: int(e820.Type.RAM)}
 DONE = {0: int(acpi.Command.ALLOCATE), ALLOCATED["address"]: 0x1000, ALLOCATED["size"]: 0x1000}
@@ -68,7 +73,6 @@ def image() -> Image:
 
 # The registers that a routine needs, by its name.
 ROWS: dict[str, dict[str, int]] = {
-    "fw_cfg_read": {**TRANSFER, "eax": 1},
     "fw_cfg_transfer": TRANSFER,
     "fw_cfg_transfer_by_port": TRANSFER,
     "fw_cfg_require": {},
@@ -83,18 +87,23 @@ ROWS: dict[str, dict[str, int]] = {
     "memmap_take": {"eax": 0x1FF0000, "ecx": 0x1000},
     "checksum_set": {"esi": DESTINATION, "ecx": SIZE - 1, "edi": DESTINATION},
     "acpi_load": {},
-    "acpi_command": {"eax": int(acpi.Command.ADD_CHECKSUM), "ebx": CURRENT},
     "acpi_allocate": {"ebx": CURRENT},
     "acpi_add_pointer": {"ebx": CURRENT},
     "acpi_add_checksum": {"ebx": CURRENT},
     "acpi_write_pointer": {"ebx": CURRENT},
     "acpi_find": {"esi": CURRENT + 4, "ebx": CURRENT},
-    "acpi_range": {"ebp": SCRIPT, "eax": 0, "ecx": 16, "ebx": CURRENT},
+    "mptable_build": {},
+    "mptable_processors": {"edi": DESTINATION},
+    "mptable_topology": {},
+    "mptable_pci": {"edi": DESTINATION},
     "smbios_load": {},
     "smbios_read_tables": {},
     "smbios_has_type0": {"edi": DESTINATION, "ecx": 0},
     "kernel_read": {},
     "kernel_check": {},
+    "linux_read": {},
+    "linux_area": {},
+    "linux_move_setup_data": {},
     "cmdline_read": {},
     "initrd_read": {},
     "handoff_init": {},
@@ -103,7 +112,6 @@ ROWS: dict[str, dict[str, int]] = {
     "memmap_insert": {"eax": 0xF0000, "edx": 0, "ebx": 0x100000, "ecx": 0, "ebp": 2},
     "memmap_check": {},
     "memmap_covers": {"eax": 0x1000000, "ecx": 0x1000},
-    "memmap_low_end": {},
     "mtrr_init": {},
     "device_window": {},
     "phys_bits": {},
@@ -141,7 +149,7 @@ ROWS: dict[str, dict[str, int]] = {
     "print_hex": {"eax": 0x12345678, "ecx": 8},
     "print_char": {"eax": 0x41},
 }
-# What else a routine needs in memory: entries of the script.
+# What else a routine needs in memory.
 NAME = words(CURRENT + 4, e820.FILE_NAME.encode().ljust(12, b"\0"))
 MORE: dict[str, dict[int, int]] = {
     "pci_init": {WORDS["work.host_bridge"]: chipset.Device.I440FX},
@@ -149,9 +157,11 @@ MORE: dict[str, dict[int, int]] = {
     "acpi_allocate": {CURRENT: 1, **NAME, CURRENT + 60: 64, CURRENT + 64: int(acpi.Zone.HIGH)},
     "acpi_add_pointer": {CURRENT: 2, CURRENT + 120: 4},
     "acpi_add_checksum": {CURRENT: 3, CURRENT + 68: 16},
-    "acpi_command": {CURRENT: 3, CURRENT + 68: 16},
     "acpi_write_pointer": {CURRENT: 4, **NAME, CURRENT + 124: 8},
-}
+    "linux_read": {WORDS["work.cmdline_size"]: 0},
+    "linux_move_setup_data": {
+        WORDS["work.kernel_addr"]: DESTINATION, WORDS["work.kernel_size"]: 0x10},
+}  # fmt: skip
 
 
 def routines() -> list[str]:
@@ -164,7 +174,7 @@ def routines() -> list[str]:
 
 def allowed(address: int, size: int) -> bool:
     regions = [(r.base, r.end) for r in (*layout.RAM, layout.F_SEGMENT)]
-    regions += [(DESTINATION, DESTINATION + SIZE), (0x1000, 0x2000)]
+    regions += [(DESTINATION, DESTINATION + 0x400), (0x1000, 0x2000)]
     return any(base <= address and address + size <= end for base, end in regions)
 
 

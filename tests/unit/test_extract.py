@@ -36,11 +36,13 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def bzimage(payload: bytes, length: int | None = None, version: int = 0x20F) -> bytes:
-    header = linux_boot.SETUP_HEADER.build({
-        "setup_sects": 1, "boot_flag": 0xAA55, "jump": 0, "header": b"HdrS", "version": version,
+    header = linux_boot.SETUP_HEADER.parse(bytes(linux_boot.SETUP_HEADER.sizeof()))
+    header.update({
+        "setup_sects": 1, "boot_flag": 0xAA55, "header": b"HdrS", "version": version,
         "payload_offset": 16, "payload_length": len(payload) if length is None else length,
     })  # fmt: skip
-    return bytes(header).ljust(1024, b"\0") + bytes(16) + payload + b"tail"
+    built = bytes(linux_boot.SETUP_HEADER.build(header))
+    return built.ljust(1024, b"\0") + bytes(16) + payload + b"tail"
 
 
 @pytest.mark.parametrize("name", COMPRESS)

@@ -20,7 +20,7 @@ MEMORY: dict[str, tuple[Struct, int, str, int, str]] = {
     "version": (INFO, 0, "version", 0, "start_info.version"),
     "flags": (INFO, 0, "flags", 1, "start_info.flags"),
     "reserved": (INFO, 0, "reserved", 1, "start_info.reserved"),
-    "RSDP": (INFO, 0, "rsdp_paddr", 0, "start_info.rsdp_paddr"),
+    "RSDP": (INFO, 0, "rsdp_paddr", 0, "the RSDP is said to be at 0x0"),
     "RSDP elsewhere": (INFO, 0, "rsdp_paddr", 0xF8000, "no RSDP"),
     "RSDP in no memory": (INFO, 0, "rsdp_paddr", 0xDEADBEEF, "a table points nowhere"),
     "tables as RAM": (ENTRY, 4, "type", 1, "is outside its zone"),

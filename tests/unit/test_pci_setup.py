@@ -46,7 +46,7 @@ def slot(device: int, function: int = 0) -> int:
 
 
 def roots(count: int) -> File:
-    return File("etc/extra-pci-roots", 0x7000, 8, count.to_bytes(8, "little"))
+    return File("etc/extra-pci-roots", 0x3000, 8, count.to_bytes(8, "little"))
 
 
 MACHINES = pytest.mark.parametrize("name", ["pc", "q35"])
@@ -148,10 +148,10 @@ def test_as_far_as_addresses_reach(name: str) -> None:
 @MACHINES
 def test_memory_hot_plug(name: str) -> None:
     """The region for it lies between RAM and the upper window."""
-    end = File("etc/reserved-memory-end", 0x7001, 8, (100 * GIB).to_bytes(8, "little"))
+    end = File("etc/reserved-memory-end", 0x3001, 8, (100 * GIB).to_bytes(8, "little"))
     machine = run(name, [endpoint((slot(3),), {0: (WIDE_PREFETCH, 8 * GIB)})], files=(end,))
     assert complaints(machine) == []
-    (bar,) = machine.pci.roots[0].functions[slot(3)].bars()
+    (bar,) = machine.board.pci.roots[0].functions[slot(3)].bars()
     assert bar.address >= 100 * GIB
 
 
@@ -197,7 +197,7 @@ LINES = {
                          [(n, *row) for n, rows in LINES.items() for row in rows])  # fmt: skip
 def test_interrupt_line(name: str, device: int, pin: int, line: int) -> None:
     machine = run(name, [endpoint((slot(device),), {}, pin=pin)])
-    assert machine.pci.roots[0].functions[slot(device)].config[0x3C] == line
+    assert machine.board.pci.roots[0].functions[slot(device)].config[0x3C] == line
 
 
 @MACHINES
@@ -208,7 +208,7 @@ def test_interrupt_line_behind_bridges(name: str) -> None:
         bridge((slot(3),)), bridge((slot(3), slot(1))),
         endpoint((slot(3), slot(1), slot(2)), {}, pin=1),
     ])  # fmt: skip
-    (bus,) = machine.pci.roots[0].functions[slot(3)].secondary.children()  # type: ignore[union-attr]
+    (bus,) = machine.board.pci.roots[0].functions[slot(3)].secondary.children()  # type: ignore[union-attr]
     pirq = (3 + 3 - (name == "pc")) % 4
     assert bus.functions[slot(2)].config[0x3C] == (10, 10, 11, 11)[pirq]
 

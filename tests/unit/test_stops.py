@@ -10,11 +10,12 @@ from fwbuild.abi import acpi, e820, pci, pci_plan, smbios, stop_codes
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.fw_cfg import directory
-from fwbuild.emulator.machine import PAGE, Machine
+from fwbuild.emulator.machine import Machine
+from fwbuild.emulator.memory import PAGE
 from fwbuild.emulator.recording import PciFunction
 from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import Image
-from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.image.test_kernel import build_test_bzimage, build_test_kernel
 from tests.support.files import put_files, put_sizes
 from tests.support.pci_functions import MEMORY, bridge, endpoint
 
@@ -32,6 +33,7 @@ class Case:
     edit: Callable[[Machine], None] | None = None
     machine: str = "microvm"
     pci: list[PciFunction] = field(default_factory=list)  # besides the chipset's
+    kernel: bytes = build_test_kernel()
 
 
 def initrd(address: int, size: int) -> Keys:
@@ -40,7 +42,7 @@ def initrd(address: int, size: int) -> Keys:
 
 def refuse_dma(machine: Machine) -> None:
     """A device that reports an error for each transfer."""
-    machine.fw_cfg._take = lambda count: (_ for _ in ()).throw(MemoryError)  # type: ignore[method-assign]
+    machine.fw_cfg._execute = lambda _descriptor: False  # type: ignore[method-assign]
 
 
 def shorten_e820(machine: Machine) -> None:
@@ -104,8 +106,9 @@ TOP = 1 << 64
 LOW = (0, 512 * MIB, RAM)
 CASES = {
     "no kernel": Case("NO_KERNEL", 0, {Key.KERNEL_SIZE: 0}),
-    "no entry: a bzImage": Case("KERNEL_KIND", 0, {Key.KERNEL_ENTRY: 0}),
-    "no setup: multiboot": Case("KERNEL_KIND", 0x100000, {Key.SETUP_SIZE: 0}),
+    "no bzImage though it has no entry": Case("KERNEL_KIND", 0, {Key.KERNEL_ENTRY: 0}),
+    "old bzImage": Case("KERNEL_KIND", 0x20B, kernel=build_test_bzimage(version=0x20B)),
+    "no command line: multiboot": Case("KERNEL_KIND", 0x100000, {Key.CMDLINE_SIZE: 0}),
     "kernel above RAM": Case("KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 512 * MIB}),
     "kernel wraps": Case("KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 0xFFFFFFFF}),
     "kernel in the hole": Case("KERNEL_RANGE", 0xA0000, {Key.KERNEL_ADDR: 0xA0000}),
@@ -152,6 +155,31 @@ CASES = {
     "too many to read": Case("E820_SIZE", 2000 * 20, memmap=[LOW] * 2000),
     "DMA error": Case("FW_CFG_DMA", 1, edit=refuse_dma),
     "no device": Case("NO_FW_CFG", 0xFFFFFFFF, edit=remove_device),
+    "bzImage grows past RAM": Case(
+        "KERNEL_RANGE", 0x100000, kernel=build_test_bzimage(init_size=511 * MIB + 1)),
+    "bzImage grows past 4 GiB": Case(
+        "KERNEL_RANGE", 0x100000, kernel=build_test_bzimage(init_size=0xFFFFFFFF)),
+    "bzImage runs above 4 GiB": Case(
+        "KERNEL_RANGE", 0x100000, kernel=build_test_bzimage(pref_address=1 << 32)),
+    "bzImage runs outside RAM": Case(
+        "KERNEL_RANGE", 0x100000,
+        kernel=build_test_bzimage(relocatable_kernel=1, pref_address=0x1FFFFFFF)),
+    "bzImage of 4 GiB": Case(
+        "KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 0xFFFFFFFF}, kernel=build_test_bzimage()),
+    "bzImage's alignment": Case(
+        "KERNEL_RANGE", 0x100000,
+        kernel=build_test_bzimage(relocatable_kernel=1, kernel_alignment=0)),
+    "bzImage runs in the firmware": Case(
+        "KERNEL_RANGE", 0x8000, kernel=build_test_bzimage(pref_address=0x8000, init_size=1)),
+    "bzImage's command line": Case(
+        "CMDLINE_SIZE", 257, {Key.CMDLINE_SIZE: 257}, kernel=build_test_bzimage(cmdline_size=255)),
+    "bzImage's initrd too high": Case(
+        "INITRD_LIMIT", 0x1000000, initrd(0x1000000, 0x1001),
+        kernel=build_test_bzimage(initrd_addr_max=0x1000FFF)),
+    "initrd where the bzImage will run": Case(
+        "INITRD_OVERLAP", 0x2FFFFFF, initrd(0x2FFFFFF, 16),
+        kernel=build_test_bzimage(
+            relocatable_kernel=1, pref_address=0x2000000, init_size=0x1000000)),
     # The kernel lies at 1 MiB, where an initrd before it would start in the hole: move it up.
     "initrd over the kernel's start": Case(
         "INITRD_OVERLAP", 0x1FF000,
@@ -182,7 +210,7 @@ def test_stop(name: str, image: Image) -> None:
     case = CASES[name]
     found = recording.find(Guest(case.machine))
     found = replace(found, pci=found.pci + case.pci)
-    loaded = loader.load(Guest(case.machine), found, build_test_kernel())
+    loaded = loader.load(Guest(case.machine), found, case.kernel)
     machine = Machine(image.image, found, loaded)
     items = {key: value.to_bytes(4, "little") for key, value in case.keys.items()}
     machine.fw_cfg.items |= items

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from fwbuild.abi import chipset, pci
 from fwbuild.emulator.pci.bus import Hierarchy
+from fwbuild.emulator.pci.function import Function
 
 
 def pieces(start: int, size: int) -> Iterator[tuple[int, int]]:
@@ -19,54 +20,56 @@ def pieces(start: int, size: int) -> Iterator[tuple[int, int]]:
         start += step
 
 
-class ConfigPorts:
-    """Configuration mechanism #1. Only a dword reaches the address register, but reads of it
-    may have any size, and all read its low bytes. The data port adds its own low two bits to
-    the register's."""
+class ConfigAddress:
+    """The address port of configuration mechanism #1. Only a dword reaches it; reads may have
+    any size, and all begin at its lowest byte. On pc and q35 one port of it is another's."""
 
-    ports = frozenset(range(pci.CONFIG_ADDRESS, pci.CONFIG_DATA + 4)) - {chipset.RESET_CONTROL}
+    ports = frozenset(range(pci.CONFIG_ADDRESS, pci.CONFIG_ADDRESS + 4)) - {chipset.RESET_CONTROL}
 
-    def __init__(self, hierarchy: Hierarchy) -> None:
-        self._hierarchy = hierarchy
-        self._address = 0
+    def __init__(self) -> None:
+        self.value = 0
 
     def port_in(self, port: int, size: int) -> int:
-        if port < pci.CONFIG_DATA:
-            return self._address & (1 << 8 * size) - 1
+        return self.value & (1 << 8 * size) - 1
+
+    def port_out(self, port: int, size: int, value: int) -> None:
+        if port == pci.CONFIG_ADDRESS and size == 4:
+            self.value = value
+
+
+class ConfigData:
+    """Its data port, which adds its own low two bits to the address's."""
+
+    ports = frozenset(range(pci.CONFIG_DATA, pci.CONFIG_DATA + 4))
+
+    def __init__(self, address: ConfigAddress, hierarchy: Hierarchy) -> None:
+        self._address, self._hierarchy = address, hierarchy
+
+    def port_in(self, port: int, size: int) -> int:
         value = shift = 0
         for at, step in pieces(port - pci.CONFIG_DATA, size):
-            value |= self._read(at, step) << shift
+            function, register, width = self._reach(at, step)
+            part = function.read(register, width) if function else (1 << 8 * step) - 1
+            value |= part << shift
             shift += 8 * step
         return value
 
     def port_out(self, port: int, size: int, value: int) -> None:
-        if port < pci.CONFIG_DATA:
-            if port == pci.CONFIG_ADDRESS and size == 4:
-                self._address = value
-            return
         for at, step in pieces(port - pci.CONFIG_DATA, size):
-            self._write(at, step, value & (1 << 8 * step) - 1)
+            function, register, width = self._reach(at, step)
+            if function:
+                function.write(register, width, value & (1 << 8 * width) - 1)
             value >>= 8 * step
 
-    def _read(self, at: int, size: int) -> int:
-        bus, devfn, register = self._split(at)
-        function = self._hierarchy.find(bus, devfn)
-        if not self._address & pci.CONFIG_ENABLE or at >= 4 or not function:
-            return (1 << 8 * size) - 1
-        return function.read(register, min(size, pci.CONFIG_SIZE - register))
-
-    def _write(self, at: int, size: int, value: int) -> None:
-        bus, devfn, register = self._split(at)
-        function = self._hierarchy.find(bus, devfn)
-        if self._address & pci.CONFIG_ENABLE and at < 4 and function:
-            size = min(size, pci.CONFIG_SIZE - register)
-            function.write(register, size, value & (1 << 8 * size) - 1)
-
-    def _split(self, at: int) -> tuple[int, int, int]:
-        address = self._address
+    def _reach(self, at: int, size: int) -> tuple[Function | None, int, int]:
+        """The function, register and bytes that an access of `size` at data port `at` is to."""
+        address = self._address.value
         bus = address >> pci.CONFIG_BUS_SHIFT & pci.BUSES - 1
         devfn = address >> pci.CONFIG_DEVFN_SHIFT & pci.DEVFNS - 1
-        return bus, devfn, (address | at) & pci.CONFIG_SIZE - 1
+        register = (address | at) & pci.CONFIG_SIZE - 1
+        reached = address & pci.CONFIG_ENABLE and pci.CONFIG_DATA + at in self.ports
+        function = self._hierarchy.find(bus, devfn) if reached else None
+        return function, register, min(size, pci.CONFIG_SIZE - register)
 
 
 class Ecam:

@@ -42,9 +42,9 @@ class Bus:
 
 
 class Hierarchy:
-    """All root buses; the first is the host bridge's, number 0."""
+    """The root buses by number; 0 is the host bridge's. Extra ones count as its children."""
 
-    def __init__(self, roots: list[Bus]) -> None:
+    def __init__(self, roots: dict[int, Bus]) -> None:
         self.roots = roots
 
     def find(self, number: int, devfn: int) -> Function | None:
@@ -54,21 +54,18 @@ class Hierarchy:
 
     def everything(self) -> Iterator[Function]:
         """Every function of the machine."""
-        for root in self.roots:
+        for root in self.roots.values():
             yield from root.everything()
 
     def _bus(self, number: int) -> Bus | None:
-        """As QEMU's pci_find_bus_nr: extra roots count as children of the first."""
-        if not self.roots or self.roots[0].number == number:
-            return self.roots[0] if self.roots else None
-        children = [*self.roots[0].children(), *self.roots[1:]]
+        """As QEMU's pci_find_bus_nr()."""
+        if number == 0:
+            return self.roots[0]
+        children = [*self.roots[0].children(), *(b for n, b in self.roots.items() if n)]
         while children:
-            for bus in children:
-                if bus.number == number:
-                    return bus
-                if bus.in_range(number):
-                    children = bus.children()
-                    break
-            else:
-                return None
+            found = next((b for b in children if b.number == number), None)
+            if found:
+                return found
+            above = next((b for b in children if b.in_range(number)), None)
+            children = above.children() if above else []
         return None

@@ -1,5 +1,6 @@
 """The chipset's own functions, as far as their registers act on the machine."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from fwbuild.abi import chipset, e820
@@ -12,12 +13,13 @@ from fwbuild.emulator.pci.function import Function
 from fwbuild.emulator.pci.pm import PmBlock
 from fwbuild.emulator.recording import PciFunction, Recording
 
+Shadow = Callable[[int, int, bool], None]  # base, size, writable: a segment below 1 MiB
+
 
 class Board(Protocol):
-    """What a function may do to the machine around it. `shadow` opens a segment below 1 MiB
-    for writes, or closes it; MMIO callbacks get offsets from `base`."""
+    """What a function may do to the machine around it. MMIO callbacks get offsets from `base`."""
 
-    def shadow(self, base: int, size: int, writable: bool) -> None: ...
+    shadow: Shadow
 
     def map_mmio(self, base: int, size: int, read: Read, write: Write) -> None: ...
 
@@ -57,8 +59,11 @@ class Q35(HostBridge):
     """The memory controller hub: PAM, and where the ECAM window is."""
 
     pam = Pam.Q35
-    ecam: Ecam
-    window: tuple[int, int] | None = None  # base and size while it is on
+
+    def __init__(self, config: bytes, mask: bytes, board: Board, ecam: Ecam) -> None:
+        super().__init__(config, mask, board)
+        self.ecam = ecam
+        self.window: tuple[int, int] | None = None  # base and size while it is on
 
     def written(self, registers: range, before: bytes) -> None:
         super().written(registers, before)
@@ -98,56 +103,73 @@ class Piix4Pm(Function):
 
 
 class Ich9Lpc(Function):
-    """ICH9's LPC bridge: the PM block where PMBASE and ACPI_CTRL say."""
+    """ICH9's LPC bridge: the PM block where PMBASE and ACPI_CTRL say, and the root complex's
+    registers, plain memory to QEMU, where RCBA says."""
 
     def __init__(self, config: bytes, mask: bytes, board: Board) -> None:
         super().__init__(config, mask)
         self.board = board
         self.pm = PmBlock(chipset.ICH9_PM_SIZE)
+        self.rcrb = bytearray(chipset.RCBA_SIZE)
+        for register in chipset.RCRB_PINS:
+            self.rcrb[register : register + 2] = chipset.RCRB_PINS_RESET.to_bytes(2, "little")
+        self.rcrb[chipset.RCRB_GCS] = chipset.RCRB_GCS_RESET
 
     def written(self, registers: range, before: bytes) -> None:
         if _touches(registers, chipset.PMBASE, 4) or _touches(registers, chipset.ACPI_CTRL, 1):
             enabled = self.config[chipset.ACPI_CTRL] & chipset.ACPI_CTRL_ENABLE
             base = self.read(chipset.PMBASE, 4) & chipset.ICH9_PMBASE_MASK
             self.pm.move(self.board, base if enabled else None)
+        old = int.from_bytes(before[chipset.RCBA : chipset.RCBA + 4], "little")
+        new = self.read(chipset.RCBA, 4)
+        if old != new:
+            if old & chipset.RCBA_ENABLE:
+                self.board.unmap_mmio(old & chipset.RCBA_MASK)
+            if new & chipset.RCBA_ENABLE:
+                base = new & chipset.RCBA_MASK
+                self.board.map_mmio(base, chipset.RCBA_SIZE, self._read_rcrb, self._write_rcrb)
+
+    def _read_rcrb(self, offset: int, size: int) -> int:
+        return int.from_bytes(self.rcrb[offset : offset + size], "little")
+
+    def _write_rcrb(self, offset: int, size: int, value: int) -> None:
+        self.rcrb[offset : offset + size] = value.to_bytes(size, "little")
 
 
 KINDS: dict[int, type[HostBridge] | type[Piix4Pm] | type[Ich9Lpc]] = {
     Device.I440FX: HostBridge,
-    Device.Q35: Q35,
     Device.PIIX4_PM: Piix4Pm,
     Device.ICH9_LPC: Ich9Lpc,
 }
 
 
 def build(recording: Recording, board: Board) -> Hierarchy:
-    """The buses and functions that a recording lists."""
+    """The buses and functions that a recording lists; a bridge comes before what is behind it."""
     roots = {0: Bus(0)}
-    by_path: dict[tuple[int, tuple[int, ...]], Function] = {}
+    behind: dict[tuple[int, tuple[int, ...]], Bus] = {}
+    hierarchy = Hierarchy(roots)
+    ecam = Ecam(hierarchy)
     for kept in recording.pci:
-        function = _function(kept, board)
-        by_path[kept.root, kept.path] = function
-        bus = roots.setdefault(kept.root, Bus(kept.root))
+        function = _function(kept, board, ecam)
         if len(kept.path) > 1:
-            bridge = by_path[kept.root, kept.path[:-1]]
-            if bridge.secondary is None:
-                raise ValueError(f"PCI function {kept.place} is behind no bridge")
-            bus = bridge.secondary
+            bus = behind[kept.root, kept.path[:-1]]
+        else:
+            bus = roots.setdefault(kept.root, Bus(kept.root))
         bus.functions[kept.path[-1]] = function
-    hierarchy = Hierarchy(list(roots.values()))
-    for function in by_path.values():
-        if isinstance(function, Q35):
-            function.ecam = Ecam(hierarchy)
+        if function.secondary:
+            behind[kept.root, kept.path] = function.secondary
     return hierarchy
 
 
-def _function(kept: PciFunction, board: Board) -> Function:
-    plain = Function(kept.config, kept.mask)
-    if plain.is_bridge:
+def _function(kept: PciFunction, board: Board, ecam: Ecam) -> Function:
+    if kept.is_bridge:
         return Bridge(kept.config, kept.mask)
+    plain = Function(kept.config, kept.mask)
     if plain.field("vendor") == chipset.VENDOR_INTEL and kept.root == 0 and len(kept.path) == 1:
-        kind = KINDS.get(plain.field("device"))
-        if kind:
+        device = plain.field("device")
+        if device == Device.Q35:
+            return Q35(kept.config, kept.mask, board, ecam)
+        if kind := KINDS.get(device):
             return kind(kept.config, kept.mask, board)
     return plain
 

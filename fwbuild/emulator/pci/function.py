@@ -69,7 +69,7 @@ class Function:
 
     @property
     def is_bridge(self) -> bool:
-        return self.field("type") & pci.TYPE_MASK == pci.TYPE_BRIDGE
+        return self.secondary is not None
 
     def bars(self) -> list[Bar]:
         """The base address registers that decode something, the expansion ROM's last."""

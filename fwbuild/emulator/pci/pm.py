@@ -35,18 +35,32 @@ class PmBlock:
             board.map_ports(self)
 
     def port_in(self, port: int, size: int) -> int:
-        offset = port - (self._base or 0)
+        if size == 4 and port - (self._base or 0) != Pm.TIMER:
+            return self.port_in(port, 2) | self.port_in(port + 2, 2) << 16
+        return self._read(port - (self._base or 0)) & (1 << 8 * size) - 1
+
+    def _read(self, offset: int) -> int:
+        """QEMU looks at the first byte's address alone. (Which half of PM1 control its second
+        byte is has changed from version to version, and is not here.)"""
         if offset == Pm.TIMER:
             self._ticks = self._ticks + 1 & chipset.PM_TIMER_MASK
-        held = self.status | self.enable << 8 * Pm.ENABLE | self.control << 8 * Pm.CONTROL
-        held |= self._ticks << 8 * Pm.TIMER
-        return held >> 8 * offset & (1 << 8 * size) - 1
+        held: dict[int, int] = {
+            Pm.STATUS: self.status,
+            Pm.ENABLE: self.enable,
+            Pm.CONTROL: self.control,
+            Pm.TIMER: self._ticks,
+        }
+        return held.get(offset, 0)
 
     def port_out(self, port: int, size: int, value: int) -> None:
+        if size == 4:
+            self.port_out(port, 2, value & 0xFFFF)
+            self.port_out(port + 2, 2, value >> 16)
+            return
         offset = port - (self._base or 0)
-        if offset == Pm.STATUS and size == 2:
+        if offset == Pm.STATUS:
             self.status &= ~value  # a one clears
-        elif offset == Pm.ENABLE and size == 2:
+        elif offset == Pm.ENABLE:
             self.enable = value
-        elif offset == Pm.CONTROL and size == 2:
+        elif offset == Pm.CONTROL:
             self.control = value & ~chipset.PM_CONTROL_SLEEP_ENABLE

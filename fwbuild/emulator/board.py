@@ -1,0 +1,67 @@
+"""The board around the CPU: which device answers where, as its machine type has them."""
+
+from typing import Protocol
+
+from unicorn import Uc
+
+from fwbuild.abi import chipset, x86
+from fwbuild.emulator import legacy
+from fwbuild.emulator.apic import Apic
+from fwbuild.emulator.mmio import Log, Mmio, Read, Write
+from fwbuild.emulator.pci import chipset as pci_chipset
+from fwbuild.emulator.pci.access import ConfigAddress, ConfigData, Ecam
+from fwbuild.emulator.pci.chipset import Shadow
+from fwbuild.emulator.recording import Recording
+
+
+class Device(Protocol):
+    """What answers at I/O ports; the first byte's port is its own, wider accesses may pass it."""
+
+    @property
+    def ports(self) -> frozenset[int]: ...
+
+    def port_in(self, port: int, size: int) -> int: ...
+
+    def port_out(self, port: int, size: int, value: int) -> None: ...
+
+
+class Board:
+    """The devices of a recording's machine. `shadow` is what PAM does to a segment, `log` hears
+    of each MMIO access."""
+
+    def __init__(self, uc: Uc, recording: Recording, shadow: Shadow, log: Log) -> None:
+        self.devices: dict[int, Device] = {}  # by port
+        self.mmio = Mmio(uc, log)
+        self.shadow = shadow
+        self.apic = Apic()
+        self.pci = pci_chipset.build(recording, self)
+        self.map_mmio(x86.APIC_BASE, x86.APIC_SIZE, self.apic.read, self.apic.write)
+        for device in legacy.devices(recording):
+            self.map_ports(device)
+        if not recording.machine.startswith("microvm"):
+            address = ConfigAddress()
+            self.map_ports(address)
+            self.map_ports(ConfigData(address, self.pci))
+        elif recording.pci:
+            ecam = Ecam(self.pci)
+            base, size = chipset.MICROVM_ECAM_BASE, chipset.MICROVM_ECAM_SIZE
+            self.map_mmio(base, size, ecam.read, ecam.write)
+
+    def map_ports(self, device: Device) -> None:
+        """The device answers at its ports, but for those that another has."""
+        for port in device.ports:
+            self.devices.setdefault(port, device)
+
+    def unmap_ports(self, device: Device) -> None:
+        """It does so no longer."""
+        for port in device.ports:
+            if self.devices.get(port) is device:
+                del self.devices[port]
+
+    def map_mmio(self, base: int, size: int, read: Read, write: Write) -> None:
+        """A device answers at [base, base + size): whole pages where nothing else is."""
+        self.mmio.map(base, size, read, write)
+
+    def unmap_mmio(self, base: int) -> None:
+        """It does so no longer."""
+        self.mmio.unmap(base)

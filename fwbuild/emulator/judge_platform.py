@@ -1,0 +1,92 @@
+"""Holds what every boot protocol hands over against the host: memory map, ACPI and SMBIOS tables.
+
+Source: ACPI 6.5, 15 (the map's rules).
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+from fwbuild.abi import acpi, chipset, e820, pvh, smbios
+from fwbuild.emulator.acpi_tables import judge_tables
+from fwbuild.emulator.machine import Machine
+from fwbuild.emulator.mp_table import judge_mptable, read_mptable
+from fwbuild.emulator.smbios_tables import judge_smbios
+
+Span = tuple[int, int, int]  # address, end, e820 type
+RESERVED = ((e820.EBDA, e820.VGA), (e820.SYSTEM_ROM, e820.EXTENDED))  # the firmware's own
+
+
+def memmap_problems(machine: Machine, memmap: Sequence[Any]) -> Iterator[str]:
+    """What is wrong with a map of entries that have addr, size and type."""
+    if not 0 < len(memmap) <= pvh.MEMMAP_ENTRIES_MAX:
+        yield f"{len(memmap)} memory map entries"
+    for entry in memmap:
+        odd = entry.get("reserved", 0) or entry.addr + entry.size > 1 << 64
+        if not entry.size or not entry.type or odd:
+            yield f"memory map: bad entry at {entry.addr:#x}"
+    for a, b in pairwise(memmap):
+        if b.addr < a.addr + a.size:
+            yield f"memory map: {b.addr:#x} overlaps or is out of order"
+    host = list(_host_map(machine))
+    ours = [(m.addr, m.addr + m.size, m.type) for m in memmap]
+    taken = [m for m in ours if m[2] == e820.Type.NVS and m not in host]
+    ram = sorted(m for m in ours if m[2] == e820.Type.RAM)
+    wanted = sorted(_without([m for m in host if m[2] == e820.Type.RAM], taken))
+    if ram != wanted:
+        yield f"memory map: RAM is {ram}, the host's is {wanted}"
+    rest = sorted(m for m in ours if m[2] != e820.Type.RAM and m not in taken)
+    wanted = sorted(m for m in host if m[2] != e820.Type.RAM)
+    if rest != wanted:
+        yield f"memory map: reserved ranges are {rest}, not {wanted}"
+
+
+def _host_map(machine: Machine) -> Iterator[Span]:
+    """The map that the host's etc/e820 and the chipset make, before anything is taken."""
+    for e in machine.recording.memmap():
+        end = e.addr + e.size
+        if e.type == e820.Type.RAM and e.addr < e820.EXTENDED:
+            yield e.addr, min(end, e820.EBDA), e.type
+            yield e820.EXTENDED, end, e.type
+        else:
+            yield e.addr, end, e.type
+    for a, b in RESERVED:
+        yield a, b, e820.Type.RESERVED
+    if machine.recording.machine.startswith(("q35", "pc-q35")):
+        end = chipset.ECAM_BASE + chipset.ECAM_SIZE
+        yield chipset.ECAM_BASE, end, e820.Type.RESERVED
+
+
+def _without(ram: list[Span], taken: list[Span]) -> list[Span]:
+    """RAM less what was taken out of it."""
+    for a, b, _ in taken:
+        ram = [
+            (start, end, kind)
+            for low, high, kind in ram
+            for start, end in ((low, min(high, a)), (max(low, b), high))
+            if start < end
+        ] if any(low < b and a < high for low, high, _ in ram) else ram  # fmt: skip
+    return ram
+
+
+def nvs_ranges(memmap: Sequence[Any]) -> list[tuple[int, int]]:
+    """[address, end) of each range of ACPI NVS."""
+    return [(m.addr, m.addr + m.size) for m in memmap if m.type == e820.Type.NVS]
+
+
+def table_problems(machine: Machine, memmap: Sequence[Any], rsdp: int) -> Iterator[str]:
+    """What is wrong with ACPI and SMBIOS tables: they are the host's, patched. `rsdp` is what
+    the kernel was told, 0 for nothing."""
+    item = machine.fw_cfg.file
+    script, anchor = item(acpi.LOADER_FILE), item(smbios.ANCHOR_FILE)
+    if bool(rsdp) != bool(script):
+        yield f"the RSDP is said to be at {rsdp:#x}"
+    try:
+        if script and rsdp:
+            yield from judge_tables(machine.read, script, item, rsdp, nvs_ranges(memmap))
+        if not script and (found := read_mptable(machine.read)):
+            yield from judge_mptable(found, machine.recording.smp)
+        if anchor:
+            yield from judge_smbios(machine.read, anchor, item(smbios.TABLES_FILE))
+    except MemoryError as error:
+        yield f"a table points nowhere: {error}"

@@ -1,0 +1,48 @@
+"""What every protocol's loader makes and needs."""
+
+from dataclasses import dataclass, field
+
+from fwbuild.abi import e820
+from fwbuild.abi.fw_cfg import Key
+from fwbuild.emulator.recording import Recording
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.guest import Guest
+from fwbuild.kernel.vmlinux import read_file
+
+ACPI_DATA_SIZE = {"microvm": 0, "pc": 0x28000, "q35": 0x28000}  # kept free at the end of low RAM
+INITRD_ALIGN = 4096
+MORE_MEMORY = "give the guest more memory (-m)"
+
+
+@dataclass
+class Loaded:
+    """What the loader did: `memory` is (address, bytes) put into RAM, `keys` the fw_cfg items,
+    `entry` where the kernel is entered by `protocol`, one of template.PROTOCOLS."""
+
+    protocol: str
+    entry: int
+    memory: list[tuple[int, bytes]] = field(default_factory=list)
+    keys: dict[int, bytes] = field(default_factory=dict)
+
+
+def numbers(values: dict[Key, int]) -> dict[int, bytes]:
+    """Items of fw_cfg that hold a 32-bit number."""
+    return {key: value.to_bytes(4, "little") for key, value in values.items()}
+
+
+def initrd_items(
+    guest: Guest, recording: Recording, limit: int = e820.FOUR_GIB
+) -> dict[int, bytes]:
+    """The items of the guest's initrd, placed as high in low RAM as QEMU does, its last byte at
+    `limit` at most."""
+    if not guest.initrd:
+        return {}
+    initrd = read_file(guest.initrd)
+    low_end = max(a + s for a, s in recording.ram() if a < e820.FOUR_GIB)
+    ceiling = min(limit, low_end - ACPI_DATA_SIZE[guest.family] - 1)
+    if len(initrd) >= ceiling:
+        what = "initrd is larger than low memory"
+        raise FwbuildError(ExitCode.INPUT, what, where=str(guest.initrd), hint=MORE_MEMORY)
+    address = (ceiling - len(initrd)) & -INITRD_ALIGN
+    items = numbers({Key.INITRD_ADDR: address, Key.INITRD_SIZE: len(initrd)})
+    return items | {Key.INITRD_DATA: initrd}

@@ -1,0 +1,93 @@
+"""Real QEMU: bzImages as distributions ship them, unpacked by nobody but themselves."""
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from fwbuild.abi import ports
+from fwbuild.guest import MACHINES, MIB, Guest
+from fwbuild.image.build import build_image
+from fwbuild.image.test_kernel import build_test_bzimage
+from fwbuild.qemu.command import command
+from tests.qemu.test_boot import CMDLINE, INIT, boot
+from tests.support import debian
+from tests.support.kvm import kvm_works
+
+pytestmark = pytest.mark.qemu
+
+ICOUNT = ("-icount", "shift=auto")  # see test_boot.py
+CLOUD, GENERIC, PAE = "linux-image-cloud-amd64", "linux-image-amd64", "linux-image-686-pae:i386"
+NO_DMA = "pc-i440fx-2.4"  # the newest machine type whose fw_cfg has no DMA
+# name: (package, machine, template)
+KERNELS = {
+    **{f"cloud on {m}": (CLOUD, m, "universal") for m in (*MACHINES, NO_DMA)},
+    "cloud by the small image": (CLOUD, "microvm", "linux"),
+    "generic": (GENERIC, "q35", "universal"),
+    "generic, oldest": (GENERIC, NO_DMA, "universal"),
+    "32-bit": (PAE, "pc", "universal"),
+    "32-bit on microvm": (PAE, "microvm", "linux"),
+}
+
+
+def busybox_for(package: str) -> Path:
+    if package.endswith(":i386"):
+        return debian.package_file("busybox-static:i386", "bin/busybox")
+    return debian.BUSYBOX
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_to_userspace(name: str, tmp_path: Path) -> None:
+    package, machine, template = KERNELS[name]
+    kernel = debian.package_file(package, "boot/vmlinuz-*")
+    initrd = debian.make_initrd(tmp_path, INIT, busybox_for(package))
+    guest = Guest(machine, 256 * MIB, kernel=kernel, initrd=initrd, append=CMDLINE, extra=ICOUNT)
+    status, serial, console = boot(guest, tmp_path, template)
+    assert status == 0, serial[-2000:]
+    assert console == ""
+    assert "userspace: 1 CPU" in serial, serial[-6000:]
+    assert f"userspace: cmdline {CMDLINE}" in serial
+
+
+@pytest.mark.parametrize("accel", ["tcg", pytest.param("kvm", marks=pytest.mark.kvm)])
+@pytest.mark.parametrize("name", MACHINES)
+def test_test_kernel(name: str, accel: str, tmp_path: Path) -> None:
+    """With a device tree, which QEMU appends to the kernel."""
+    if accel == "kvm" and not kvm_works():
+        pytest.skip("no usable /dev/kvm")
+    kernel, tree = tmp_path / "kernel", tmp_path / "tree"
+    kernel.write_bytes(build_test_bzimage())
+    tree.write_bytes(bytes(range(256)) * 20)
+    guest = Guest(name, 128 * MIB, kernel=kernel, append="from QEMU", accel=accel,
+                  extra=("-dtb", str(tree)))  # fmt: skip
+    status, serial, console = boot(guest, tmp_path)
+    assert status == ports.debug_exit_status(1), console
+    assert "cmdline from QEMU\n" in console
+    assert " type 00000002 00001400\n" in console  # SETUP_DTB
+    assert serial == console
+
+
+def serial_until(guest: Guest, folder: Path, text: str, seconds: float) -> str:
+    """The serial port's text once `text` is in it, or after so long."""
+    bios, serial = folder / "bios.bin", folder / "serial"
+    bios.write_bytes(build_image().image)
+    argv = [*command(guest, bios=bios), "-serial", f"file:{serial}"]
+    with subprocess.Popen(argv) as process:
+        end = time.monotonic() + seconds
+        found = ""
+        while text not in found and time.monotonic() < end and process.poll() is None:
+            time.sleep(0.1)
+            found = serial.read_text(errors="replace") if serial.exists() else ""
+        process.kill()
+    return found
+
+
+@pytest.mark.parametrize("name", ["ia32", "x64"])
+def test_memtest86plus(name: str, tmp_path: Path) -> None:
+    """A kernel that is not Linux, neither relocatable nor compressed."""
+    kernel = debian.package_file("memtest86+", f"boot/memtest86+{name}.bin")
+    machine = {"ia32": "pc", "x64": "microvm"}[name]
+    guest = Guest(machine, 32 * MIB, kernel=kernel, append="console=ttyS0,115200")
+    found = serial_until(guest, tmp_path, "Status: Testing", 100)
+    assert "Status: Testing" in found

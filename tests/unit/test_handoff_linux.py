@@ -1,0 +1,168 @@
+"""The whole firmware in the emulated machine: what a bzImage is handed."""
+
+from pathlib import Path
+
+import pytest
+
+from fwbuild.abi import e820, linux_boot, offsets
+from fwbuild.abi.fw_cfg import Key
+from fwbuild.emulator import loader, recording
+from fwbuild.emulator.handoff_linux import LinuxHandoff, read_linux_handoff
+from fwbuild.emulator.judge_linux import judge_linux
+from fwbuild.emulator.loader import Loaded
+from fwbuild.emulator.machine import Machine
+from fwbuild.guest import MACHINES, MIB, Guest
+from fwbuild.image.build import Image, build_image
+from fwbuild.image.test_kernel import build_test_bzimage
+from tests.unit.test_handoff import SIZES
+from tests.unit.test_handoff import boot as boot_pvh
+
+RELOCATABLE = build_test_bzimage(
+    relocatable_kernel=1, pref_address=0x2000000, init_size=0x800000, kernel_alignment=0x200000
+)
+
+
+def boot(guest: Guest, image: bytes, *, dma: bool = True, poison: int = 0xA5,
+         kernel: bytes | None = None) -> Machine:  # fmt: skip
+    return boot_pvh(guest, image, dma=dma, poison=poison, kernel=kernel or build_test_bzimage())
+
+
+def handoff(machine: Machine) -> LinuxHandoff:
+    return read_linux_handoff(machine.read, machine.outcome.registers["esi"])
+
+
+@pytest.mark.parametrize("megabytes", SIZES)
+@pytest.mark.parametrize("name", MACHINES)
+def test_memory_sizes(name: str, megabytes: int, image: Image, tmp_path: Path) -> None:
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(bytes(range(256)) * 4097)
+    machine = boot(Guest(name, megabytes * MIB, initrd=initrd, append="a=b vga=0x317"), image.image)
+    assert judge_linux(machine, machine.outcome) == []
+    found = handoff(machine)
+    assert found.boot_params.hdr.vid_mode == 0x317
+    ram = sum(m.size for m in found.memmap if m.type in (e820.Type.RAM, e820.Type.NVS))
+    assert ram == megabytes * MIB - (e820.EXTENDED - e820.EBDA)
+
+
+CASES = {
+    "no initrd, no command line": {},
+    "by port": {"dma": False},
+    "memory of zeros": {"poison": 0},
+    "memory of ones": {"poison": 0xFF},
+    "protocol 2.12": {"kernel": build_test_bzimage(version=0x20C)},
+    "a header that ends early": {"kernel": build_test_bzimage(jump=0x66EB, kernel_info_offset=7)},
+    "relocatable": {"kernel": RELOCATABLE},
+    "setup_sects is 0": {
+        "kernel": build_test_bzimage(setup_sects=0).ljust(0x10000, b"\x90")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("template", ["universal", "linux"])
+def test_cases(name: str, case: str, template: str) -> None:
+    machine = boot(Guest(name), build_image(template).image, **CASES[case])
+    assert judge_linux(machine, machine.outcome) == []
+    assert handoff(machine).boot_params.hdr.setup_data == 0
+
+
+@pytest.mark.parametrize("length", [0, 1, 254, 255])
+def test_command_line_as_long_as_the_header_allows(length: int, image: Image) -> None:
+    kernel = build_test_bzimage(cmdline_size=255)
+    machine = boot(Guest(append="x" * length), image.image, kernel=kernel)
+    assert judge_linux(machine, machine.outcome) == []
+    assert handoff(machine).cmdline == b"x" * length
+
+
+def with_setup_data(loaded: Loaded, items: list[tuple[int, bytes]]) -> None:
+    """What QEMU makes of a bzImage with -dtb and the like: a list behind the kernel."""
+    kernel = loaded.keys[Key.KERNEL_DATA]
+    base = int.from_bytes(loaded.keys[Key.KERNEL_ADDR], "little")
+    at = -(-len(kernel) // 16) * 16
+    setup = bytearray(loaded.keys[Key.SETUP_DATA])
+    place = offsets(linux_boot.SETUP_HEADER)["setup_data"]
+    setup[place : place + 8] = (base + at).to_bytes(8, "little")
+    for number, (kind, data) in enumerate(items, 1):
+        kernel = kernel.ljust(at, b"\0")
+        following = -(-(at + 16 + len(data)) // 16) * 16
+        more = base + following if number < len(items) else 0
+        item = linux_boot.SETUP_DATA.build({"next": more, "type": kind, "len": len(data)})
+        kernel += item + data
+        at = following
+    loaded.keys |= {Key.KERNEL_DATA: kernel, Key.SETUP_DATA: bytes(setup)}
+    loaded.keys[Key.KERNEL_SIZE] = len(kernel).to_bytes(4, "little")
+
+
+SETUP_DATA = {
+    "a device tree": [(2, b"\xd0\x0d\xfe\xed" + bytes(range(256)) * 500)],
+    "a tree and a seed": [(2, b"tree" * 1001), (9, bytes(range(32)))],
+    "nothing inside": [(9, b"")],
+}
+
+
+@pytest.mark.parametrize("case", SETUP_DATA)
+@pytest.mark.parametrize("kernel", [None, RELOCATABLE], ids=["in place", "relocatable"])
+def test_setup_data(case: str, kernel: bytes | None, image: Image) -> None:
+    """The list arrives, and lies behind everything that the kernel uses."""
+    found = recording.find(Guest("pc"))
+    loaded = loader.load(Guest("pc"), found, kernel or build_test_bzimage())
+    assert loaded
+    with_setup_data(loaded, SETUP_DATA[case])
+    machine = Machine(image.image, found, loaded)
+    outcome = machine.run()
+    assert judge_linux(machine, outcome) == []
+    got = handoff(machine)
+    assert got.setup_data == SETUP_DATA[case]
+    header = got.boot_params.hdr
+    size = len(loaded.keys[Key.KERNEL_DATA])
+    assert header.setup_data >= max(0x100000 + size, header.pref_address + header.init_size)
+    text = machine.run_kernel().console
+    assert text.count("\nsetup_data ") == len(SETUP_DATA[case])
+
+
+@pytest.mark.parametrize("pointer", [0xFFFFF, 0x1234567, 0xFFFFFFFFFFFF0000])
+def test_setup_data_elsewhere_stays(pointer: int, image: Image) -> None:
+    """A pointer that does not lead into the kernel is none of the firmware's business."""
+    machine = boot(Guest("pc"), image.image, kernel=build_test_bzimage(setup_data=pointer))
+    at = machine.outcome.registers["esi"]
+    params = linux_boot.BOOT_PARAMS.parse(machine.read(at, linux_boot.BOOT_PARAMS.sizeof()))
+    assert machine.outcome.kind == "handoff"
+    assert params.hdr.setup_data == pointer
+
+
+def test_registers(image: Image) -> None:
+    """The state that Linux's document asks for, spelled out apart from the judge."""
+    machine = boot(Guest("q35"), image.image)
+    registers = machine.outcome.registers
+    assert {r: registers[r] for r in ("ebx", "ebp", "edi")} == {"ebx": 0, "ebp": 0, "edi": 0}
+    assert registers["cr0"] & 0x80000001 == 1
+    assert registers["eflags"] & 0x200 == 0
+    base, limit = machine.outcome.gdtr
+    table = machine.read(base, limit + 1)
+    assert table[0x10:0x18] == bytes.fromhex("ffff0000009bcf00")
+    assert table[0x18:0x20] == bytes.fromhex("ffff00000093cf00")
+    assert [registers[s] for s in ("cs", "ds", "es", "ss")] == [0x10, 0x18, 0x18, 0x18]
+
+
+def test_kernel_reports(image: Image) -> None:
+    machine = boot(Guest("pc", append="hello"), image.image)
+    outcome = machine.run_kernel()
+    assert (outcome.kind, outcome.exit_value) == ("exit", 1)
+    assert "cmdline hello\n" in outcome.console
+
+
+def test_two_accesses_more_than_pvh(image: Image, tmp_path: Path) -> None:
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(bytes(MIB))
+    guest = Guest(initrd=initrd, append="a")
+    ours, pvh = boot(guest, image.image).outcome, boot_pvh(guest, image.image).outcome
+    assert len(ours.accesses) == len(pvh.accesses) + 2  # the header, the kernel
+
+
+def test_a_template_without_it(tmp_path: Path) -> None:
+    path = tmp_path / "pvh.toml"
+    path.write_text('machines = ["pc"]\nprotocols = ["pvh"]\nbudget = 8192\n')
+    small = build_image(str(path))
+    machine = boot(Guest("pc"), small.image)
+    assert machine.outcome.console.startswith("fwbuild: 21 ")
+    assert not any(f.name.startswith("linux_") for f in small.linked.fragments)

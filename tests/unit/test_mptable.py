@@ -1,0 +1,85 @@
+"""The MP table of a guest without ACPI."""
+
+from dataclasses import replace
+
+import pytest
+
+from fwbuild.abi import acpi, stop_codes
+from fwbuild.abi.fw_cfg import Key
+from fwbuild.abi.mptable import Entry
+from fwbuild.emulator import loader, recording
+from fwbuild.emulator.fw_cfg import directory
+from fwbuild.emulator.judge import judge
+from fwbuild.emulator.machine import Machine
+from fwbuild.emulator.mp_table import read_mptable
+from fwbuild.guest import Guest
+from fwbuild.image.build import Image, build_image
+from fwbuild.image.test_kernel import build_test_kernel
+
+
+def machine_of(name: str, cpus: int, image: Image, *, table_loader: bool = False) -> Machine:
+    found = recording.find(Guest(name))
+    keys = {**found.keys, int(Key.NB_CPUS): cpus.to_bytes(2, "little")}
+    files = [f for f in found.files if table_loader or f.name != acpi.LOADER_FILE]
+    found = replace(found, smp=cpus, keys=keys, files=files)
+    machine = Machine(image.image, found, loader.load(Guest(name), found, build_test_kernel()))
+    machine.fw_cfg.items[Key.FILE_DIR] = directory(files)
+    return machine
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 64, 255])
+@pytest.mark.parametrize("name", ["microvm", "pc", "q35"])
+def test_table(name: str, cpus: int, image: Image) -> None:
+    machine = machine_of(name, cpus, image)
+    assert judge(machine, machine.run()) == []
+    found = read_mptable(machine.read)
+    assert found
+    assert len(found.of(Entry.PROCESSOR)) == cpus
+    isa = {e.irq: e.pin for e in found.of(Entry.INTERRUPT) if e.bus == 1}
+    assert isa == {0: 2, **{irq: irq for irq in range(1, 16) if irq != 2}}
+    assert [(e.kind, e.pin) for e in found.of(Entry.LOCAL_INTERRUPT)] == [(3, 0), (1, 1)]
+    pci = [e for e in found.of(Entry.INTERRUPT) if e.bus == 0]
+    assert len(pci) == (0 if name == "microvm" else 128)
+
+
+# Slot, pin (0 is INTA) and IRQ. pc: PIRQ (pin + slot - 1) % 4; q35: (pin + slot) % 4 below slot
+# 25, pin above; the PIRQs go to 10, 10, 11, 11. (QEMU hw/isa/piix3.c, lpc_ich9.c)
+ROUTES = {
+    "pc": {(1, 0): 10, (1, 3): 11, (2, 0): 10, (2, 1): 11, (3, 0): 11, (4, 0): 11, (5, 0): 10,
+           (31, 0): 11},
+    "q35": {(1, 0): 10, (2, 0): 11, (3, 0): 11, (4, 0): 10, (24, 0): 10, (25, 0): 10,
+            (26, 0): 10, (31, 0): 10, (31, 1): 10, (31, 2): 11, (31, 3): 11},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_routes(name: str, image: Image) -> None:
+    machine = machine_of(name, 1, image)
+    machine.run()
+    found = read_mptable(machine.read)
+    assert found
+    routes = {(e.irq >> 2, e.irq & 3): e.pin for e in found.of(Entry.INTERRUPT) if e.bus == 0}
+    assert {where: routes[where] for where in ROUTES[name]} == ROUTES[name]
+
+
+def test_none_with_acpi(image: Image) -> None:
+    machine = machine_of("pc", 1, image, table_loader=True)
+    machine.run()
+    assert read_mptable(machine.read) is None
+
+
+def test_cpus_cost_no_accesses(image: Image) -> None:
+    few, many = (machine_of("pc", n, image).run().accesses for n in (1, 255))
+    assert len(few) == len(many)
+
+
+def test_more_than_fits(image: Image) -> None:
+    outcome = machine_of("pc", 4000, image).run()
+    stop = stop_codes.BY_NAME["NO_ROOM"]
+    assert outcome.console == f"fwbuild: {stop.code:02x} {stop.what} {4000 * 20 + 1244:08x}\n"
+
+
+def test_a_template_without_it() -> None:
+    machine = machine_of("pc", 2, build_image("linux"))
+    assert judge(machine, machine.run()) == []
+    assert read_mptable(machine.read) is None
