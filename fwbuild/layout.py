@@ -6,7 +6,7 @@ in the docs all come from this module.
 
 from dataclasses import dataclass
 
-from fwbuild.abi import bios, e820, fw_cfg, linux_boot, multiboot, offsets, pvh, work
+from fwbuild.abi import bios, e820, fw_cfg, linux_boot, multiboot, offsets, pci_plan, pvh, work
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ RAM = (
     Region("cmdline", 0x20000, 0x10000, "the kernel's command line"),
     Region("directory", 0x30000, 0x2000, "the fw_cfg directory"),
     Region("script", 0x40000, 0x10000, "the ACPI table loader's script"),
+    Region("pci", 0x50000, 0x20000, "PCI functions, BARs and buses while they get addresses"),
 )
 # Stays the firmware's after the handoff, where a payload may call the BIOS.
 BIOS = Region("bios", 0x9EC00, 0x1000, "code and data of the BIOS calls, up to the EBDA")
@@ -69,6 +70,7 @@ def symbols() -> dict[str, int]:
         "boot_params": (region("setup").base, linux_boot.BOOT_PARAMS),
         "modules": (region("modules").base, work.MODULES),
         "multiboot_area": (region("setup").base, multiboot.AREA),
+        "plan": (region("pci").base, pci_plan.STATE),
         "bda": (bios.BDA_BASE, bios.BDA),
         "bios_data": (BIOS.base, bios.DATA),
     }

@@ -68,6 +68,10 @@ STOPS: tuple[Stop, ...] = (
          "the host's etc/smbios/smbios-anchor is neither a 2.1 nor a 3.0 entry point"),
     Stop(0x59, "SMBIOS_TABLES", "bad SMBIOS tables", "size in bytes",
          "a structure of the host's etc/smbios/smbios-tables goes past the end"),
+    Stop(0x60, "PCI_FUNCTIONS", "too many PCI functions", "configuration address",
+         "give the guest fewer PCI devices"),
+    Stop(0x61, "PCI_BUSES", "no PCI bus number left", "configuration address of the bridge",
+         "give the guest fewer bridges, or its extra root buses higher numbers (bus_nr)"),
 )
 
 BY_CODE = {stop.code: stop for stop in STOPS}

@@ -8,6 +8,8 @@ from fwbuild.abi import (
     e820,
     mptable,
     offsets,
+    pci,
+    pci_plan,
     pvh,
     smbios,
     stop_codes,
@@ -100,6 +102,8 @@ NAMES = {
     "name_table_loader": acpi.LOADER_FILE,
     "name_smbios_anchor": smbios.ANCHOR_FILE,
     "name_smbios_tables": smbios.TABLES_FILE,
+    "name_extra_roots": pci.EXTRA_ROOTS_FILE,
+    "name_reserved_memory_end": pci_plan.RESERVED_MEMORY_END_FILE,
 }
 
 

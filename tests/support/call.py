@@ -54,8 +54,8 @@ def call(
     writes: list[tuple[int, int]] = []
     control = symbols()["work.dma.control"]
 
-    def port_in(_uc: Uc, port: int, _size: int, _data: object) -> int:
-        return next(signature) if port == fw_cfg.PORT_DATA else 0xFF
+    def port_in(_uc: Uc, port: int, size: int, _data: object) -> int:
+        return next(signature) if port == fw_cfg.PORT_DATA else (1 << 8 * size) - 1
 
     def port_out(_uc: Uc, port: int, _size: int, _value: int, _data: object) -> None:
         if port == fw_cfg.PORT_DMA_LOW:

@@ -5,7 +5,19 @@ from functools import cache
 import pytest
 
 from fwbuild import abi, layout
-from fwbuild.abi import acpi, e820, fw_cfg, linux_boot, offsets, pvh, work, x86
+from fwbuild.abi import (
+    acpi,
+    chipset,
+    e820,
+    fw_cfg,
+    linux_boot,
+    offsets,
+    pci,
+    pci_plan,
+    pvh,
+    work,
+    x86,
+)
 from fwbuild.image.build import Image, build_image
 from tests.support.call import call
 
@@ -18,6 +30,11 @@ SCRIPT = WORDS["ram.script.base"]
 DIRECTORY = WORDS["ram.directory.base"] + fw_cfg.DIR_HEADER.sizeof()
 CURRENT = SCRIPT + acpi.LOADER_ENTRY_SIZE
 ALLOCATED = offsets(work.ALLOCATED)
+# PCI tables: the root bus, a bus behind a bridge, the bridge, a resource on a list of each.
+ROOT, BUS = WORDS["plan.root"], WORDS["ram.pci.base"] + 0x1000
+FUNCTION, RESOURCE, WINDOW = BUS + 0x100, BUS + 0x200, BUS + 0x300
+IO_LIST, MEMORY_LIST = (offsets(pci_plan.BUS)["lists"] + 4 * n for n in (0, 1))
+REGISTER = int(chipset.Config.HOST_BRIDGE) | 0x10
 # One range of RAM in the map; a kernel, and no initrd; one file, etc/e820; an ACPI script of an
 # ALLOCATE entry that is done and an entry of zeros, whose names are empty.
 STATE = {
@@ -42,7 +59,18 @@ def words(base: int, data: bytes) -> dict[int, int]:
 
 
 E820 = {"size": e820.ENTRY.sizeof(), "select": 0x20, "reserved": 0, "name": e820.FILE_NAME}
+PCI_FIELDS: tuple[tuple[int, object, dict[str, int]], ...] = (
+    (FUNCTION, pci_plan.FUNCTION, {"config": pci.CONFIG_ENABLE, "command": 7}),
+    (BUS, pci_plan.BUS, {"parent": ROOT, "function": FUNCTION, "lists": RESOURCE, "has": 7}),
+    *((at, pci_plan.RESOURCE, {"function": FUNCTION, "register": REGISTER, "mask": 0xFFF,
+                               "size": 0x1000, "address": 0x2000}) for at in (RESOURCE, WINDOW)),
+    (ROOT, pci_plan.BUS, {"config": pci.CONFIG_ENABLE, "config_end": pci.CONFIG_ENABLE + 0x1000,
+                          "next": BUS}),
+)  # fmt: skip
+PCI = {at + offsets(kind)[k]: v for at, kind, fields in PCI_FIELDS for k, v in fields.items()}
+PCI |= {WORDS["plan.next"]: BUS + 0x400, WORDS["plan.bus_last"]: BUS, ROOT + MEMORY_LIST: WINDOW}
 MEMORY = {
+    **PCI,
     **{MAP + at: value for at, value in RAM.items()},
     **{SCRATCH + at: value for at, value in RAM.items()},
     **{SCRIPT + at: value for at, value in DONE.items()},
@@ -106,6 +134,39 @@ ROWS: dict[str, dict[str, int]] = {
     "memmap_check": {},
     "memmap_covers": {"eax": 0x1000000, "ecx": 0x1000},
     "mtrr_init": {},
+    "device_window": {},
+    "phys_bits": {},
+    "pic_init": {},
+    "pic_program": {},
+    "pci_read32": {"ebx": REGISTER},
+    "pci_write32": {"ebx": REGISTER},
+    "pci_write16": {"ebx": REGISTER},
+    "pci_write8": {"ebx": REGISTER},
+    "pci_select": {"ebx": REGISTER},
+    "pci_init": {},
+    "pci_alloc": {"ecx": 40},
+    "pci_windows": {},
+    "pci_window_above": {"eax": 0, "edx": 0},
+    "pci_read_number": {"esi": image().linked.addresses["name_e820"]},
+    "pci_find_roots": {},
+    "pci_scan": {"esi": ROOT},
+    "pci_step": {"esi": ROOT, "ebx": pci.CONFIG_ENABLE, "eax": 0},
+    "pci_function": {"esi": ROOT, "ebx": pci.CONFIG_ENABLE, "eax": 0x12345678},
+    "pci_interrupt": {"esi": BUS, "ebp": FUNCTION},
+    "pci_open_bus": {"esi": ROOT, "ebp": FUNCTION, "ecx": 3},
+    "pci_is_port": {"ebx": REGISTER},
+    "pci_close_bus": {"esi": BUS},
+    "pci_window": {"esi": BUS, "ebp": FUNCTION, "ecx": 0},
+    "pci_bars": {"esi": BUS, "ebp": FUNCTION, "ecx": pci_plan.BARS_NORMAL},
+    "pci_bar": {"esi": BUS, "ebp": FUNCTION, "ebx": REGISTER},
+    "pci_insert": {"edi": WINDOW, "esi": BUS, "eax": 1},
+    "pci_assign": {},
+    "pci_place_root": {"esi": ROOT + MEMORY_LIST, "ebx": WORDS["plan.memory"]},
+    "pci_place_window": {"esi": ROOT + MEMORY_LIST, "ebx": WORDS["plan.memory"], "ecx": 0},
+    "pci_place": {"edi": RESOURCE, "eax": 0x1800, "edx": 0, "ecx": 0},
+    "pci_place_list": {"esi": BUS, "ecx": 0},
+    "pci_program": {"edi": RESOURCE},
+    "pci_program_window": {"edi": RESOURCE, "ebx": REGISTER, "eax": 0x100000, "ecx": 1},
     "print_string": {"esi": WORDS["work.empty_string"]},
     "print_hex": {"eax": 0x12345678, "ecx": 8},
     "print_char": {"eax": 0x41},
@@ -113,6 +174,8 @@ ROWS: dict[str, dict[str, int]] = {
 # What else a routine needs in memory.
 NAME = words(CURRENT + 4, e820.FILE_NAME.encode().ljust(12, b"\0"))
 MORE: dict[str, dict[int, int]] = {
+    "pci_init": {WORDS["work.host_bridge"]: chipset.Device.I440FX},
+    "pci_is_port": {WORDS["work.ecam"]: 0},
     "acpi_allocate": {CURRENT: 1, **NAME, CURRENT + 60: 64, CURRENT + 64: int(acpi.Zone.HIGH)},
     "acpi_add_pointer": {CURRENT: 2, CURRENT + 120: 4},
     "acpi_add_checksum": {CURRENT: 3, CURRENT + 68: 16},
