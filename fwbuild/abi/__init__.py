@@ -12,12 +12,14 @@ from construct import Adapter, Construct, SizeofError, StringEncoded, Struct
 
 from fwbuild.abi import (
     acpi,
+    bios,
     chipset,
     e820,
     fw_cfg,
     legacy,
     linux_boot,
     mptable,
+    multiboot,
     pci,
     pci_plan,
     ports,
@@ -30,8 +32,8 @@ from fwbuild.abi import (
 )
 
 CONTRACTS: tuple[ModuleType, ...] = (
-    acpi, chipset, e820, fw_cfg, legacy, linux_boot, mptable, pci, pci_plan, ports, pvh, smbios,
-    test_kernel, work, x86,
+    acpi, bios, chipset, e820, fw_cfg, legacy, linux_boot, mptable, multiboot, pci, pci_plan, ports,
+    pvh, smbios, test_kernel, work, x86,
 )  # fmt: skip
 
 

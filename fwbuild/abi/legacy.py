@@ -15,11 +15,16 @@ PIC_MASTER_VECTOR = 0x08
 PIC_SLAVE_VECTOR = 0x70
 PIC_ALL_MASKED = 0xFF
 
+ICW3_MASTER, ICW3_SLAVE = 1 << 2, 2  # the slave hangs on IRQ 2
+ICW4_8086 = 1 << 0
+PIC_EOI = 0x20  # command: the interrupt in service is over
+
 PIT = 0x40  # three counters, then the control word
 PIT_CONTROL = 3
 PIT_LOW = 1  # access to a counter: its low byte, its high one, or both in turn
 PIT_HIGH = 2
 PIT_WORD = 3
+PIT_RATE = 2  # mode: a pulse each time it has counted down
 
 CMOS_INDEX = 0x70
 CMOS_DATA = 0x71

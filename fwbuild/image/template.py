@@ -8,10 +8,10 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import MACHINES
 from fwbuild.image.sources import data_dir
 
-PROTOCOLS = ("pvh", "linux")
+PROTOCOLS = ("pvh", "linux", "linux16", "multiboot")
 PCI = ("full", "none")
 # Options that are on or off; one that a template does not name is off.
-SWITCHES = ("mptable", "pic", "wake_cpus")
+SWITCHES = ("modules", "mptable", "pic", "wake_cpus")
 DEFAULT = "universal"
 
 
@@ -83,6 +83,11 @@ def _checked(data: dict[str, object], path: Path) -> Template:
         )
     machines, protocols = data["machines"], data["protocols"]
     assert isinstance(machines, list) and isinstance(protocols, list)
+    if "linux16" in protocols and "linux" not in protocols:
+        raise FwbuildError(
+            ExitCode.TEMPLATE, "'protocols' has linux16 without linux", where=str(path),
+            hint="the two tell bzImages apart",
+        )  # fmt: skip
     budget = data.get("budget", 0x10000)
     assert isinstance(budget, int)
     switches = frozenset(name for name in SWITCHES if data.get(name))

@@ -40,7 +40,7 @@ def parse_vmlinux(data: bytes, where: str) -> Vmlinux:
         elf = ELFFile(io.BytesIO(data))
         segments = [s for s in elf.iter_segments("PT_LOAD") if s["p_memsz"]]
         for segment in segments:
-            _check_segment(segment, len(data))
+            check_segment(segment, len(data))
         if elf.header["e_machine"] not in MACHINES:
             raise ELFError(f"it is for {elf.header['e_machine']}")
         entry = _pvh_entry(elf)
@@ -62,7 +62,7 @@ def parse_vmlinux(data: bytes, where: str) -> Vmlinux:
     )
 
 
-def _check_segment(segment: Segment, size: int) -> None:
+def check_segment(segment: Segment, size: int) -> None:
     """Raise what is wrong with a PT_LOAD of a file of `size` bytes."""
     end = segment["p_paddr"] + segment["p_memsz"]
     if segment["p_offset"] + segment["p_filesz"] > size:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from unicorn import UC_ARCH_X86, UC_HOOK_INSN, UC_HOOK_MEM_WRITE, UC_MODE_32, Uc
 from unicorn import x86_const as ux
 
-from fwbuild.abi import fw_cfg
+from fwbuild.abi import fw_cfg, x86
 from fwbuild.image.build import Image
 from fwbuild.layout import ROM, symbols
 
@@ -39,6 +39,7 @@ def call(
     uc = Uc(UC_ARCH_X86, UC_MODE_32)
     uc.mem_map(0, RAM_SIZE)
     uc.mem_map(ROM.base, ROM.size)
+    uc.mem_map(x86.APIC_BASE, x86.APIC_SIZE)
     uc.mem_write(ROM.base, image.image)
     for address, value in memory.items():
         uc.mem_write(address, value.to_bytes(4, "little"))

@@ -5,7 +5,19 @@ from functools import cache
 import pytest
 
 from fwbuild import abi, layout
-from fwbuild.abi import acpi, chipset, e820, fw_cfg, linux_boot, offsets, pci, pci_plan, pvh, work
+from fwbuild.abi import (
+    acpi,
+    chipset,
+    e820,
+    fw_cfg,
+    linux_boot,
+    offsets,
+    pci,
+    pci_plan,
+    pvh,
+    work,
+    x86,
+)
 from fwbuild.image.build import Image, build_image
 from tests.support.call import call
 
@@ -36,6 +48,7 @@ STATE = {
     "boot_params.hdr.version": linux_boot.PROTOCOL_NEWEST,
     "boot_params.hdr.code32_start": 0x1000000, "boot_params.hdr.setup_data": 0x10FFFF0,
     "boot_params.hdr.init_size": 0x100000,
+    "boot_params.hdr.loadflags": linux_boot.LoadFlag.LOADED_HIGH,
 }  # fmt: skip
 RAM = {0: 0x100000, 8: 0x2000000, 16: int(e820.Type.RAM)}
 DONE = {0: int(acpi.Command.ALLOCATE), ALLOCATED["address"]: 0x1000, ALLOCATED["size"]: 0x1000}
@@ -64,6 +77,7 @@ MEMORY = {
     **words(DIRECTORY, fw_cfg.FILE.build(E820)),
     **{WORDS[name]: value for name, value in STATE.items()},
 }
+APIC = (x86.APIC_BASE, x86.APIC_BASE + x86.APIC_SIZE)
 READ = int(fw_cfg.DmaControl.READ | fw_cfg.DmaControl.SELECT)
 TRANSFER = {"eax": READ, "ecx": SIZE, "edi": DESTINATION}
 @cache
@@ -82,6 +96,7 @@ ROWS: dict[str, dict[str, int]] = {
     "name_equal": {"esi": DESTINATION, "edi": DESTINATION},
     "chipset_init": {},
     "high_alloc": {"ecx": 0x1234, "edx": 0x100},
+    "high_find": {"ecx": 0x1234, "edx": 0x100},
     "ranges_overlap": {"eax": 0x1000, "ecx": 0x1000, "ebx": 0x1800, "edi": 0x1000},
     "f_segment_alloc": {"ecx": 36, "edx": 16},
     "memmap_take": {"eax": 0x1FF0000, "ecx": 0x1000},
@@ -104,6 +119,12 @@ ROWS: dict[str, dict[str, int]] = {
     "linux_read": {},
     "linux_area": {},
     "linux_move_setup_data": {},
+    "linux16_read": {"edx": 0x207},
+    "multiboot_read": {},
+    "kernel_needs_bios": {},
+    "modules_load": {},
+    "bios_install": {},
+    "bios_take_memory": {},
     "cmdline_read": {},
     "initrd_read": {},
     "handoff_init": {},
@@ -173,8 +194,9 @@ def routines() -> list[str]:
 
 
 def allowed(address: int, size: int) -> bool:
-    regions = [(r.base, r.end) for r in (*layout.RAM, layout.F_SEGMENT)]
-    regions += [(DESTINATION, DESTINATION + 0x400), (0x1000, 0x2000)]
+    regions = [(r.base, r.end) for r in (*layout.RAM, layout.BIOS, layout.F_SEGMENT)]
+    regions += [(DESTINATION, DESTINATION + 0x400), (0x1000, 0x2000), APIC]
+    regions += [(e820.EBDA, e820.EBDA + 1)]
     return any(base <= address and address + size <= end for base, end in regions)
 
 
