@@ -44,9 +44,10 @@ pci_open_bus:
     mov eax, pci.CLOSED_IO
     call pci_write16
     call pci_read32
-    # a base that stays 0 is none
-    test al, al
-    jz .no_io
+    # a base that does not take it is none
+    and al, -1 - pci.WINDOW_FLAGS
+    cmp al, pci.CLOSED_IO
+    jnz .no_io
     or dword ptr [esi + pci_plan.BUS.has], 1 << pci_plan.List.IO
 .no_io:
     mov bl, pci.BRIDGE.memory_base

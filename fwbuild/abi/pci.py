@@ -135,5 +135,6 @@ EXPRESS_TYPE_DOWNSTREAM = 6
 CAPABILITY_MASK = 0xFC  # of a pointer to a capability
 CAPABILITIES_MAX = 48  # as many as the room behind the header takes
 
-CLOSED_IO = 0x00F0  # a bridge's I/O base and limit: base above limit
+# A bridge's I/O base and limit: base above limit, and no base that QEMU's bridges have at reset.
+CLOSED_IO = 0x00E0
 CLOSED_MEMORY = 0x0000FFF0  # the same of a memory window

@@ -25,11 +25,13 @@ def endpoint(
     return PciFunction(root, path, bytes(config), bytes(mask))
 
 
-def bridge(path: PATH, *, root: int = 0, io: bool = True, wide: bool = True,
+def bridge(path: PATH, *, root: int = 0, io: bool = True, io_base: int = 0, wide: bool = True,
            multifunction: bool = False) -> PciFunction:  # fmt: skip
-    """A bridge. `io`: it has an I/O window; `wide`: its prefetchable window takes 64 bits."""
+    """A bridge. `io`: it has an I/O window, else `io_base` is what the register reads; `wide`:
+    its prefetchable window takes 64 bits."""
     config, mask = _header(0, pci.TYPE_BRIDGE | pci.TYPE_MULTIFUNCTION * multifunction)
     mask[0x18:0x1B] = b"\xff" * 3
+    config[0x1C] = io_base
     if io:
         mask[0x1C:0x1E] = b"\xf0\xf0"
     mask[0x20:0x24] = bytes.fromhex("f0fff0ff")

@@ -153,7 +153,8 @@ def _function(bus: Bus, devfn: int, function: Function) -> Iterator[str]:
         if bars and bool(command & bit) != all(bar.address for bar in bars):
             yield f"command {command:#x} with {bars}"
     if isinstance(function, Bridge):
-        if command != pci.Command.IO | pci.Command.MEMORY | pci.Command.MASTER:
+        wanted = pci.Command.IO | pci.Command.MEMORY | pci.Command.MASTER
+        if command != wanted & function.mask[4]:
             yield f"command {command:#x} of a bridge"
         if function.config[0x18] != bus.number:
             yield f"primary bus {function.config[0x18]}"

@@ -77,10 +77,11 @@ def test_every_kind_of_bar(name: str) -> None:
 
 
 @MACHINES
-def test_bridges_without_some_windows(name: str) -> None:
+@pytest.mark.parametrize("io_base", [0, 0xF0])  # QEMU's bridges and its ports
+def test_bridges_without_some_windows(name: str, io_base: int) -> None:
     """Without the 64-bit window its BARs go to the other; without I/O they have no address."""
     machine = run(name, [
-        bridge((slot(3),), io=False, wide=False),
+        bridge((slot(3),), io=False, io_base=io_base, wide=False),
         endpoint((slot(3), slot(1)), {0: (IO, 32), 2: (WIDE_PREFETCH, 1 << 20)}),
     ])  # fmt: skip
     assert complaints(machine) == []

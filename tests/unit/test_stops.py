@@ -6,7 +6,16 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from fwbuild import layout
-from fwbuild.abi import acpi, e820, linux_boot, offsets, pci, pci_plan, smbios, stop_codes
+from fwbuild.abi import (
+    acpi,
+    e820,
+    linux_boot,
+    offsets,
+    pci,
+    pci_plan,
+    smbios,
+    stop_codes,
+)
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.fw_cfg import directory
@@ -110,6 +119,7 @@ def one_too_many() -> int:
 def bridges(count: int) -> list[PciFunction]:
     """Bridges, the functions of one device after the other."""
     return [bridge((16 + i,), multifunction=True) for i in range(count)]
+
 
 
 RAM, RESERVED = e820.Type.RAM, e820.Type.RESERVED
