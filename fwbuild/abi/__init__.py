@@ -15,6 +15,7 @@ from fwbuild.abi import (
     chipset,
     e820,
     fw_cfg,
+    identity,
     legacy,
     linux_boot,
     mptable,
@@ -29,8 +30,8 @@ from fwbuild.abi import (
 )
 
 CONTRACTS: tuple[ModuleType, ...] = (
-    acpi, chipset, e820, fw_cfg, legacy, linux_boot, mptable, pci, ports, pvh, smbios, test_kernel,
-    work, x86,
+    acpi, chipset, e820, fw_cfg, identity, legacy, linux_boot, mptable, pci, ports, pvh, smbios,
+    test_kernel, work, x86,
 )  # fmt: skip
 
 

@@ -1,0 +1,109 @@
+"""Reads a Multiboot kernel: where it is loaded and entered.
+
+Source: Multiboot Specification 0.6.96, 3.1; QEMU 7.2, hw/i386/multiboot.c, whose choices
+are kept where the two differ.
+"""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+
+from fwbuild.abi import multiboot, multiboot2
+from fwbuild.abi.multiboot import HeaderFlag
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.kernel.vmlinux import check_segment
+
+
+@dataclass(frozen=True)
+class MultibootKernel:
+    """A kernel's entry, its load address, its size in memory, bss included, and what lies at
+    which offset in there."""
+
+    entry: int
+    address: int
+    size: int
+    parts: list[tuple[int, bytes]]
+
+    @property
+    def content(self) -> bytes:
+        """Its bytes from the load address on."""
+        found = bytearray(self.size)
+        for at, data in self.parts:
+            found[at : at + len(data)] = data
+        return bytes(found)
+
+
+def find_header(data: bytes) -> tuple[int, Any] | None:
+    """(offset in the file, header) of a Multiboot kernel."""
+    end = multiboot.HEADER_SEARCH - multiboot.HEADER.sizeof()
+    padded = data[: multiboot.HEADER_SEARCH].ljust(multiboot.HEADER_SEARCH, b"\0")
+    magic = multiboot.HEADER_MAGIC.to_bytes(4, "little")
+    for at in range(0, end, 4):
+        if padded[at : at + 4] == magic:
+            header = multiboot.HEADER.parse(padded[at:])
+            if (header.magic + header.flags + header.checksum) % (1 << 32) == 0:
+                return at, header
+    return None
+
+
+def has_multiboot2(data: bytes) -> bool:
+    """Whether a file has a Multiboot 2 header."""
+    area = data[: multiboot2.HEADER_SEARCH]
+    size = multiboot2.HEADER.sizeof()
+    magic = multiboot2.HEADER_MAGIC.to_bytes(4, "little")
+    for at in range(0, len(area) - size + 1, multiboot2.HEADER_ALIGN):
+        if area[at : at + 4] == magic:
+            header = multiboot2.HEADER.parse(area[at:])
+            fields = (header.magic, header.architecture, header.header_length, header.checksum)
+            if sum(fields) % (1 << 32) == 0:
+                return True
+    return False
+
+
+def parse_multiboot(data: bytes, where: str) -> MultibootKernel:
+    """The kernel in a file that find_header() knows; errors name `where`."""
+    found = find_header(data)
+    assert found
+    at, header = found
+    try:
+        if header.flags & HeaderFlag.ADDRESSES:
+            return _by_header(data, at, header)
+        return _by_elf(data)
+    except (ELFError, ValueError) as error:
+        what = f"a Multiboot kernel that QEMU refuses: {error}"
+        raise FwbuildError(ExitCode.KERNEL, what, where=where) from None
+
+
+def _by_header(data: bytes, at: int, header: Any) -> MultibootKernel:
+    start = at - (header.header_addr - header.load_addr)
+    if header.header_addr < header.load_addr or start < 0:
+        raise ValueError("invalid load_addr")
+    end = header.load_end_addr - header.load_addr + start if header.load_end_addr else len(data)
+    content = data[start:end]
+    if end < start or len(content) < end - start:
+        raise ValueError("invalid load_end_addr")
+    size = header.bss_end_addr - header.load_addr if header.bss_end_addr else len(content)
+    if size < len(content):
+        raise ValueError("invalid bss_end_addr")
+    return MultibootKernel(header.entry_addr, header.load_addr, size, [(0, content)])
+
+
+def _by_elf(data: bytes) -> MultibootKernel:
+    elf = ELFFile(io.BytesIO(data))
+    if elf.header["e_machine"] != "EM_386":
+        raise ELFError("no 32-bit ELF file")
+    segments = [s for s in elf.iter_segments("PT_LOAD") if s["p_memsz"]]
+    if not segments:
+        raise ELFError("nothing to load")
+    for segment in segments:
+        check_segment(segment, len(data))
+    low = min(s["p_paddr"] for s in segments)
+    size = max(s["p_paddr"] + s["p_memsz"] for s in segments) - low
+    entry = elf.header["e_entry"]
+    for s in segments:
+        if s["p_vaddr"] <= elf.header["e_entry"] < s["p_vaddr"] + s["p_filesz"]:
+            entry = elf.header["e_entry"] - s["p_vaddr"] + s["p_paddr"]
+    return MultibootKernel(entry, low, size, [(s["p_paddr"] - low, s.data()) for s in segments])
