@@ -16,6 +16,9 @@ main:
 .endif
     call memmap_build
     call mtrr_init
+.if option.wake_cpus
+    call smp_init
+.endif
 .if pci.full
     call pci_init
 .endif
