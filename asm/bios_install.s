@@ -32,6 +32,9 @@ bios_install:
     add esi, 4
     cmp byte ptr [esi], 0
     jnz .vectors
+    push esi
+    call pic_program
+    pop esi
     inc esi
 .chips:
     movzx edx, byte ptr [esi]
@@ -127,16 +130,7 @@ bios_vectors:
     .byte bios.Vector.CLOCK, 8
     .word bios.CODE + bios_irq_high - bios_code
     .byte 0
-    .byte legacy.PIC_MASTER, legacy.ICW1 | legacy.ICW1_ICW4
-    .byte legacy.PIC_MASTER + 1, bios.Vector.TIMER
-    .byte legacy.PIC_MASTER + 1, legacy.ICW3_MASTER
-    .byte legacy.PIC_MASTER + 1, legacy.ICW4_8086
     .byte legacy.PIC_MASTER + 1, bios.MASTER_MASK
-    .byte legacy.PIC_SLAVE, legacy.ICW1 | legacy.ICW1_ICW4
-    .byte legacy.PIC_SLAVE + 1, bios.Vector.CLOCK
-    .byte legacy.PIC_SLAVE + 1, legacy.ICW3_SLAVE
-    .byte legacy.PIC_SLAVE + 1, legacy.ICW4_8086
-    .byte legacy.PIC_SLAVE + 1, bios.SLAVE_MASK
     .byte legacy.PIT + legacy.PIT_CONTROL, bios.TIMER_MODE
     .byte legacy.PIT, 0, legacy.PIT, 0
     .byte 0

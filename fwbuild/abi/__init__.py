@@ -32,8 +32,8 @@ from fwbuild.abi import (
 )
 
 CONTRACTS: tuple[ModuleType, ...] = (
-    acpi, bios, chipset, e820, fw_cfg, legacy, linux_boot, mptable, multiboot, pci, pci_plan, ports,
-    pvh, smbios, test_kernel, work, x86,
+    acpi, bios, chipset, e820, fw_cfg, legacy, linux_boot, mptable, multiboot, pci, pci_plan,
+    ports, pvh, smbios, test_kernel, work, x86,
 )  # fmt: skip
 
 

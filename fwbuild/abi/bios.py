@@ -17,7 +17,7 @@ VECTORS = 256
 class Vector(IntEnum):
     """Interrupt vectors."""
 
-    TIMER = 0x08  # IRQ 0
+    TIMER = legacy.PIC_MASTER_VECTOR  # IRQ 0
     KEYBOARD = 0x09  # IRQ 1, and the six behind it
     VIDEO = 0x10
     EQUIPMENT = 0x11
@@ -29,7 +29,7 @@ class Vector(IntEnum):
     BOOTSTRAP = 0x19
     TIME = 0x1A
     TICK = 0x1C
-    CLOCK = 0x70  # IRQ 8, and the seven behind it
+    CLOCK = legacy.PIC_SLAVE_VECTOR  # IRQ 8, and the seven behind it
 
 
 class Call(IntEnum):
@@ -90,7 +90,7 @@ ENTRY_SIZE = e820.ENTRY.sizeof()
 CODE = 0xA00
 
 # What a BIOS leaves interrupt controllers and timer with.
-MASTER_MASK, SLAVE_MASK = 0xFE, 0xFF  # the timer alone
+MASTER_MASK = 0xFE  # the timer alone gets through
 TIMER_MODE = legacy.PIT_WORD << 4 | legacy.PIT_RATE << 1  # channel 0; a count of 0 is 65536
 
 # The boot CPU's local APIC, through which the controllers' interrupts reach it (Intel SDM

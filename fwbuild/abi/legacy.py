@@ -8,7 +8,6 @@ PIC_SLAVE = 0xA0
 ICW1 = 1 << 4  # this command begins the initialisation
 ICW1_ICW4 = 1 << 0  # a fourth word follows
 ICW1_SINGLE = 1 << 1  # no third word follows
-PIC_CASCADE_IRQ = 2  # where the slave's output goes
 ICW4_8086 = 1 << 0
 # Where a PC's firmware puts the vectors of IRQ 0 and IRQ 8.
 PIC_MASTER_VECTOR = 0x08
@@ -16,7 +15,6 @@ PIC_SLAVE_VECTOR = 0x70
 PIC_ALL_MASKED = 0xFF
 
 ICW3_MASTER, ICW3_SLAVE = 1 << 2, 2  # the slave hangs on IRQ 2
-ICW4_8086 = 1 << 0
 PIC_EOI = 0x20  # command: the interrupt in service is over
 
 PIT = 0x40  # three counters, then the control word

@@ -29,8 +29,8 @@ from fwbuild.qemu.count import count
 from fwbuild.qemu.qtest import Qtest
 from fwbuild.qemu.record import KERNEL_KEYS, record
 from fwbuild.qemu.session import stopped
-from tests.support.agreement import REGISTERS, at_entry
 from tests.support import debian
+from tests.support.agreement import REGISTERS, at_entry
 
 pytestmark = pytest.mark.qemu
 

@@ -12,6 +12,7 @@ from fwbuild.image.test_kernel import build_test_bzimage16, build_test_multiboot
 from tests.qemu.test_boot import boot
 from tests.qemu.test_boot_linux import serial_until
 from tests.support import debian
+from tests.support.kvm import kvm_works
 from tests.unit.test_handoff_linux16 import ANSWERS, e801_of, ranges_of, reported
 
 pytestmark = pytest.mark.qemu
@@ -19,12 +20,18 @@ pytestmark = pytest.mark.qemu
 XEN, IPXE = "xen-hypervisor-4.17-amd64", "ipxe"
 
 
+ACCELS = ["tcg", pytest.param("kvm", marks=pytest.mark.kvm)]
+
+
+@pytest.mark.parametrize("accel", ACCELS)
 @pytest.mark.parametrize("name", [*MACHINES, "pc-i440fx-2.4"])
-def test_multiboot(name: str, tmp_path: Path) -> None:
+def test_multiboot(name: str, accel: str, tmp_path: Path) -> None:
+    if accel == "kvm" and not kvm_works():
+        pytest.skip("no usable /dev/kvm")
     kernel, module = tmp_path / "kernel", tmp_path / "module"
     kernel.write_bytes(build_test_multiboot())
     module.write_bytes(bytes(5000))
-    guest = Guest(name, 128 * MIB, kernel=kernel, append="from QEMU",
+    guest = Guest(name, 128 * MIB, kernel=kernel, append="from QEMU", accel=accel,
                   initrd=Path(f"{module} its words,{module}"))  # fmt: skip
     status, serial, console = boot(guest, tmp_path)
     assert status == ports.debug_exit_status(1), console
@@ -34,12 +41,15 @@ def test_multiboot(name: str, tmp_path: Path) -> None:
     assert serial == console
 
 
+@pytest.mark.parametrize("accel", ACCELS)
 @pytest.mark.parametrize("name", MACHINES)
-def test_bios_calls(name: str, tmp_path: Path) -> None:
+def test_bios_calls(name: str, accel: str, tmp_path: Path) -> None:
     """The answers that the emulated machine gives, and a timer that ticks."""
+    if accel == "kvm" and not kvm_works():
+        pytest.skip("no usable /dev/kvm")
     kernel = tmp_path / "kernel"
     kernel.write_bytes(build_test_bzimage16())
-    guest = Guest(name, 512 * MIB, kernel=kernel, append="hello")
+    guest = Guest(name, 512 * MIB, kernel=kernel, append="hello", accel=accel)
     status, serial, console = boot(guest, tmp_path)
     found = reported(console)
     assert {label: found[label][0] for label in ANSWERS} == ANSWERS

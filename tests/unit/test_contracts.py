@@ -137,6 +137,7 @@ ROWS: dict[str, dict[str, int]] = {
     "device_window": {},
     "phys_bits": {},
     "pic_init": {},
+    "pic_program": {},
     "pci_read32": {"ebx": REGISTER},
     "pci_write32": {"ebx": REGISTER},
     "pci_write16": {"ebx": REGISTER},

@@ -74,6 +74,12 @@ def remove_device(machine: Machine) -> None:
         del machine.devices[port]
 
 
+def patch_setup(machine: Machine, field: str, value: bytes) -> None:
+    """Let fw_cfg hold another header than the one that QEMU's loader took."""
+    setup = bytearray(machine.fw_cfg.items[Key.SETUP_DATA])
+    at = offsets(linux_boot.SETUP_HEADER)[field]
+    setup[at : at + len(value)] = value
+    machine.fw_cfg.items[Key.SETUP_DATA] = bytes(setup)
 def extra_root(machine: Machine) -> None:
     put_files(machine, {pci.EXTRA_ROOTS_FILE: (1).to_bytes(8, "little")})
 
@@ -114,13 +120,6 @@ def bridges(count: int) -> list[PciFunction]:
     """Bridges, the functions of one device after the other."""
     return [bridge((16 + i,), multifunction=True) for i in range(count)]
 
-
-def patch_setup(machine: Machine, field: str, value: bytes) -> None:
-    """Let fw_cfg hold another header than the one that QEMU's loader took."""
-    setup = bytearray(machine.fw_cfg.items[Key.SETUP_DATA])
-    at = offsets(linux_boot.SETUP_HEADER)[field]
-    setup[at : at + len(value)] = value
-    machine.fw_cfg.items[Key.SETUP_DATA] = bytes(setup)
 
 
 RAM, RESERVED = e820.Type.RAM, e820.Type.RESERVED
