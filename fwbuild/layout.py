@@ -71,7 +71,6 @@ def symbols() -> dict[str, int]:
         "plan": (region("pci").base, pci_plan.STATE),
         "modules": (region("modules").base, work.MODULES),
         "multiboot_area": (region("setup").base, multiboot.AREA),
-        "plan": (region("pci").base, pci_plan.STATE),
         "bda": (bios.BDA_BASE, bios.BDA),
         "bios_data": (BIOS.base, bios.DATA),
     }
