@@ -14,6 +14,14 @@ reset_vector:
 .code16
     jmp enter_protected
 
+#: the image's identity, between the jump and the end of the ROM
+#: mode: data
+#: source: fwbuild/abi/identity.py
+identity_record:
+    .long identity.MAGIC
+    .byte identity.FORMAT
+    .word identity_text - rom.base
+
 #: switch to flat 32-bit segments and run the firmware
 #: mode: 16
 #: in: -

@@ -16,6 +16,7 @@ from fwbuild.abi import (
     chipset,
     e820,
     fw_cfg,
+    identity,
     legacy,
     linux_boot,
     mptable,
@@ -32,8 +33,8 @@ from fwbuild.abi import (
 )
 
 CONTRACTS: tuple[ModuleType, ...] = (
-    acpi, bios, chipset, e820, fw_cfg, legacy, linux_boot, mptable, multiboot, pci, pci_plan,
-    ports, pvh, smbios, test_kernel, work, x86,
+    acpi, bios, chipset, e820, fw_cfg, identity, legacy, linux_boot, mptable, multiboot, pci,
+    pci_plan, ports, pvh, smbios, test_kernel, work, x86,
 )  # fmt: skip
 
 

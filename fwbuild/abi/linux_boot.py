@@ -112,6 +112,7 @@ SETUP_SECTS_DEFAULT = 4
 SETUP_STACK = 0xFFF0  # SP at the 16-bit entry: what QEMU calls heap ends here
 SETUP_SIZE_MAX = 0x8000  # the setup code's own first half of its segment
 PROTOCOL_CMDLINE = 0x202  # the first with cmd_line_ptr
+PROTOCOL_SYSSIZE = 0x204  # the first whose syssize is true
 PROTOCOL_PAYLOAD = 0x208  # the first that tells where the payload is
 PROTOCOL_MODERN = 0x20C  # the first with xloadflags, and with all that a 32-bit entry needs
 PROTOCOL_NEWEST = 0x20F
@@ -121,6 +122,9 @@ class LoadFlag(IntFlag):
     """Bits of loadflags."""
 
     LOADED_HIGH = 1 << 0
+    KASLR = 1 << 1
+    QUIET = 1 << 5
+    KEEP_SEGMENTS = 1 << 6
     CAN_USE_HEAP = 1 << 7
 
 
@@ -129,3 +133,9 @@ class XLoadFlag(IntFlag):
 
     KERNEL_64 = 1 << 0
     CAN_BE_LOADED_ABOVE_4G = 1 << 1
+    EFI_HANDOVER_32 = 1 << 2
+    EFI_HANDOVER_64 = 1 << 3
+    EFI_KEXEC = 1 << 4
+    FIVE_LEVEL = 1 << 5
+    FIVE_LEVEL_ENABLED = 1 << 6
+    MEM_ENCRYPTION = 1 << 7

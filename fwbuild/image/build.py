@@ -38,8 +38,8 @@ def build_image(name: str = template.DEFAULT) -> Image:
     """Build the image of a template (a name, or the path of a TOML file)."""
     chosen = template.load(name)
     symbols = abi.symbols() | layout.symbols() | chosen.symbols()
-    fragments = data.fragments() + read_sources("asm", symbols)
-    linked = Linker(symbols).link(fragments, [place.RESET], place.place)
+    fragments = data.fragments(chosen.name) + read_sources("asm", symbols)
+    linked = Linker(symbols).link(fragments, [place.RESET, place.RECORD], place.place)
     sizes = {f.name: linked.size(f.name) for f in linked.fragments}
     place.check(linked.addresses, sizes, chosen.budget)
     return Image(chosen, linked, linked.bytes_at(ROM.base, ROM.size))

@@ -1,6 +1,6 @@
 """Data items of the image that are made from declarations: GDT, RAM template, stop table."""
 
-from fwbuild import layout
+from fwbuild import __version__, layout
 from fwbuild.abi import (
     acpi,
     bios,
@@ -113,11 +113,17 @@ def file_name(text: str) -> bytes:
     return data.ljust(max(work.NAME_SIZE_MIN, -(-len(data) // 4) * 4), b"\0")
 
 
-def fragments() -> list[Fragment]:
-    """All of them, for the linker."""
+def identity_text(template: str) -> bytes:
+    """The text that the used part of an image starts with."""
+    return f"{__version__} {template}\0".encode(errors="replace")
+
+
+def fragments(template: str) -> list[Fragment]:
+    """All of them, for the linker. `template` is the name of the image's."""
     setups = [data_fragment(n, d, "chipset registers") for n, d in chipset_setups().items()]
     names = [data_fragment(name, file_name(text), text) for name, text in NAMES.items()]
     return [
+        data_fragment("identity_text", identity_text(template), "fwbuild's version and template"),
         *names,
         *setups,
         data_fragment("mptable_head", mptable.head(), "MP table: pointer and header"),

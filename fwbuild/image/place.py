@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from fwbuild import layout
-from fwbuild.abi import x86
+from fwbuild.abi import identity, x86
 from fwbuild.assembler.source import Fragment
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.layout import ROM, Region
 
 RESET = "reset_vector"
+RECORD = "identity_record"
+TEXT = "identity_text"
+FIXED = {RESET: x86.RESET_VECTOR, RECORD: identity.ADDRESS}
 ALIGN_DATA = 4
 ALIGN_START = 4
 
@@ -19,9 +22,10 @@ def _aligned(value: int, unit: int) -> int:
 
 
 def place(fragments: Sequence[Fragment], sizes: Mapping[str, int]) -> dict[str, int]:
-    """Addresses: read-only data, then code, ending at the reset vector."""
+    """Addresses: the identity's text, read-only data, then code, ending at the reset vector."""
     order = sorted(
-        (f for f in fragments if f.name != RESET), key=lambda f: f.contract.kind != "data"
+        (f for f in fragments if f.name not in FIXED),
+        key=lambda f: (f.name != TEXT, f.contract.kind != "data"),
     )
     offsets, at = {}, 0
     for fragment in order:
@@ -29,7 +33,7 @@ def place(fragments: Sequence[Fragment], sizes: Mapping[str, int]) -> dict[str, 
         offsets[fragment.name] = at
         at += sizes[fragment.name]
     base = x86.RESET_VECTOR - _aligned(at, ALIGN_START)
-    return {name: base + offset for name, offset in offsets.items()} | {RESET: x86.RESET_VECTOR}
+    return {name: base + offset for name, offset in offsets.items()} | FIXED
 
 
 def check(addresses: Mapping[str, int], sizes: Mapping[str, int], budget: int) -> None:

@@ -1,13 +1,69 @@
-"""Takes the vmlinux out of a bzImage."""
+"""Reads a bzImage: its header, and the vmlinux inside it."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from elftools.common.exceptions import ELFError
 
 from fwbuild.abi import linux_boot, offsets
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.kernel.decompress import PayloadError, decompress
-from fwbuild.kernel.vmlinux import read_file
+from fwbuild.kernel.vmlinux import Elf, parse_elf, read_file
 
 ELF_MAGIC = b"\x7fELF"
+HEADER_SIZE = linux_boot.SETUP_HEADER.sizeof()
+PARAGRAPH = 16
+PAYLOAD_MIN = 8  # a magic, and the size at its end
+
+
+@dataclass(frozen=True)
+class Bzimage:
+    """A bzImage: `header` is its linux_boot.SETUP_HEADER, which tells by `version` which of its
+    fields the kernel has."""
+
+    data: bytes
+    header: Any
+
+    @property
+    def setup_size(self) -> int:
+        """Bytes of the boot sector and the setup code, which the kernel proper lies behind."""
+        sectors = self.header.setup_sects or linux_boot.SETUP_SECTS_DEFAULT
+        return int((sectors + 1) * linux_boot.SECTOR)
+
+    @property
+    def release(self) -> str:
+        """The kernel's version in words; "" where it does not say."""
+        start = self.header.kernel_version + linux_boot.SECTOR
+        if not self.header.kernel_version or start >= self.setup_size:
+            return ""
+        text = self.data[start : self.setup_size].partition(b"\0")[0]
+        return text.decode("ascii", "replace")
+
+    @property
+    def payload(self) -> bytes:
+        """The compressed kernel and the size behind it; what is missing raises PayloadError."""
+        if self.header.version < linux_boot.PROTOCOL_PAYLOAD:
+            version = version_text(self.header.version)
+            raise PayloadError(f"boot protocol {version} does not tell where the kernel is")
+        start = self.setup_size + self.header.payload_offset
+        found = self.data[start : start + self.header.payload_length]
+        if len(found) < max(self.header.payload_length, PAYLOAD_MIN):
+            raise PayloadError("cut short inside the payload")
+        return found
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the file ends before the size that its header tells, rounded up there."""
+        size = self.setup_size
+        if self.header.version >= linux_boot.PROTOCOL_SYSSIZE:
+            size += max(self.header.syssize * PARAGRAPH - (PARAGRAPH - 1), 0)
+        return len(self.data) < size
+
+
+def version_text(version: int) -> str:
+    """A boot protocol's version as the documents write it ("2.15")."""
+    return f"{version >> 8}.{version & 0xFF:02}"
 
 
 def is_bzimage(data: bytes) -> bool:
@@ -16,29 +72,27 @@ def is_bzimage(data: bytes) -> bool:
     return data[at:].startswith(linux_boot.HEADER_MAGIC)
 
 
-def extract_vmlinux(path: Path) -> tuple[str, bytes]:
-    """(compression, the ELF file) inside a bzImage."""
+def parse_bzimage(data: bytes) -> Bzimage:
+    """The bzImage in a file that is_bzimage() knows."""
+    start = data[:HEADER_SIZE].ljust(HEADER_SIZE, b"\0")
+    return Bzimage(data, linux_boot.SETUP_HEADER.parse(start))
+
+
+def extract_vmlinux(path: Path) -> tuple[str, bytes, Elf]:
+    """(compression, the file, what it is) of the vmlinux inside a bzImage."""
     data = read_file(path)
-    if len(data) < linux_boot.SETUP_HEADER.sizeof():
-        raise _error(path, "too short for a bzImage")
-    header = linux_boot.SETUP_HEADER.parse(data)
     if not is_bzimage(data):
-        what = "is an ELF file already" if data.startswith(ELF_MAGIC) else "no bzImage"
-        raise _error(path, what, "boot a vmlinux as it is" if "ELF" in what else "")
-    if header.version < linux_boot.PROTOCOL_PAYLOAD:
-        raise _error(path, f"boot protocol {header.version:#x} does not tell where the kernel is")
-    sectors = header.setup_sects or linux_boot.SETUP_SECTS_DEFAULT
-    start = (sectors + 1) * linux_boot.SECTOR + header.payload_offset
-    payload = data[start : start + header.payload_length]
-    if len(payload) < header.payload_length or len(payload) < 8:
-        raise _error(path, "cut short inside the payload", "copy the file again")
+        is_elf = data.startswith(ELF_MAGIC)
+        what = "is an ELF file already" if is_elf else "no bzImage"
+        raise _error(path, what, "boot a vmlinux as it is" if is_elf else "")
     try:
-        name, vmlinux = decompress(payload)
+        name, vmlinux = decompress(parse_bzimage(data).payload)
     except PayloadError as error:
-        raise _error(path, str(error), "the file is damaged") from None
-    if not vmlinux.startswith(ELF_MAGIC):
-        raise _error(path, "the payload is no ELF file")
-    return name, vmlinux
+        raise _error(path, str(error), "the file is damaged, or no Linux") from None
+    try:
+        return name, vmlinux, parse_elf(vmlinux)
+    except ELFError as error:
+        raise _error(path, f"the payload is no ELF file to boot: {error}") from None
 
 
 def _error(path: Path, what: str, hint: str = "") -> FwbuildError:

@@ -5,16 +5,19 @@ gzip does. It bounds the output: a stream that gives more is an error.
 """
 
 import bz2
-import io
 import lzma
 import zlib
 from collections.abc import Callable
 
 import lz4.block
+import lzallright
 import zstandard
+
+from fwbuild.kernel import lzop
 
 LZ4_CHUNK = 8 << 20  # the legacy frame's blocks hold this much at most
 SIZE_MAX = 1 << 30
+ZSTD_PIECE = 512  # of input at a time, which gives 16 MiB at most: a run is 4 bytes long
 MEMORY_MAX = 1 << 29  # what an xz stream may ask for its dictionary; kernels take 128 MiB at most
 
 Decompress = Callable[[bytes, int], bytes]
@@ -47,7 +50,13 @@ def _bzip2(data: bytes, size: int) -> bytes:
 
 
 def _zstd(data: bytes, size: int) -> bytes:
-    return zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read(size + 1)
+    stream = zstandard.ZstdDecompressor().decompressobj()
+    found = bytearray()
+    for at in range(0, len(data), ZSTD_PIECE):
+        found += stream.decompress(data[at : at + ZSTD_PIECE])
+        if stream.eof or len(found) > size:
+            break
+    return _whole(bytes(found), size, stream.eof)
 
 
 def _lz4(data: bytes, size: int) -> bytes:
@@ -70,7 +79,16 @@ FORMATS: dict[bytes, tuple[str, Decompress]] = {
     b"BZh": ("bzip2", _bzip2),
     b"\x28\xb5\x2f\xfd": ("zstd", _zstd),
     b"\x02\x21\x4c\x18": ("lz4", _lz4),
+    lzop.MAGIC: ("lzo", lzop.decompress),
 }
+
+DAMAGED = (zlib.error, lzma.LZMAError, OSError, EOFError, zstandard.ZstdError,
+           lz4.block.LZ4BlockError, lzallright.LZOError, lzop.LzopError)  # fmt: skip
+
+
+def compression(data: bytes) -> str | None:
+    """The name of the format that `data` starts in, None for an unknown one."""
+    return next((name for magic, (name, _) in FORMATS.items() if data.startswith(magic)), None)
 
 
 def decompress(payload: bytes) -> tuple[str, bytes]:
@@ -85,8 +103,7 @@ def decompress(payload: bytes) -> tuple[str, bytes]:
     body = payload if name == "gzip" else payload[:-4]
     try:
         found = function(body, size)
-    except (zlib.error, lzma.LZMAError, OSError, EOFError, zstandard.ZstdError,
-            lz4.block.LZ4BlockError) as error:  # fmt: skip
+    except DAMAGED as error:
         raise PayloadError(f"{name}: {error}") from None
     if len(found) != size:
         raise PayloadError(f"{name}: the stream gives other than the {size} bytes it claims")

@@ -11,7 +11,7 @@ from typing import Any
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
-from fwbuild.abi import multiboot
+from fwbuild.abi import multiboot, multiboot2
 from fwbuild.abi.multiboot import HeaderFlag
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.kernel.vmlinux import check_segment
@@ -19,11 +19,21 @@ from fwbuild.kernel.vmlinux import check_segment
 
 @dataclass(frozen=True)
 class MultibootKernel:
-    """A kernel's entry, its load address, and its bytes from there on, bss included."""
+    """A kernel's entry, its load address, its size in memory, bss included, and what lies at
+    which offset in there."""
 
     entry: int
     address: int
-    content: bytes
+    size: int
+    parts: list[tuple[int, bytes]]
+
+    @property
+    def content(self) -> bytes:
+        """Its bytes from the load address on."""
+        found = bytearray(self.size)
+        for at, data in self.parts:
+            found[at : at + len(data)] = data
+        return bytes(found)
 
 
 def find_header(data: bytes) -> tuple[int, Any] | None:
@@ -37,6 +47,20 @@ def find_header(data: bytes) -> tuple[int, Any] | None:
             if (header.magic + header.flags + header.checksum) % (1 << 32) == 0:
                 return at, header
     return None
+
+
+def has_multiboot2(data: bytes) -> bool:
+    """Whether a file has a Multiboot 2 header."""
+    area = data[: multiboot2.HEADER_SEARCH]
+    size = multiboot2.HEADER.sizeof()
+    magic = multiboot2.HEADER_MAGIC.to_bytes(4, "little")
+    for at in range(0, len(area) - size + 1, multiboot2.HEADER_ALIGN):
+        if area[at : at + 4] == magic:
+            header = multiboot2.HEADER.parse(area[at:])
+            fields = (header.magic, header.architecture, header.header_length, header.checksum)
+            if sum(fields) % (1 << 32) == 0:
+                return True
+    return False
 
 
 def parse_multiboot(data: bytes, where: str) -> MultibootKernel:
@@ -64,7 +88,7 @@ def _by_header(data: bytes, at: int, header: Any) -> MultibootKernel:
     size = header.bss_end_addr - header.load_addr if header.bss_end_addr else len(content)
     if size < len(content):
         raise ValueError("invalid bss_end_addr")
-    return MultibootKernel(header.entry_addr, header.load_addr, content.ljust(size, b"\0"))
+    return MultibootKernel(header.entry_addr, header.load_addr, size, [(0, content)])
 
 
 def _by_elf(data: bytes) -> MultibootKernel:
@@ -77,11 +101,9 @@ def _by_elf(data: bytes) -> MultibootKernel:
     for segment in segments:
         check_segment(segment, len(data))
     low = min(s["p_paddr"] for s in segments)
-    content = bytearray(max(s["p_paddr"] + s["p_memsz"] for s in segments) - low)
+    size = max(s["p_paddr"] + s["p_memsz"] for s in segments) - low
     entry = elf.header["e_entry"]
     for s in segments:
-        at = s["p_paddr"] - low
-        content[at : at + s["p_filesz"]] = s.data()
         if s["p_vaddr"] <= elf.header["e_entry"] < s["p_vaddr"] + s["p_filesz"]:
             entry = elf.header["e_entry"] - s["p_vaddr"] + s["p_paddr"]
-    return MultibootKernel(entry, low, bytes(content))
+    return MultibootKernel(entry, low, size, [(s["p_paddr"] - low, s.data()) for s in segments])

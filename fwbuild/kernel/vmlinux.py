@@ -8,10 +8,25 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.segments import Segment
 
-from fwbuild.abi import e820, pvh
+from fwbuild.abi import e820
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.kernel.notes import qemu_entry, written_entry
 
 MACHINES = ("EM_386", "EM_X86_64")
+
+
+@dataclass(frozen=True)
+class Elf:
+    """An ELF file for x86: `bits` 32 or 64, its lowest and highest physical address, and the
+    PVH entry as its note says and as QEMU reads it, None without one."""
+
+    bits: int
+    entry: int
+    low: int
+    high: int
+    pvh_written: int | None
+    pvh_qemu: int | None
+    segments: list[Segment]
 
 
 @dataclass(frozen=True)
@@ -34,31 +49,53 @@ def read_file(path: Path) -> bytes:
         raise FwbuildError(ExitCode.INPUT, what, where=str(path)) from None
 
 
+def parse_elf(data: bytes) -> Elf:
+    """The ELF file, or the ELFError for which QEMU refuses it."""
+    elf = ELFFile(io.BytesIO(data))
+    segments = [s for s in elf.iter_segments("PT_LOAD") if s["p_memsz"]]
+    for segment in segments:
+        check_segment(segment, len(data))
+    if elf.header["e_machine"] not in MACHINES or not elf.little_endian:
+        raise ELFError(f"it is for {elf.header['e_machine']}")
+    if not segments:
+        raise ELFError("nothing to load")
+    return Elf(
+        elf.elfclass,
+        elf.header["e_entry"],
+        min(s["p_paddr"] for s in segments),
+        max(s["p_paddr"] + s["p_memsz"] for s in segments),
+        written_entry(elf),
+        qemu_entry(elf),
+        segments,
+    )
+
+
 def parse_vmlinux(data: bytes, where: str) -> Vmlinux:
     """The kernel in an ELF file; errors name `where`."""
     try:
-        elf = ELFFile(io.BytesIO(data))
-        segments = [s for s in elf.iter_segments("PT_LOAD") if s["p_memsz"]]
-        for segment in segments:
-            check_segment(segment, len(data))
-        if elf.header["e_machine"] not in MACHINES:
-            raise ELFError(f"it is for {elf.header['e_machine']}")
-        entry = _pvh_entry(elf)
+        elf = parse_elf(data)
     except ELFError as error:
         raise FwbuildError(
             ExitCode.KERNEL, f"no ELF file to boot: {error}", where=where,
             hint="a bzImage's vmlinux is to be had with `fwbuild extract`",
         ) from None  # fmt: skip
-    if entry is None or not segments:
-        raise FwbuildError(
-            ExitCode.KERNEL, "no PVH ELF note", where=where,
-            hint="build Linux with CONFIG_PVH=y",
-        )  # fmt: skip
-    return Vmlinux(
-        entry,
-        min(s["p_paddr"] for s in segments),
-        max(s["p_paddr"] + s["p_memsz"] for s in segments),
-        [(s["p_paddr"], s.data().ljust(s["p_memsz"], b"\0")) for s in segments],
+    if problem := pvh_problem(elf):
+        what, hint = problem
+        raise FwbuildError(ExitCode.KERNEL, what, where=where, hint=hint)
+    assert elf.pvh_qemu is not None
+    memory = [(s["p_paddr"], s.data().ljust(s["p_memsz"], b"\0")) for s in elf.segments]
+    return Vmlinux(elf.pvh_qemu, elf.low, elf.high, memory)
+
+
+def pvh_problem(elf: Elf) -> tuple[str, str] | None:
+    """(what, hint) where there is no PVH entry, or QEMU does not find it."""
+    if elf.pvh_written is None:
+        return "no PVH ELF note", "build Linux with CONFIG_PVH=y, or boot its bzImage"
+    if elf.pvh_written == elf.pvh_qemu:
+        return None
+    return (
+        "QEMU misreads its PVH ELF note, which shares a segment with notes of other alignment",
+        "let the linker script discard .note.gnu.property",
     )
 
 
@@ -69,15 +106,3 @@ def check_segment(segment: Segment, size: int) -> None:
         raise ELFError("a segment passes the end of the file")
     if segment["p_filesz"] > segment["p_memsz"] or end > e820.FOUR_GIB:
         raise ELFError(f"a segment of {segment['p_memsz']:#x} bytes at {segment['p_paddr']:#x}")
-
-
-def _pvh_entry(elf: ELFFile) -> int | None:
-    """The entry in the ELF's PVH note, a descriptor of 4 or 8 bytes."""
-    wanted = (pvh.ELF_NOTE_NAME.decode(), pvh.ELF_NOTE_PHYS32_ENTRY)
-    for segment in elf.iter_segments("PT_NOTE"):
-        for note in segment.iter_notes():
-            if (note["n_name"], note["n_type"]) == wanted:
-                if note["n_descsz"] not in pvh.ELF_NOTE_SIZES:
-                    raise ELFError(f"a PVH note of {note['n_descsz']} bytes")
-                return int.from_bytes(note["n_descdata"], "little") & 0xFFFFFFFF
-    return None

@@ -1,12 +1,16 @@
-"""Take the vmlinux out of a bzImage (/boot/vmlinuz-...), whatever its compression."""
+"""Take the vmlinux out of a bzImage (/boot/vmlinuz-...), whatever its compression.
+
+The keys of --json: out, size, compression, bits, pvh_entry (or null), problem (or null).
+"""
 
 import argparse
+import json
 from pathlib import Path
 
-from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.errors import ExitCode
 from fwbuild.image.artefacts import write_all
 from fwbuild.kernel.bzimage import extract_vmlinux
-from fwbuild.kernel.vmlinux import parse_vmlinux
+from fwbuild.kernel.vmlinux import pvh_problem
 
 HELP = "take the vmlinux out of a bzImage"
 
@@ -15,14 +19,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("vmlinuz", type=Path, metavar="VMLINUZ")
     parser.add_argument("--out", type=Path, default=Path("vmlinux"), metavar="VMLINUX",
                         help="default: %(default)s")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    compression, vmlinux = extract_vmlinux(args.vmlinuz)
+    compression, vmlinux, elf = extract_vmlinux(args.vmlinuz)
     write_all({args.out: vmlinux})
-    try:
-        note = f"PVH entry {parse_vmlinux(vmlinux, str(args.out)).entry:#x}"
-    except FwbuildError as error:
-        note = f"not bootable by PVH: {error.what}"
-    print(f"{args.out}: {len(vmlinux)} bytes from {compression}, {note}")
+    problem = pvh_problem(elf)
+    if args.json:
+        print(json.dumps({
+            "out": str(args.out),
+            "size": len(vmlinux),
+            "compression": compression,
+            "bits": elf.bits,
+            "pvh_entry": None if problem else elf.pvh_qemu,
+            "problem": problem[0] if problem else None,
+        }, indent=1))  # fmt: skip
+        return int(ExitCode.OK)
+    note = f"PVH entry {elf.pvh_qemu:#x}"
+    if problem:
+        what, hint = problem
+        note = f"not bootable by PVH: {what} (hint: {hint})"
+    print(f"{args.out}: {len(vmlinux)} bytes from {compression}, {elf.bits}-bit, {note}")
     return int(ExitCode.OK)

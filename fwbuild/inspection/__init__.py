@@ -1,0 +1,40 @@
+"""What a kernel or firmware image is, who boots it how, and why not where nobody does."""
+
+from pathlib import Path
+
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.inspection import elf, firmware, linux, multiboot
+from fwbuild.inspection.report import KINDS, Problem, Report
+from fwbuild.kernel.decompress import compression
+
+TOOLS = {"lzo": "lzop"}  # the others are called like the format
+
+
+def inspect(data: bytes, path: Path) -> Report:
+    """The report on a file; `path` is its name. Kernels are told apart in QEMU's order.
+
+    Source: QEMU 7.2, hw/i386/x86.c x86_load_linux.
+    """
+    if not data:
+        raise FwbuildError(ExitCode.KERNEL, "the file is empty", where=str(path))
+    found = firmware.report(data, path)
+    found = found or linux.report(data) or multiboot.report(data) or elf.report(data)
+    found = found or _compressed(data)
+    if not found:
+        raise FwbuildError(
+            ExitCode.KERNEL, "neither a kernel nor a firmware image", where=str(path),
+            hint="QEMU would take it for a kernel older than boot protocol 2.00",
+        )  # fmt: skip
+    return found
+
+
+def _compressed(data: bytes) -> Report | None:
+    name = compression(data)
+    if not name:
+        return None
+    tool = TOOLS.get(name, name)
+    problem = Problem(f"QEMU unpacks no {name} file", f"{tool} -dc FILE > KERNEL")
+    return Report("compressed", f"{name} file", {"compression": name}, problems=[problem])
+
+
+__all__ = ["KINDS", "Report", "inspect"]

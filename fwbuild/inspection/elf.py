@@ -1,0 +1,62 @@
+"""Reports on an ELF kernel, with a PVH note or without."""
+
+import re
+
+from elftools.common.exceptions import ELFError
+
+from fwbuild import layout
+from fwbuild.inspection.report import Problem, Report
+from fwbuild.kernel.bzimage import ELF_MAGIC
+from fwbuild.kernel.multiboot import has_multiboot2
+from fwbuild.kernel.vmlinux import Elf, parse_elf, pvh_problem
+
+BANNER = re.compile(rb"Linux version ([\x20-\x7e]{1,200})")
+REFUSAL = "Error loading uncompressed kernel without PVH ELF Note"
+OLD_MACHINES = "machine types up to 3.1 (pc-i440fx-3.1, pc-q35-3.1) do not load it"
+
+
+def report(data: bytes) -> Report | None:
+    """The report on an ELF file that is no Multiboot kernel, None for another file."""
+    if not data.startswith(ELF_MAGIC):
+        return None
+    try:
+        elf = parse_elf(data)
+    except ELFError as error:
+        found = Report("vmlinux", "ELF file that cannot be loaded")
+        found.problems.append(Problem(f'QEMU: "Error while loading elf kernel": {error}',
+                                      "copy the file again, or build it for x86"))  # fmt: skip
+        return found
+    note = "without" if elf.pvh_written is None else "with"
+    found = Report("vmlinux", f"vmlinux, {elf.bits}-bit, {note} PVH note", {
+        "bits": elf.bits,
+        "elf_entry": elf.entry,
+        "load_address": elf.low,
+        "load_end": elf.high,
+        "pvh_entry": elf.pvh_written,
+        "multiboot2": has_multiboot2(data),
+    })  # fmt: skip
+    if banner := BANNER.search(data):
+        found.facts["kernel_version"] = banner[1].decode("ascii")
+    _pvh(elf, found)
+    return found
+
+
+def _pvh(elf: Elf, found: Report) -> None:
+    """How QEMU and the firmware take its PVH note."""
+    found.qemu = f'refuses it: "{REFUSAL}"'
+    if elf.pvh_qemu is not None:
+        found.qemu = f"loads its segments and takes {elf.pvh_qemu:#x} for its PVH entry"
+    if problem := pvh_problem(elf):
+        what, hint = problem
+        if found.facts["multiboot2"]:
+            what += ", and QEMU does not know Multiboot 2"
+            hint = "add a PVH note or a Multiboot 1 header, or boot it by GRUB"
+        found.problems.append(Problem(what, hint))
+        return
+    assert elf.pvh_qemu is not None
+    found.protocol = "pvh"
+    found.notes.append(OLD_MACHINES)
+    if not elf.low <= elf.pvh_qemu < elf.high:
+        found.stops("KERNEL_ENTRY", f"{elf.low:08x}")
+    if elf.low < layout.symbols()["ram.end"]:
+        found.stops("KERNEL_OVERLAP", f"{elf.low:08x}")

@@ -1,0 +1,58 @@
+"""Reports on firmware images: fwbuild's own, others, and option ROMs."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from fwbuild.image.identity import read_identity
+from fwbuild.inspection.report import Report
+from fwbuild.layout import IMAGE_SIZE, ROM
+
+RESET_OFFSET = 16  # from the end
+JUMPS = (0xE9, 0xEA, 0xEB)  # near, far, short
+OPTION_ROM = b"\x55\xaa"
+OPTION_ROM_UNIT = 512
+SECTION_KEYS = ("name", "address", "size", "kind")
+
+
+def report(data: bytes, path: Path) -> Report | None:
+    """The report on a firmware image, None for another file. What lies beside `path` tells
+    more of an image of fwbuild's."""
+    if len(data) % IMAGE_SIZE == 0 and data[-RESET_OFFSET] in JUMPS:
+        return _own(data, path) or Report(
+            "firmware", "firmware image, not built by fwbuild", qemu="takes it as -bios"
+        )
+    if data.startswith(OPTION_ROM) and 0 < data[2] * OPTION_ROM_UNIT <= len(data):
+        return Report("option-rom", "option ROM", {"rom_size": data[2] * OPTION_ROM_UNIT},
+                      qemu="takes it as -option-rom; its firmware has to run it")  # fmt: skip
+    return None
+
+
+def _own(data: bytes, path: Path) -> Report | None:
+    identity = read_identity(data)
+    if not identity:
+        return None
+    found = Report("image", f"firmware image of fwbuild {identity.version}, "
+                   f"template {identity.template}", {
+        "fwbuild": identity.version,
+        "template": identity.template,
+        "start": identity.start,
+        "used": ROM.end - identity.start,
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }, "takes it as -bios")  # fmt: skip
+    beside = path.with_suffix(".json")
+    if beside != path and beside.exists():
+        try:
+            found.facts["sections"] = _sections(beside, found.facts["sha256"])
+        except (OSError, ValueError, KeyError, TypeError):
+            found.notes.append(f"{beside} does not describe this image")
+    return found
+
+
+def _sections(path: Path, sha256: str) -> list[dict[str, Any]]:
+    """What the build wrote beside an image; any error where it is of another image."""
+    plain = json.loads(path.read_text(encoding="utf-8"))
+    if plain["sha256"] != sha256:
+        raise ValueError("another image")
+    return [{key: section[key] for key in SECTION_KEYS} for section in plain["rom"]]

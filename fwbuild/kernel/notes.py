@@ -1,0 +1,68 @@
+"""Finds the PVH note of an ELF file, as its author wrote it and as QEMU reads it.
+
+The two differ where the linker merged notes of different alignment into one segment, as
+binutils does with .note.gnu.property: QEMU aligns every note of a segment to the segment's
+p_align, their authors to 4 bytes.
+
+Source: System V ABI, chapter 5 "Note Section"; QEMU 7.2, include/hw/elf_ops.h
+get_elf_note_type and hw/i386/x86.c read_pvh_start_addr.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from construct import Int32ul, Struct
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+
+from fwbuild.abi import pvh
+
+HEADER = Struct("namesz" / Int32ul, "descsz" / Int32ul, "type" / Int32ul)
+ALIGN = 4
+QEMU_READS = 8  # bytes of the descriptor, whatever its size, of which it keeps the lower 4
+
+
+@dataclass(frozen=True)
+class Note:
+    """One ELF note; `rest` starts with its descriptor of `descsz` bytes."""
+
+    name: bytes
+    type: int
+    descsz: int
+    rest: bytes
+
+
+def walk(data: bytes, align: int) -> Iterator[Note]:
+    """The notes of a segment or section, each part aligned to `align`."""
+    at = 0
+    while at + HEADER.sizeof() <= len(data):
+        header = HEADER.parse(data[at : at + HEADER.sizeof()])
+        at += HEADER.sizeof()
+        name = data[at : at + header.namesz].rstrip(b"\0")
+        at += -(-header.namesz // align) * align
+        yield Note(name, header.type, header.descsz, data[at:])
+        at += -(-header.descsz // align) * align
+
+
+def written_entry(elf: ELFFile) -> int | None:
+    """The entry in the PVH note as it is written; None without one."""
+    parts = [*elf.iter_segments("PT_NOTE"), *elf.iter_sections("SHT_NOTE")]
+    for part in parts:
+        for note in walk(part.data(), ALIGN):
+            if (note.name, note.type) == (pvh.ELF_NOTE_NAME, pvh.ELF_NOTE_PHYS32_ENTRY):
+                if note.descsz not in pvh.ELF_NOTE_SIZES:
+                    raise ELFError(f"a PVH note of {note.descsz} bytes")
+                return int.from_bytes(note.rest[: note.descsz], "little") & 0xFFFFFFFF
+    return None
+
+
+def qemu_entry(elf: ELFFile) -> int | None:
+    """The entry that QEMU takes: of the last segment with a note of the type, whatever its
+    name. None where it finds none and refuses the file."""
+    found = 0
+    for segment in elf.iter_segments("PT_NOTE"):
+        for note in walk(segment.data(), max(segment["p_align"], 1)):
+            if note.type == pvh.ELF_NOTE_PHYS32_ENTRY:
+                found = int.from_bytes(note.rest[:QEMU_READS], "little")
+                break
+    return found & 0xFFFFFFFF if found else None

@@ -1,0 +1,89 @@
+"""Tell what a kernel or firmware image is, how QEMU and the firmware take it, and why it does
+not boot where it does not. Exit code 7 says that it does not boot.
+
+The keys of --json: file, size; kind (one of those below), what; facts, in the words of the
+file's format, numbers as numbers; qemu; protocol (pvh, linux, linux16, multiboot or null) and
+templates, whose images boot it; boots, problems (each with what and hint) and notes.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fwbuild.errors import ExitCode
+from fwbuild.inspection import KINDS, Report, inspect
+from fwbuild.kernel.vmlinux import read_file
+
+HELP = "tell what a kernel or image is, and whether it boots"
+LARGE = 10  # numbers from here on are shown in both bases
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="a kernel or a firmware image")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.epilog = "Kinds: " + "; ".join(f"{kind}: {what}" for kind, what in KINDS.items()) + "."
+
+
+def run(args: argparse.Namespace) -> int:
+    data = read_file(args.file)
+    report = inspect(data, args.file)
+    if args.json:
+        print(json.dumps({"file": str(args.file), "size": len(data)} | report.plain(), indent=1))
+    else:
+        _show(args.file, len(data), report)
+    return int(ExitCode.KERNEL if report.problems else ExitCode.OK)
+
+
+def _show(path: Path, size: int, report: Report) -> None:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+
+    def line(name: str, text: str) -> None:
+        console.print(_printable(f"  {name:18} {text}"))
+
+    console.print(_printable(f"{path}: {report.what}, {size} bytes"))
+    for name, value in report.facts.items():
+        if name != "sections":
+            line(name, _text(value))
+    if report.qemu:
+        line("QEMU", report.qemu)
+    if report.protocol:
+        templates = ", ".join(report.templates) or "none"
+        line("firmware", f"enters it by {report.protocol}; templates: {templates}")
+    for problem in report.problems:
+        line("does not boot", f"{problem.what} (hint: {problem.hint})")
+    for note in report.notes:
+        line("note", note)
+    if sections := report.facts.get("sections"):
+        _sections(console, sections)
+
+
+def _sections(console: Console, sections: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("address", "size"):
+        table.add_column(heading, justify="right")
+    table.add_column("kind")
+    table.add_column("name")
+    for section in sections:
+        table.add_row(f"{section['address']:08x}", str(section["size"]), section["kind"],
+                      section["name"])  # fmt: skip
+    console.print(table)
+
+
+def _text(value: Any) -> str:
+    """A fact in words: numbers in both bases, lists with commas."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, int):
+        return f"{value} ({value:#x})" if value >= LARGE else str(value)
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value) or "none"
+    return str(value)
+
+
+def _printable(text: str) -> str:
+    """The text without what a terminal would obey."""
+    return "".join(c if c.isprintable() else "?" for c in text)
