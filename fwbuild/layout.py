@@ -70,6 +70,7 @@ def symbols() -> dict[str, int]:
         "boot_params": (region("setup").base, linux_boot.BOOT_PARAMS),
         "modules": (region("modules").base, work.MODULES),
         "multiboot_area": (region("setup").base, multiboot.AREA),
+        "plan": (region("pci").base, pci_plan.STATE),
         "bda": (bios.BDA_BASE, bios.BDA),
         "bios_data": (BIOS.base, bios.DATA),
     }
