@@ -1,6 +1,6 @@
 """The ACPI table loader: scripts that QEMU does not make, and scripts that are wrong."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from fwbuild.emulator.machine import Machine
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import build_test_kernel
-from tests.support.files import put_files
+from tests.support.files import with_files
 
 RSDP, TABLES = "etc/acpi/rsdp", "etc/acpi/tables"
 SIZE = acpi.LOADER_ENTRY_SIZE
@@ -121,10 +121,9 @@ BAD = {
 def machine_of(case: Case, image: Image, *, dma: bool = True) -> Machine:
     found = recording.find(Guest())
     files = {**BASE_FILES, **case.files, acpi.LOADER_FILE: b"".join(BASE + case.entries)}
+    found = replace(found, files=with_files(found, files))
     loaded = loader.load(Guest(), found, build_test_kernel())
-    machine = Machine(image.image, found, loaded, dma=dma)
-    put_files(machine, files)
-    return machine
+    return Machine(image.image, found, loaded, dma=dma)
 
 
 @pytest.mark.parametrize("name", GOOD)
