@@ -9,7 +9,7 @@ from fwbuild import __version__
 from fwbuild.errors import ExitCode, FwbuildError
 
 # Each is a module of fwbuild.verbs with HELP, add_arguments(parser) and run(args) -> int.
-VERBS = ("build", "emulate", "run", "cost", "record", "extract")
+VERBS = ("build", "emulate", "run", "cost", "bench", "record", "extract")
 DEFAULT_VERB = "build"
 
 

@@ -12,12 +12,14 @@ from construct import Adapter, Construct, SizeofError, StringEncoded, Struct
 
 from fwbuild.abi import (
     acpi,
+    bench,
     bios,
     chipset,
     e820,
     fw_cfg,
     legacy,
     linux_boot,
+    linux_user,
     mptable,
     multiboot,
     pci,
@@ -26,13 +28,14 @@ from fwbuild.abi import (
     smbios,
     stop_codes,
     test_kernel,
+    trace,
     work,
     x86,
 )
 
 CONTRACTS: tuple[ModuleType, ...] = (
-    acpi, bios, chipset, e820, fw_cfg, legacy, linux_boot, mptable, multiboot, pci, ports, pvh,
-    smbios, test_kernel, work, x86,
+    acpi, bench, bios, chipset, e820, fw_cfg, legacy, linux_boot, linux_user, mptable, multiboot,
+    pci, ports, pvh, smbios, test_kernel, trace, work, x86,
 )  # fmt: skip
 
 

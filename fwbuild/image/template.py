@@ -10,7 +10,7 @@ from fwbuild.image.sources import data_dir
 
 PROTOCOLS = ("pvh", "linux", "linux16", "multiboot")
 # Options that are on or off; one that a template does not name is off.
-SWITCHES = ("modules", "mptable", "wake_cpus")
+SWITCHES = ("modules", "mptable", "trace", "wake_cpus")
 DEFAULT = "universal"
 
 
