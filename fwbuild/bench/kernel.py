@@ -8,7 +8,6 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
 from fwbuild.abi import linux_boot
@@ -40,25 +39,24 @@ class Kernel:
 
 def read_kernel(path: Path) -> Kernel:
     """The kernel in a file that QEMU takes for -kernel: a PVH vmlinux or a bzImage."""
-    data = read_file(path)
-    if is_bzimage(data):
-        kind, entries = "bzImage", _bzimage_entries(data)
-        vmlinux = extract_vmlinux(path)[1]
-    else:
-        kind, entries = "vmlinux", {"PVH": parse_vmlinux(data, str(path)).entry}
-        vmlinux = data
+    entries = read_entries(path)
+    packed = is_bzimage(read_file(path))
+    vmlinux = extract_vmlinux(path)[1] if packed else read_file(path)
     steps = [Step(Event.FW_DO_BOOT, tuple(entries.values()))]
     elf = ELFFile(io.BytesIO(vmlinux))
-    note = ""
     if elf.elfclass == 64:
         steps.append(Step(Event.STARTUP_64, (elf.header["e_entry"],)))
     address, note = start_kernel(elf, vmlinux)
     if address is not None:
         steps.append(Step(Event.START_KERNEL, (address,)))
-    return Kernel(path, kind, entries, tuple(steps), note)
+    return Kernel(path, "bzImage" if packed else "vmlinux", entries, tuple(steps), note)
 
 
-def _bzimage_entries(data: bytes) -> dict[str, int]:
+def read_entries(path: Path) -> dict[str, int]:
+    """The linear address of each entry that a firmware may take, by name."""
+    data = read_file(path)
+    if not is_bzimage(data):
+        return {"PVH": parse_vmlinux(data, str(path)).entry}
     header = linux_boot.SETUP_HEADER.parse(data)
     entries = {"16-bit": REAL_ADDR + linux_boot.SECTOR, "32-bit": KERNEL_ADDR}
     if header.version >= linux_boot.PROTOCOL_MODERN and header.xloadflags & XLoadFlag.KERNEL_64:

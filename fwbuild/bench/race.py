@@ -105,7 +105,7 @@ class Race:
         for contender in self.plan.contenders:
             self.say(f"{kernel.path.name} under KVM with {contender.name}")
             run = traced(guest, contender.files[guest.family], kernel.steps, self.plan.seconds)
-            best = max(best, sorted(run.events, key=list(Event).index), key=len)
+            best = max(best, [str(e) for e in Event if e in run.events], key=len)
             if Event.START_USER in best:
                 break
         return best

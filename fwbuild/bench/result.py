@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from fwbuild.bench.events import Event, Run
@@ -73,7 +74,7 @@ class Row:
             if start is None or not run.stages:
                 continue
             marks = [("reset", start), *run.stages]
-            for (name, began), (_, ended) in zip(marks, marks[1:], strict=False):
+            for (name, began), (_, ended) in pairwise(marks):
                 found.setdefault(name, []).append(ended - began)
         summaries = ((name, summarize(values)) for name, values in found.items())
         return [(name, summary) for name, summary in summaries if summary]

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fwbuild.abi import bench, ports
 from fwbuild.bench.events import Event, Run, Step, milliseconds, run_of
@@ -93,7 +94,7 @@ class _Boot:
             os.close(process)
 
     def _follow(self, process: int, deadline: int) -> str:
-        watched = [process, self.port.ours, self.connection]
+        watched: list[Any] = [process, self.port.ours, self.connection]
         while (left := deadline - time.time_ns()) > 0:
             ready, _, _ = select.select(watched, [], [], left / NS)
             now = time.time_ns()

@@ -68,7 +68,7 @@ def group(result: Result, rows: Sequence[Row]) -> Table:
         values = (summarize(getattr(row, method)(*arguments)) for row in rows)
         table.add_row(name, *(spread(value) for value in values))
         ratios = [ratio(result.ratio(row, method, *arguments)) for row in rows]
-        table.add_row(f"  to {result.baseline}", *ratios)
+        table.add_row("  ratio", *ratios)
     if raced and raced.whole:
         table.add_row("total, plain", *(spread(summarize(row.plain)) for row in rows))
     for name in ("accesses", "instructions"):

@@ -25,6 +25,7 @@ from fwbuild.qemu.record import version
 from fwbuild.verbs.guest_options import add_size_arguments, check_files, positive
 
 HELP = "measure boots, beside qboot and SeaBIOS"
+WIDTH = 110  # of a table in a file
 CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -45,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     guest.add_argument("--append", default="", metavar="CMDLINE",
                        help=f"after the bench's own '{WORDS}'")  # fmt: skip
     add_size_arguments(guest)
-    parser.add_argument("--runs", type=positive, default=5, metavar="N", help="default: %(default)s")
+    parser.add_argument("--runs", type=positive, default=5, metavar="N",
+                        help="default: %(default)s")  # fmt: skip
     parser.add_argument("--timeout", type=float, default=30, metavar="SECONDS",
                         help="of one boot; default: %(default)s")  # fmt: skip
     parser.add_argument("--no-counts", action="store_true",
@@ -71,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     )  # fmt: skip
     result = Result(version(), host(), datetime.now(UTC).date().isoformat(), args.runs,
                     args.memory, f"{WORDS} {args.append}".strip(), images[0].name)  # fmt: skip
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     _race(plan, result, console if not args.json else None)
     written = {args.out / "results.json": result.to_json().encode()}
     if args.report:
