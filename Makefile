@@ -2,7 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
-DEBIAN := binutils cpio busybox-static gdb qemu-system-x86
+DEBIAN := binutils cpio busybox-static gdb lzop qemu-system-x86
 
 .PHONY: all run test lint unit qemu docs recordings needs clean
 

@@ -140,9 +140,13 @@ def _show_stages(rows: list[Row]) -> None:
     table = _table("Accesses / instructions of each stage", ("stage",), headings)
     for name in names:
         found = ([s for s in row["stages"] if s["stage"] == name] for row in ours)
-        table.add_row(name, *(f"{s[0]['accesses']} / {s[0]['instructions']}" if s else "-"
-                              for s in found))  # fmt: skip
+        table.add_row(name, *(_stage(s[0]) if s else "-" for s in found))
     Console(width=WIDTH).print(table)
+
+
+def _stage(stage: dict[str, int]) -> str:
+    inside = f" ({stage['in_checksums']} in checksums)" if stage["in_checksums"] else ""
+    return f"{stage['accesses']} / {stage['instructions']}{inside}"
 
 
 def _show_growth(rows: list[Row]) -> None:

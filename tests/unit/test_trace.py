@@ -2,10 +2,11 @@
 
 import pytest
 
-from fwbuild.abi import trace
+from fwbuild.abi import acpi, trace
 from fwbuild.abi.trace import Stage
 from fwbuild.assembler.audit import audit
 from fwbuild.emulator import recording
+from fwbuild.emulator.acpi_tables import entries
 from fwbuild.emulator.handoff import read_handoff
 from fwbuild.emulator.loader import load
 from fwbuild.emulator.machine import Machine
@@ -82,4 +83,10 @@ def test_a_traced_image_hands_over_the_same(
     assert [c.stage for c in counts] == [RESET, *(Stage(w).name.lower() for w in written)]
     assert sum(c.accesses for c in counts) == len(outcomes[0].accesses) == len(outcome.accesses)
     assert sum(c.instructions for c in counts) == outcomes[0].instructions
+    # what the host's script adds up, an instruction a byte, and little more
+    script = found.file(acpi.LOADER_FILE)
+    assert script
+    lengths = sum(e.length for e in entries(script.data) if e.command == acpi.Command.ADD_CHECKSUM)
+    inside = next(c for c in counts if c.stage == "acpi").in_checksums
+    assert lengths < inside < lengths * 1.15
     assert next(c for c in counts if c.stage == "files").accesses == 1  # the directory, by DMA
