@@ -81,7 +81,8 @@ FILES: dict[str, tuple[bytes, str, str | None, str]] = {
     "ELF with segments at 2^63": (
         FAR_SEGMENTS, "vmlinux", None, "an offset in it is beyond any file"),
     "Multiboot in such an ELF": (
-        with_machine(FAR_SEGMENTS, EM_386) + multiboot1(flags=0), "multiboot", None, "beyond any file"),
+        with_machine(FAR_SEGMENTS, EM_386) + multiboot1(flags=0), "multiboot", None,
+        "beyond any file"),
     "ELF cut short": (KERNEL[:0x90], "vmlinux", None, "Error while loading elf kernel"),
     "ELF entered outside": (LOW, "vmlinux", "pvh", stop_words("KERNEL_ENTRY")),
     "ELF low": (
