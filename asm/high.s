@@ -8,10 +8,29 @@
 #: clobbers: ecx, edx, eflags
 #: source: ACPI 6.5, 15
 high_alloc:
+    call high_find
     push ebx
     push esi
     push edi
     push ebp
+    call memmap_take
+    pop ebp
+    pop edi
+    pop esi
+    pop ebx
+    ret
+
+#: find room for whole pages: as high as it can be, below 4 GiB and what was found before, clear
+#: of kernel and initrd
+#: mode: 32
+#: in: ecx bytes, edx alignment (a power of two)
+#: out: eax address, ecx bytes in whole pages
+#: clobbers: edx, eflags
+#: source: -
+high_find:
+    push ebx
+    push esi
+    push edi
     add ecx, x86.PAGE - 1
     jc .none
     and ecx, -x86.PAGE
@@ -37,8 +56,6 @@ high_alloc:
     call ranges_overlap
     jb .lower
     mov dword ptr [work.high_top], eax
-    call memmap_take
-    pop ebp
     pop edi
     pop esi
     pop ebx

@@ -1,7 +1,8 @@
 # The kernel, its command line and its initrd: what fw_cfg says, and whether it can be true.
 
 #: read what QEMU's loader found, and tell the kernel's kind: a bzImage has no entry here, a
-#: multiboot kernel has one but no command line, not even an empty one. work.enter becomes the way into the kernel.
+#: Multiboot kernel has one but no command line, not even an empty one. work.enter becomes the
+#: way into the kernel.
 #: mode: 32
 #: in: -
 #: out: -
@@ -37,11 +38,40 @@ kernel_read:
     jz .stop
 .endif
     cmp dword ptr [work.cmdline_size], 0
+.if protocol.multiboot
+    jz multiboot_read
+.else
     jz .stop
+.endif
 .if protocol.pvh
     mov dword ptr [work.enter], pvh_enter
     ret
 .endif
+.stop:
+    jmp stop_with
+
+#: stop if a kernel that may call the BIOS, or its initrd, lies below 1 MiB, where the BIOS's own
+#: memory is; KERNEL_DATA is all that it consists of
+#: mode: 32
+#: in: -
+#: out: edx kernel address
+#: clobbers: eax, eflags
+#: source: -
+kernel_needs_bios:
+    mov eax, dword ptr [work.kernel_size]
+    mov dword ptr [work.kernel_data_size], eax
+    mov edx, dword ptr [work.initrd_module.paddr]
+    cmp dword ptr [work.initrd_module.size], 0
+    jz .kernel
+    mov al, stop.INITRD_OVERLAP
+    cmp edx, e820.EXTENDED
+    jb .stop
+.kernel:
+    mov edx, dword ptr [work.kernel_addr]
+    mov al, stop.KERNEL_OVERLAP
+    cmp edx, e820.EXTENDED
+    jb .stop
+    ret
 .stop:
     jmp stop_with
 

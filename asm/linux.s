@@ -19,7 +19,11 @@ linux_read:
     jnz .stop
     mov dx, word ptr [boot_params.hdr.version]
     cmp edx, linux_boot.PROTOCOL_MODERN
+.if protocol.linux16
+    jb linux16_read
+.else
     jb .stop
+.endif
     # Outside the header everything starts as zeros; the last dword may pass the page's end.
     xor eax, eax
     mov ecx, linux_boot.HEADER_OFFSET // 4

@@ -11,8 +11,14 @@ main:
     call handoff_init
     call files_open
     call chipset_init
+.if option.pic
+    call pic_init
+.endif
     call memmap_build
     call mtrr_init
+.if pci.full
+    call pci_init
+.endif
     call kernel_read
     call kernel_check
     call cmdline_read

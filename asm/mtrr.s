@@ -38,25 +38,9 @@ mtrr_init:
     inc ecx
     .endr
     wrmsr
-    # The device window is 2 GiB, 1 GiB or 512 MiB below 4 GiB: the largest that is clear of RAM.
-    mov eax, dword ptr [work.high_top]
-    mov esi, 1 << 31
-.window:
-    cmp eax, esi
-    jbe .mask
-    sar esi, 1
-    jmp .window
-.mask:
+    call device_window
     # A mask has as many bits as the CPU's physical addresses.
-    mov edi, x86.PHYS_BITS_DEFAULT
-    mov eax, x86.CPUID_EXTENDED_MAX
-    cpuid
-    cmp eax, x86.CPUID_ADDRESS_SIZES
-    jb .bits
-    mov eax, x86.CPUID_ADDRESS_SIZES
-    cpuid
-    movzx edi, al
-.bits:
+    call phys_bits
     lea ecx, [edi - 32]
     mov edx, 1
     shl edx, cl
@@ -71,5 +55,42 @@ mtrr_init:
     mov cl, x86.Msr.MTRR_DEF_TYPE & 0xff
     mov eax, x86.MTRR_DEF_TYPE_ENABLE | x86.MTRR_DEF_TYPE_FIXED_ENABLE | x86.MemoryType.WB
     wrmsr
+.done:
+    ret
+
+#: where devices begin below 4 GiB: 2 GiB, 1 GiB or 512 MiB below it, the lowest that is clear of
+#: RAM
+#: mode: 32
+#: in: -
+#: out: esi address
+#: clobbers: eax, eflags
+#: source: Intel SDM volume 3A, 12.11 (one range of an MTRR is a power of two)
+device_window:
+    # nothing has been taken from the top of RAM yet
+    mov eax, dword ptr [work.high_top]
+    mov esi, 1 << 31
+.window:
+    cmp eax, esi
+    jbe .done
+    sar esi, 1
+    jmp .window
+.done:
+    ret
+
+#: how many bits the CPU's physical addresses have
+#: mode: 32
+#: in: -
+#: out: edi bits
+#: clobbers: eax, ebx, ecx, edx, eflags
+#: source: Intel SDM volume 2A, CPUID
+phys_bits:
+    mov edi, x86.PHYS_BITS_DEFAULT
+    mov eax, x86.CPUID_EXTENDED_MAX
+    cpuid
+    cmp eax, x86.CPUID_ADDRESS_SIZES
+    jb .done
+    mov eax, x86.CPUID_ADDRESS_SIZES
+    cpuid
+    movzx edi, al
 .done:
     ret

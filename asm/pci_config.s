@@ -30,6 +30,21 @@ pci_write32:
     mov dword ptr [edx], eax
     ret
 
+#: write a word of configuration space
+#: mode: 32
+#: in: ebx configuration address, eax value in ax
+#: out: -
+#: clobbers: edx, eflags
+#: source: PCI Local Bus Specification 3.0, 3.2.2.3.2; PCI Express Base Specification 7.2.2
+pci_write16:
+    call pci_select
+    jz .memory
+    out dx, ax
+    ret
+.memory:
+    mov word ptr [edx], ax
+    ret
+
 #: write a byte of configuration space
 #: mode: 32
 #: in: ebx configuration address, eax value in al
@@ -45,7 +60,8 @@ pci_write8:
     mov byte ptr [edx], al
     ret
 
-#: where a configuration register is to be accessed: memory with ZF set, else a port
+#: where a configuration register is to be accessed: memory with ZF set, else a port. The
+#: address port is written only when it does not hold the address already
 #: mode: 32
 #: in: ebx configuration address
 #: out: edx memory address or port, eflags ZF
@@ -69,10 +85,15 @@ pci_select:
 .endif
     mov eax, ebx
     and eax, -4
+    cmp eax, dword ptr [plan.config_address]
+    jz .selected
+    mov dword ptr [plan.config_address], eax
     mov edx, pci.CONFIG_ADDRESS
     out dx, eax
+.selected:
     mov edx, ebx
     and edx, 3
+    # no port is 0: ZF is clear
     add edx, pci.CONFIG_DATA
     pop eax
     ret

@@ -6,10 +6,13 @@
 #: mode: 32
 #: in: -
 #: out: -
-#: clobbers: eax, ebx, ecx, edx, eflags
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
 #: returns: never
 #: source: Xen docs/misc/pvh.pandoc
 pvh_enter:
+.if option.modules
+    call modules_load
+.endif
     mov eax, dword ptr [work.memmap_end]
     sub eax, ram.memmap.base
     xor edx, edx

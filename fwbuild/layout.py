@@ -6,7 +6,7 @@ in the docs all come from this module.
 
 from dataclasses import dataclass
 
-from fwbuild.abi import e820, fw_cfg, linux_boot, offsets, pvh, work
+from fwbuild.abi import bios, e820, fw_cfg, linux_boot, multiboot, offsets, pci_plan, pvh, work
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,22 @@ IMAGE_SIZE = 0x10000
 ROM = Region("rom", (1 << 32) - IMAGE_SIZE, IMAGE_SIZE, "the image, ending at 4 GiB")
 
 # All of it is conventional memory that the map hands to the kernel as RAM: a kernel takes its
-# copies before it uses memory below 1 MiB. 0x9000-0xa000 is where QEMU's multiboot loader puts
-# its structures, so the firmware's areas stay below it and above 0x10000.
+# copies before it uses memory below 1 MiB.
 RAM = (
     Region("ivt", 0x0, 0x500, "real-mode vectors and BIOS data area: only 16-bit payloads use it"),
     Region("stack", 0x1000, 0x1000, "the firmware's stack, growing down"),
     Region("work", 0x2000, 0x1000, "variables, GDT, hvm_start_info, module list"),
     Region("memmap", 0x3000, 0x1000, "the memory map that is handed over"),
     Region("scratch", 0x4000, 0x5000, "etc/e820 while it is read"),
-    Region("setup", 0x10000, 0x10000, "a bzImage's boot_params"),
+    Region("modules", 0x9000, 0x1000, "the module list, where there is more than an initrd"),
+    Region("setup", 0x10000, 0x10000, "boot_params, a bzImage's setup code, Multiboot's tables"),
     Region("cmdline", 0x20000, 0x10000, "the kernel's command line"),
     Region("directory", 0x30000, 0x2000, "the fw_cfg directory"),
     Region("script", 0x40000, 0x10000, "the ACPI table loader's script"),
+    Region("pci", 0x50000, 0x20000, "PCI functions, BARs and buses while they get addresses"),
 )
+# Stays the firmware's after the handoff, where a payload may call the BIOS.
+BIOS = Region("bios", 0x9EC00, 0x1000, "code and data of the BIOS calls, up to the EBDA")
 
 # RAM that the firmware leaves tables in for the guest to find. On microvm it is the image's own
 # lower alias, so the image keeps clear of it.
@@ -56,15 +59,23 @@ def region(name: str) -> Region:
 
 def symbols() -> dict[str, int]:
     """`ram.NAME.base|size|end` of each RAM region, `ram.end` of them all, `rom.base`,
-    and `work.FIELD` and `boot_params.FIELD` as addresses."""
+    and the fields of the structures that lie at a fixed place, as addresses."""
     found: dict[str, int] = {}
-    for r in (*RAM, F_SEGMENT, ROM):
+    for r in (*RAM, BIOS, F_SEGMENT, ROM):
         prefix = "rom" if r is ROM else f"ram.{r.name}"
         found |= {f"{prefix}.base": r.base, f"{prefix}.size": r.size, f"{prefix}.end": r.end}
     found["ram.end"] = max(r.end for r in RAM)
-    structures = {"work": ("work", work.WORK), "boot_params": ("setup", linux_boot.BOOT_PARAMS)}
-    for prefix, (place, struct) in structures.items():
-        base = region(place).base
+    structures = {
+        "work": (region("work").base, work.WORK),
+        "boot_params": (region("setup").base, linux_boot.BOOT_PARAMS),
+        "plan": (region("pci").base, pci_plan.STATE),
+        "modules": (region("modules").base, work.MODULES),
+        "multiboot_area": (region("setup").base, multiboot.AREA),
+        "plan": (region("pci").base, pci_plan.STATE),
+        "bda": (bios.BDA_BASE, bios.BDA),
+        "bios_data": (BIOS.base, bios.DATA),
+    }
+    for prefix, (base, struct) in structures.items():
         found |= {f"{prefix}.{name}": base + at for name, at in offsets(struct).items()}
     return found
 
@@ -80,6 +91,8 @@ def problems() -> list[str]:
     needs = {
         "work": work.WORK.sizeof(),
         "directory": fw_cfg.DIR_HEADER.sizeof() + (work.DIRECTORY_PIECE + 1) * fw_cfg.FILE.sizeof(),
+        "setup": multiboot.AREA.sizeof(),
+        "modules": work.MODULES.sizeof(),
         "memmap": pvh.MEMMAP_ENTRIES_MAX * pvh.MEMMAP_ENTRY.sizeof(),
     }
     for name, need in needs.items():
@@ -88,6 +101,8 @@ def problems() -> list[str]:
             found.append(f"RAM region {name} is {region(name).size} bytes, {short} too few")
     if pvh.MEMMAP_ENTRIES_MAX > linux_boot.E820_MAX:
         found.append("the memory map may outgrow boot_params")
-    if any(r.end > e820.EBDA for r in RAM):
+    if bios.DATA.sizeof() > bios.CODE:
+        found.append("the BIOS calls' data outgrow their place")
+    if any(r.end > BIOS.base for r in RAM) or BIOS.end != e820.EBDA:
         found.append("a RAM region reaches past conventional memory")
     return found

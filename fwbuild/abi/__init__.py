@@ -12,6 +12,7 @@ from construct import Adapter, Construct, SizeofError, StringEncoded, Struct
 
 from fwbuild.abi import (
     acpi,
+    bios,
     chipset,
     e820,
     fw_cfg,
@@ -19,7 +20,9 @@ from fwbuild.abi import (
     legacy,
     linux_boot,
     mptable,
+    multiboot,
     pci,
+    pci_plan,
     ports,
     pvh,
     smbios,
@@ -30,8 +33,8 @@ from fwbuild.abi import (
 )
 
 CONTRACTS: tuple[ModuleType, ...] = (
-    acpi, chipset, e820, fw_cfg, identity, legacy, linux_boot, mptable, pci, ports, pvh, smbios,
-    test_kernel, work, x86,
+    acpi, bios, chipset, e820, fw_cfg, identity, legacy, linux_boot, mptable, multiboot, pci,
+    pci_plan, ports, pvh, smbios, test_kernel, work, x86,
 )  # fmt: skip
 
 

@@ -59,6 +59,8 @@ ECAM_BASE = 0xB0000000  # where QEMU's register points at reset, disabled
 ECAM_SIZE = 0x10000000
 MICROVM_ECAM_BASE = 0xE0000000  # PCIE_ECAM_BASE; no register moves it
 MICROVM_ECAM_SIZE = 0x10000000
+# QEMU: IO_APIC_DEFAULT_ADDRESS, the end of i440fx.c's and q35.c's pci_hole
+DEVICE_WINDOW_END = 0xFEC00000
 
 
 class Ecam(IntEnum):
@@ -130,6 +132,9 @@ PIIX3_PIRQ = 0x60  # QEMU: PIIX_PIRQCA. A to D
 ICH9_PIRQ_A = 0x60  # QEMU: ICH9_LPC_PIRQA_ROUT. A to D
 ICH9_PIRQ_E = 0x68  # QEMU: ICH9_LPC_PIRQE_ROUT. E to H
 PIRQ_COUNT = 4
+# QEMU: ich9_cc_reset(). From this device of bus 0 on each pin has a route of its own, below it
+# they rotate over E to H.
+ICH9_FIXED_PINS = 25
 PIRQ_DISABLED = 0x80
 # The routes that SeaBIOS sets, and so QEMU's own DSDT is used to.
 PIRQ_A_IRQ = 10

@@ -93,7 +93,9 @@ STATUS_CAPABILITIES = 1 << 4  # of HEADER.status: there is a list
 TYPE_MASK = 0x7F  # of HEADER.type
 TYPE_NORMAL = 0
 TYPE_BRIDGE = 1
-TYPE_MULTIFUNCTION = 0x80
+TYPE_MULTIFUNCTION_BIT = 7
+TYPE_MULTIFUNCTION = 1 << TYPE_MULTIFUNCTION_BIT
+TYPE_SHIFT = 16  # in the dword that HEADER.type is in
 
 BAR_IO = 1 << 0
 BAR_MEMORY_TYPE = 3 << 1
@@ -123,3 +125,16 @@ class Capability(IntEnum):
     VENDOR = 0x09
     EXPRESS = 0x10
     MSIX = 0x11
+
+
+# The express capability: its second word's bits 7:4 are the kind of port.
+EXPRESS_TYPE_SHIFT = 20  # in the capability's first dword
+EXPRESS_TYPE_MASK = 0xF
+EXPRESS_TYPE_ROOT_PORT = 4
+EXPRESS_TYPE_DOWNSTREAM = 6
+CAPABILITY_MASK = 0xFC  # of a pointer to a capability
+CAPABILITIES_MAX = 48  # as many as the room behind the header takes
+
+# A bridge's I/O base and limit: base above limit, and no base that QEMU's bridges have at reset.
+CLOSED_IO = 0x00E0
+CLOSED_MEMORY = 0x0000FFF0  # the same of a memory window

@@ -34,6 +34,10 @@ STOPS: tuple[Stop, ...] = (
          "link the kernel at 1 MiB or higher"),
     Stop(0x24, "KERNEL_ENTRY", "entry outside kernel", "kernel address",
          "the ELF note's entry does not lie in a loaded segment; relink the kernel"),
+    Stop(0x25, "SETUP_SIZE", "setup code too long", "size in bytes",
+         "the bzImage is damaged: its setup code takes 32 KiB at most"),
+    Stop(0x26, "GAVE_UP", "the payload gave up", "none",
+         "it went back to the BIOS (INT 18h or 19h), which has nothing else to boot"),
     Stop(0x30, "NO_E820", "no etc/e820", "none",
          "the machine type gives no memory map; use microvm, pc or q35"),
     Stop(0x31, "E820_SIZE", "bad size of etc/e820", "size in bytes",
@@ -64,6 +68,10 @@ STOPS: tuple[Stop, ...] = (
          "the host's etc/smbios/smbios-anchor is neither a 2.1 nor a 3.0 entry point"),
     Stop(0x59, "SMBIOS_TABLES", "bad SMBIOS tables", "size in bytes",
          "a structure of the host's etc/smbios/smbios-tables goes past the end"),
+    Stop(0x60, "PCI_FUNCTIONS", "too many PCI functions", "configuration address",
+         "give the guest fewer PCI devices"),
+    Stop(0x61, "PCI_BUSES", "no PCI bus number left", "configuration address of the bridge",
+         "give the guest fewer bridges, or its extra root buses higher numbers (bus_nr)"),
 )
 
 BY_CODE = {stop.code: stop for stop in STOPS}

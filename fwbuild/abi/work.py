@@ -3,7 +3,7 @@
 Nothing outside the firmware relies on this layout; where it lies is layout.py's to say.
 """
 
-from construct import Array, Int32ul, Int64ul, Padding, Struct
+from construct import Array, Bytes, Int32ul, Int64ul, Padding, Struct
 
 from fwbuild.abi import acpi, fw_cfg, pvh, x86
 
@@ -17,6 +17,14 @@ MEMMAP_TEMPLATE_ENTRIES = 3  # of the memory map, below 1 MiB
 SUM_ROUND_SHIFT = 7
 SUM_ROUND = 1 << SUM_ROUND_SHIFT  # bytes that a round of sum_bytes adds up
 SUM_INSTRUCTION = 3  # bytes of code that add one of them
+
+MODULE_NAME = "opt/fwbuild/module/1"  # a file with a further module; the digit goes up to 9
+MODULE_DIGIT = len(MODULE_NAME) - 1
+
+MODULES = Struct(  # in layout's region of that name
+    "name" / Bytes(24),  # MODULE_NAME in the form of name_equal
+    "list" / Array(10, pvh.MODLIST_ENTRY),  # the initrd and nine files
+)
 
 # What the firmware notes in an ALLOCATE entry of the ACPI loader script, behind its fields.
 ALLOCATED = Struct(
@@ -49,6 +57,7 @@ WORK = Struct(
     "kernel_addr" / Int32ul,
     "cmdline_size" / Int32ul,
     "kernel_data_size" / Int32ul,  # of KERNEL_DATA; kernel_size spans what the kernel uses
+    "setup_size" / Int32ul,
     "enter" / Int32ul,  # the routine that enters the kernel
     "host_bridge" / Int32ul,  # PCI device ID; FFFF where there is no bus 0
     "cpus" / Int32ul,

@@ -34,6 +34,7 @@ class Eflags(IntFlag):
 
     CF = 1 << 0
     FIXED = 1 << 1
+    ZF = 1 << 6
     TF = 1 << 8
     IF = 1 << 9
     DF = 1 << 10
@@ -140,7 +141,9 @@ class Apic(IntEnum):
 
 
 APIC_LVT_MASKED = 1 << 16
+APIC_LVT_NMI = 4 << 8
 APIC_LVT_EXTINT = 7 << 8
+APIC_LVT_LEVEL = 1 << 15  # level triggered
 APIC_SPURIOUS_ENABLE = 1 << 8
 APIC_ICR_INIT = 5 << 8  # delivery modes
 APIC_ICR_STARTUP = 6 << 8

@@ -5,9 +5,10 @@ arch/x86/platform/pvh/enlighten.c.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from fwbuild import layout
-from fwbuild.abi import e820, pvh, x86
+from fwbuild.abi import e820, pvh, work, x86
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.handoff import Handoff, read_handoff, read_string
 from fwbuild.emulator.judge_platform import memmap_problems, nvs_ranges, table_problems
@@ -114,8 +115,12 @@ def _contents(machine: Machine, handoff: Handoff) -> Iterator[str]:
     if handoff.cmdline != cmdline:
         yield f"the command line is {handoff.cmdline!r}, not {cmdline!r}"
     initrd = items.get(Key.INITRD_DATA, b"")
-    if len(handoff.modules) != bool(initrd):
+    files = list(_module_files(machine))
+    if len(handoff.modules) != bool(initrd) + len(files):
         yield f"{len(handoff.modules)} modules"
+    for i, (module, data) in enumerate(zip(handoff.modules[bool(initrd) :], files, strict=False)):
+        if module.size != len(data) or machine.read(module.paddr, len(data)) != data:
+            yield f"module file {i + 1} is damaged"
     for i, module in enumerate(handoff.modules):
         try:
             text = read_string(machine.read, module.cmdline_paddr)
@@ -135,6 +140,20 @@ def _contents(machine: Machine, handoff: Handoff) -> Iterator[str]:
             yield f"the kernel's segment at {address:#x} is damaged"
 
 
+def _segments(machine: Machine) -> list[tuple[int, int]]:
+    """[address, end) of the kernel's segments."""
+    return [(a, a + len(data)) for a, data in machine.loaded.memory] if machine.loaded else []
+
+
+def _module_files(machine: Machine) -> Iterator[bytes]:
+    """The further modules that the user numbered, up to the first number that is missing."""
+    for digit in "123456789":
+        data = machine.fw_cfg.file(work.MODULE_NAME[:-1] + digit)
+        if not data:
+            return
+        yield data
+
+
 def _places(machine: Machine, handoff: Handoff) -> Iterator[str]:
     """Everything handed over lies in RAM that the map shows as RAM, below 1 GiB."""
     info = handoff.start_info
@@ -150,6 +169,10 @@ def _places(machine: Machine, handoff: Handoff) -> Iterator[str]:
         if size and (not inside or address + size > pvh.HANDOFF_LIMIT):
             yield f"the {name} at {address:#x} is not in RAM below 1 GiB"
     allowed = [*ram, *nvs_ranges(handoff.memmap), (layout.F_SEGMENT.base, layout.F_SEGMENT.end)]
+    spans = [(m.paddr, m.paddr + m.size) for m in handoff.modules]
+    for low, high in pairwise(sorted([*spans, *_segments(machine)])):
+        if high[0] < low[1]:
+            yield f"a module overlaps another or the kernel at {high[0]:#x}"
     outside = [p for p in machine.writes if not any(a <= p * PAGE < b for a, b in allowed)]
     if outside:
         yield f"memory outside the declared areas was written: {min(outside) * PAGE:#x}"

@@ -14,11 +14,13 @@ from fwbuild.emulator.mp_table import judge_mptable, read_mptable
 from fwbuild.emulator.smbios_tables import judge_smbios
 
 Span = tuple[int, int, int]  # address, end, e820 type
-RESERVED = ((e820.EBDA, e820.VGA), (e820.SYSTEM_ROM, e820.EXTENDED))  # the firmware's own
 
 
-def memmap_problems(machine: Machine, memmap: Sequence[Any]) -> Iterator[str]:
-    """What is wrong with a map of entries that have addr, size and type."""
+def memmap_problems(
+    machine: Machine, memmap: Sequence[Any], low_end: int = e820.EBDA
+) -> Iterator[str]:
+    """What is wrong with a map of entries that have addr, size and type. The firmware lets
+    conventional memory end at `low_end`."""
     if not 0 < len(memmap) <= pvh.MEMMAP_ENTRIES_MAX:
         yield f"{len(memmap)} memory map entries"
     for entry in memmap:
@@ -28,7 +30,7 @@ def memmap_problems(machine: Machine, memmap: Sequence[Any]) -> Iterator[str]:
     for a, b in pairwise(memmap):
         if b.addr < a.addr + a.size:
             yield f"memory map: {b.addr:#x} overlaps or is out of order"
-    host = list(_host_map(machine))
+    host = list(_host_map(machine, low_end))
     ours = [(m.addr, m.addr + m.size, m.type) for m in memmap]
     taken = [m for m in ours if m[2] == e820.Type.NVS and m not in host]
     ram = sorted(m for m in ours if m[2] == e820.Type.RAM)
@@ -41,17 +43,17 @@ def memmap_problems(machine: Machine, memmap: Sequence[Any]) -> Iterator[str]:
         yield f"memory map: reserved ranges are {rest}, not {wanted}"
 
 
-def _host_map(machine: Machine) -> Iterator[Span]:
+def _host_map(machine: Machine, low_end: int) -> Iterator[Span]:
     """The map that the host's etc/e820 and the chipset make, before anything is taken."""
     for e in machine.recording.memmap():
         end = e.addr + e.size
         if e.type == e820.Type.RAM and e.addr < e820.EXTENDED:
-            yield e.addr, min(end, e820.EBDA), e.type
+            yield e.addr, min(end, low_end), e.type
             yield e820.EXTENDED, end, e.type
         else:
             yield e.addr, end, e.type
-    for a, b in RESERVED:
-        yield a, b, e820.Type.RESERVED
+    yield low_end, e820.VGA, e820.Type.RESERVED
+    yield e820.SYSTEM_ROM, e820.EXTENDED, e820.Type.RESERVED
     if machine.recording.machine.startswith(("q35", "pc-q35")):
         end = chipset.ECAM_BASE + chipset.ECAM_SIZE
         yield chipset.ECAM_BASE, end, e820.Type.RESERVED
@@ -72,6 +74,14 @@ def _without(ram: list[Span], taken: list[Span]) -> list[Span]:
 def nvs_ranges(memmap: Sequence[Any]) -> list[tuple[int, int]]:
     """[address, end) of each range of ACPI NVS."""
     return [(m.addr, m.addr + m.size) for m in memmap if m.type == e820.Type.NVS]
+
+
+def find_rsdp(machine: Machine) -> int:
+    """The RSDP's address as one finds it whom nobody tells: on 16-byte boundaries of the F
+    segment; 0 if it is not there."""
+    segment = machine.read(e820.SYSTEM_ROM, e820.EXTENDED - e820.SYSTEM_ROM)
+    found = (i for i in range(0, len(segment), 16) if segment[i:].startswith(acpi.RSDP_SIGNATURE))
+    return next((e820.SYSTEM_ROM + i for i in found), 0)
 
 
 def table_problems(machine: Machine, memmap: Sequence[Any], rsdp: int) -> Iterator[str]:

@@ -208,11 +208,32 @@ class Machine:
         return prefixed and self.uc.reg_read(ux.UC_X86_REG_ECX) == 0
 
     def _on_interrupt(self, uc: Uc, number: int, _data: Any) -> None:
-        self._fault(uc, f"exception {number}")
+        if self.real_mode:
+            self._through_vector(number)
+        else:
+            self._fault(uc, f"exception {number}")
 
     def _fault(self, uc: Uc, detail: str) -> None:
         self.outcome.kind, self.outcome.detail = "fault", detail
         uc.emu_stop()
+
+    @property
+    def real_mode(self) -> bool:
+        return not self.uc.reg_read(ux.UC_X86_REG_CR0) & x86.Cr0.PE
+
+    def _through_vector(self, number: int) -> None:
+        """What `int` does in real mode, which unicorn leaves to its user."""
+        uc = self.uc
+        flags, sp = uc.reg_read(ux.UC_X86_REG_EFLAGS), uc.reg_read(ux.UC_X86_REG_SP)
+        frame = (uc.reg_read(ux.UC_X86_REG_IP), uc.reg_read(ux.UC_X86_REG_CS), flags & 0xFFFF)
+        sp = (sp - 6) & 0xFFFF
+        stack = (uc.reg_read(ux.UC_X86_REG_SS) << 4) + sp
+        uc.mem_write(stack, b"".join(value.to_bytes(2, "little") for value in frame))
+        vector = self.read(4 * number, 4)
+        uc.reg_write(ux.UC_X86_REG_SP, sp)
+        uc.reg_write(ux.UC_X86_REG_EFLAGS, flags & ~(x86.Eflags.IF | x86.Eflags.TF))
+        uc.reg_write(ux.UC_X86_REG_CS, int.from_bytes(vector[2:], "little"))
+        uc.reg_write(ux.UC_X86_REG_IP, int.from_bytes(vector[:2], "little"))
 
     def _reset(self) -> None:
         """The state of Intel SDM volume 3A, table 10-1: real mode, CS base FFFF0000. The

@@ -5,11 +5,15 @@ from dataclasses import dataclass
 
 from fwbuild.emulator.handoff import Handoff, read_handoff
 from fwbuild.emulator.handoff_linux import LinuxHandoff, read_linux_handoff
+from fwbuild.emulator.handoff_linux16 import SetupHandoff, read_setup_handoff
+from fwbuild.emulator.handoff_multiboot import MultibootHandoff, read_multiboot_handoff
 from fwbuild.emulator.judge import judge
 from fwbuild.emulator.judge_linux import judge_linux
+from fwbuild.emulator.judge_linux16 import judge_linux16
+from fwbuild.emulator.judge_multiboot import judge_multiboot
 from fwbuild.emulator.machine import Machine, Outcome
 
-AnyHandoff = Handoff | LinuxHandoff
+AnyHandoff = Handoff | LinuxHandoff | SetupHandoff | MultibootHandoff
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,10 @@ class Protocol:
 PROTOCOLS = {
     "pvh": Protocol("PVH ABI", "ebx", read_handoff, judge),
     "linux": Protocol("Linux boot protocol", "esi", read_linux_handoff, judge_linux),
+    "linux16": Protocol("16-bit boot protocol", "ds", read_setup_handoff, judge_linux16),
+    "multiboot": Protocol(
+        "Multiboot specification", "ebx", read_multiboot_handoff, judge_multiboot
+    ),
 }
 
 

@@ -1,7 +1,21 @@
 """Data items of the image that are made from declarations: GDT, RAM template, stop table."""
 
 from fwbuild import __version__, layout
-from fwbuild.abi import acpi, chipset, e820, mptable, offsets, pvh, smbios, stop_codes, work, x86
+from fwbuild.abi import (
+    acpi,
+    bios,
+    chipset,
+    e820,
+    mptable,
+    offsets,
+    pci,
+    pci_plan,
+    pvh,
+    smbios,
+    stop_codes,
+    work,
+    x86,
+)
 from fwbuild.assembler.source import Fragment, data_fragment
 
 FLAT_LIMIT = 0xFFFFF  # in pages of 4 KiB: 4 GiB
@@ -16,6 +30,15 @@ def gdt() -> bytes:
         x86.SELECTOR_CODE: x86.descriptor(0, FLAT_LIMIT, x86.Access.CODE, flat),
         x86.SELECTOR_DATA: x86.descriptor(0, FLAT_LIMIT, x86.Access.DATA, flat),
     }
+    return b"".join(entries[selector] for selector in sorted(entries))
+
+
+def bios_gdt() -> bytes:
+    """The GDT for the way to real mode: null, code at the `bios` region, data at 0, 64 KiB each
+    as real mode's segments, at bios.SELECTOR_*."""
+    code = x86.descriptor(layout.BIOS.base, bios.REAL_LIMIT, x86.Access.CODE, 0)
+    data = x86.descriptor(0, bios.REAL_LIMIT, x86.Access.DATA, 0)
+    entries = {0: bytes(8), bios.SELECTOR_CODE16: code, bios.SELECTOR_DATA16: data}
     return b"".join(entries[selector] for selector in sorted(entries))
 
 
@@ -75,9 +98,12 @@ def stop_table() -> bytes:
 # The fw_cfg files that the firmware asks for by name.
 NAMES = {
     "name_e820": e820.FILE_NAME,
+    "name_module": work.MODULE_NAME,
     "name_table_loader": acpi.LOADER_FILE,
     "name_smbios_anchor": smbios.ANCHOR_FILE,
     "name_smbios_tables": smbios.TABLES_FILE,
+    "name_extra_roots": pci.EXTRA_ROOTS_FILE,
+    "name_reserved_memory_end": pci_plan.RESERVED_MEMORY_END_FILE,
 }
 
 
@@ -105,5 +131,6 @@ def fragments(template: str) -> list[Fragment]:
         data_fragment("memmap_template", memmap_template(), "the memory map below 1 MiB"),
         data_fragment("work_template", work_template(), "what handoff_init puts into RAM"),
         data_fragment("smbios_type0", smbios.type0(), "SMBIOS structure of type 0"),
+        data_fragment("bios_gdt", bios_gdt(), "16-bit segments on the way to real mode"),
         data_fragment("stop_table", stop_table(), "stop codes and their words"),
     ]

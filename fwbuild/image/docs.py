@@ -19,6 +19,7 @@ def documents() -> dict[str, str]:
         "memory-map.md": render(
             "memory-map.md.j2",
             ram=layout.RAM,
+            bios=layout.BIOS,
             ram_end=layout.symbols()["ram.end"],
             rom=layout.ROM,
             reset_vector=x86.RESET_VECTOR,

@@ -8,28 +8,36 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import MACHINES
 from fwbuild.image.sources import data_dir
 
-PROTOCOLS = ("pvh", "linux")
+PROTOCOLS = ("pvh", "linux", "linux16", "multiboot")
+PCI = ("full", "none")
 # Options that are on or off; one that a template does not name is off.
-SWITCHES = ("mptable", "wake_cpus")
+SWITCHES = ("modules", "mptable", "pic", "wake_cpus")
 DEFAULT = "universal"
 
 
 @dataclass(frozen=True)
 class Template:
-    """A template's content. `budget`: the most bytes that the image may use."""
+    """A template's content.
+
+    pci:    "full" gives PCI's functions their addresses, "none" leaves that to the kernel.
+    pic:    whether the 8259 interrupt controllers are initialised.
+    budget: the most bytes that the image may use.
+    """
 
     name: str
     what: str
     machines: tuple[str, ...]
     protocols: tuple[str, ...]
+    pci: str
     switches: frozenset[str]
     budget: int
 
     def symbols(self) -> dict[str, int]:
-        """What `.if` in the assembly may ask: `machine.NAME`, `protocol.NAME` and
-        `option.NAME`, 0 or 1."""
+        """What `.if` in the assembly may ask: `machine.NAME`, `protocol.NAME`, `option.NAME` and
+        `pci.full`, 0 or 1."""
         found = {f"machine.{m}": int(m in self.machines) for m in MACHINES}
         found |= {f"option.{s}": int(s in self.switches) for s in SWITCHES}
+        found["pci.full"] = int(self.pci == "full")
         return found | {f"protocol.{p}": int(p in self.protocols) for p in PROTOCOLS}
 
 
@@ -53,7 +61,7 @@ def load(name: str) -> Template:
 
 
 def _checked(data: dict[str, object], path: Path) -> Template:
-    allowed = {"what": str, "machines": list, "protocols": list, "budget": int}
+    allowed = {"what": str, "machines": list, "protocols": list, "pci": str, "budget": int}
     allowed |= dict.fromkeys(SWITCHES, bool)
     for key, value in data.items():
         if type(value) is not allowed.get(key):  # a TOML boolean is an int to isinstance
@@ -68,11 +76,22 @@ def _checked(data: dict[str, object], path: Path) -> Template:
                 ExitCode.TEMPLATE, f"bad or missing '{key}'", where=str(path),
                 hint=f"a list of {', '.join(known)}",
             )  # fmt: skip
+    pci = str(data.get("pci", "none"))
+    if pci not in PCI:
+        raise FwbuildError(
+            ExitCode.TEMPLATE, "bad 'pci'", where=str(path), hint=f"one of {', '.join(PCI)}"
+        )
     machines, protocols = data["machines"], data["protocols"]
     assert isinstance(machines, list) and isinstance(protocols, list)
+    if "linux16" in protocols and "linux" not in protocols:
+        raise FwbuildError(
+            ExitCode.TEMPLATE, "'protocols' has linux16 without linux", where=str(path),
+            hint="the two tell bzImages apart",
+        )  # fmt: skip
     budget = data.get("budget", 0x10000)
     assert isinstance(budget, int)
     switches = frozenset(name for name in SWITCHES if data.get(name))
     return Template(
-        path.stem, str(data.get("what", "")), tuple(machines), tuple(protocols), switches, budget
-    )
+        path.stem, str(data.get("what", "")), tuple(machines), tuple(protocols), pci, switches,
+        budget,
+    )  # fmt: skip

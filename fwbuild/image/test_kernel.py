@@ -18,23 +18,23 @@ MEMORY = test_kernel.STACK_END - test_kernel.BASE
 HEADER_JUMP = 0xEB | (linux_boot.SETUP_HEADER.sizeof() - linux_boot.HEADER_JUMP_BASE) << 8
 
 
-def _place(fragments: Sequence[Fragment], sizes: Mapping[str, int]) -> dict[str, int]:
-    """One fragment behind the other from test_kernel.BASE on."""
-    addresses, at = {}, test_kernel.BASE
-    for fragment in fragments:
-        addresses[fragment.name] = at
-        at += sizes[fragment.name]
-    return addresses
+def _link(*entries: str, base: int = test_kernel.BASE) -> tuple[Linked, bytes]:
+    """The program that the entries need, and its bytes from `base` on. The first entry comes
+    first."""
 
+    def place(fragments: Sequence[Fragment], sizes: Mapping[str, int]) -> dict[str, int]:
+        addresses, at = {}, base
+        for fragment in fragments:
+            addresses[fragment.name] = at
+            at += sizes[fragment.name]
+        return addresses
 
-def _link(entry: str) -> tuple[Linked, bytes]:
-    """The program that an entry needs, and its bytes from test_kernel.BASE on."""
     symbols = abi.symbols() | layout.symbols() | template.load(template.DEFAULT).symbols()
     fragments = read_sources("asm/test_kernel", symbols) + read_sources("asm", symbols)
-    fragments.sort(key=lambda f: f.name != entry)  # a bzImage is entered at its start
-    linked = Linker(symbols).link(fragments, [entry], _place)
+    fragments.sort(key=lambda f: f.name != entries[0])
+    linked = Linker(symbols).link(fragments, entries, place)
     end = max(linked.addresses[f.name] + linked.size(f.name) for f in linked.fragments)
-    return linked, linked.bytes_at(test_kernel.BASE, end - test_kernel.BASE)
+    return linked, linked.bytes_at(base, end - base)
 
 
 def build_test_kernel(note_width: int = 4) -> bytes:
@@ -45,9 +45,29 @@ def build_test_kernel(note_width: int = 4) -> bytes:
     return write_elf([segment], symbols_of(linked), entry, pvh_note(entry, note_width))
 
 
+def build_test_multiboot() -> bytes:
+    """A 32-bit ELF file with a Multiboot header."""
+    linked, code = _link("test_multiboot_header", "test_multiboot_entry")
+    segment = Segment(test_kernel.BASE, code, MEMORY, READ_WRITE_EXECUTE)
+    return write_elf([segment], symbols_of(linked), linked.addresses["test_multiboot_entry"])
+
+
 def build_test_bzimage(**fields: int) -> bytes:
     """A bzImage without real-mode code. `fields` of the header stand in for what a kernel says
     that runs where it is loaded."""
+    return _setup(fields, b"") + _link("test_linux_entry")[1]
+
+
+def build_test_bzimage16(**fields: int) -> bytes:
+    """A bzImage of boot protocol 2.07 whose setup code calls the BIOS."""
+    start = linux_boot.SETUP_HEADER.sizeof()  # where the header's jump leads
+    _, code = _link("test_linux16_entry", base=layout.region("setup").base + start)
+    sectors = (start + len(code)) // linux_boot.SECTOR
+    return _setup({"setup_sects": sectors, "version": 0x207} | fields, code) + bytes(16)
+
+
+def _setup(fields: dict[str, int], code: bytes) -> bytes:
+    """The boot sector and the setup code; what is neither header nor code is 0xff."""
     header = linux_boot.SETUP_HEADER.parse(bytes(linux_boot.SETUP_HEADER.sizeof()))
     header.update({
         "setup_sects": 1,
@@ -63,6 +83,6 @@ def build_test_bzimage(**fields: int) -> bytes:
         "pref_address": test_kernel.BASE,
         "init_size": MEMORY,
     } | fields)  # fmt: skip
-    setup = bytes(linux_boot.SETUP_HEADER.build(header))[linux_boot.HEADER_OFFSET :]
-    filler = b"\xff" * linux_boot.HEADER_OFFSET  # what nobody may take for boot_params
-    return (filler + setup).ljust(2 * linux_boot.SECTOR, b"\xff") + _link("test_linux_entry")[1]
+    built = bytes(linux_boot.SETUP_HEADER.build(header))[linux_boot.HEADER_OFFSET :]
+    size = (1 + (header.setup_sects or linux_boot.SETUP_SECTS_DEFAULT)) * linux_boot.SECTOR
+    return (b"\xff" * linux_boot.HEADER_OFFSET + built + code).ljust(size, b"\xff")

@@ -49,7 +49,7 @@ def add_kernel_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentG
     """What is the same for a guest on any machine: --kernel, --initrd, --append, -m, --smp.
     Returns the group, for what else describes the guest."""
     group = parser.add_argument_group("the guest, in QEMU's words")
-    group.add_argument("--kernel", type=Path, metavar="VMLINUX", help="default: a test kernel")
+    group.add_argument("--kernel", type=Path, metavar="FILE", help="default: a test kernel")
     group.add_argument("--initrd", type=Path, metavar="FILE")
     group.add_argument("--append", default="", metavar="CMDLINE")
     group.add_argument("-m", "--memory", type=memory_size, default=512 * MIB, metavar="SIZE")

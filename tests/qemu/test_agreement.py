@@ -3,45 +3,28 @@
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from fwbuild import layout
-from fwbuild.abi import e820
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader, recording
-from fwbuild.emulator.handoff import read_handoff
-from fwbuild.emulator.judge import judge
 from fwbuild.emulator.machine import Machine
 from fwbuild.guest import MACHINES, MIB, Guest
 from fwbuild.image import artefacts
 from fwbuild.image.build import Image
 from fwbuild.qemu.command import command
 from fwbuild.qemu.count import count
-from fwbuild.qemu.gdbstub import GdbStub
 from fwbuild.qemu.qtest import Qtest
-from fwbuild.qemu.record import KERNEL_KEYS, record, version
+from fwbuild.qemu.record import record, version
 from fwbuild.qemu.rerecord import guest_of
 from fwbuild.qemu.session import stopped
 from tests.conftest import need
 from tests.support import debian
+from tests.support.agreement import compare
 from tests.support.kvm import kvm_works
 
 pytestmark = pytest.mark.qemu
-
-REGISTERS = "eax ebx ecx edx esi edi ebp esp eip cr0 cr4 cs ds es ss".split()
-
-
-@contextmanager
-def at_entry(guest: Guest, bios: Path, entry: int) -> Iterator[GdbStub]:
-    with stopped(command(guest, bios=bios), "-gdb", 60) as connection:
-        stub = GdbStub(connection)
-        stub.run_to(entry)
-        yield stub
-
 
 @pytest.fixture(params=["test kernel", "Debian"])
 def kernel(request: pytest.FixtureRequest, tmp_path: Path, test_kernel: bytes) -> Path:
@@ -60,35 +43,11 @@ def test_same_state(
 ) -> None:
     if accel == "kvm" and not kvm_works():
         pytest.skip("no usable /dev/kvm")
-    bios, initrd = tmp_path / "bios.bin", tmp_path / "initrd"
-    bios.write_bytes(image.image)
+    initrd = tmp_path / "initrd"
     initrd.write_bytes(bytes(range(256)) * 4096)
     guest = Guest(name, megabytes * MIB, kernel=kernel, initrd=initrd, append="same state",
                   accel=accel)  # fmt: skip
-    found = record(guest)
-    loaded = loader.load(guest, found)
-    assert loaded
-    for key in KERNEL_KEYS:  # QEMU's loader and ours
-        assert loaded.keys[key] == found.keys[key], Key(key).name
-    machine = Machine(image.image, found, loaded, poison=0)
-    ours = machine.run()
-    assert judge(machine, ours) == []
-    with at_entry(guest, bios, loaded.entry) as stub:
-        theirs = stub.registers()
-        handoff = read_handoff(stub.read, theirs["ebx"])
-        tables = [(m.addr, m.size) for m in handoff.memmap if m.type == e820.Type.NVS]
-        tables.append((layout.F_SEGMENT.base, layout.F_SEGMENT.size))
-        contents = [stub.read(*table) for table in tables]
-    assert {r: theirs[r] for r in REGISTERS} == {r: ours.registers[r] for r in REGISTERS}
-    assert contents == [machine.read(*table) for table in tables]
-    assert (theirs["gdt_base"], theirs["gdt_limit"]) == ours.gdtr
-    assert handoff.plain() == read_handoff(machine.read, ours.registers["ebx"]).plain()
-    # the hidden parts, which the emulator cannot show
-    assert (theirs["tr"], theirs["tr_base"], theirs["tr_limit"]) == (ours.tr, 0, 0x67)
-    for segment in ("cs", "ds", "es", "ss"):
-        assert (theirs[f"{segment}_base"], theirs[f"{segment}_limit"]) == (0, 0xFFFFFFFF)
-    assert theirs["cs_flags"] & 0xFF00 == 0x9B00
-    assert theirs["ds_flags"] & 0xFF00 == 0x9300
+    compare(guest, image, tmp_path)
 
 
 @pytest.mark.parametrize("name", MACHINES)

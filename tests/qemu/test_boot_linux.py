@@ -50,6 +50,18 @@ def test_to_userspace(name: str, tmp_path: Path) -> None:
     assert f"userspace: cmdline {CMDLINE}" in serial
 
 
+@pytest.mark.parametrize("name", ["microvm", "q35"])
+def test_32_bit_vmlinux(name: str, tmp_path: Path) -> None:
+    """By PVH, which a 32-bit kernel knows as well."""
+    kernel = debian.vmlinux_of(debian.package_file(PAE, "boot/vmlinuz-*"))
+    initrd = debian.make_initrd(tmp_path, INIT, busybox_for(PAE))
+    guest = Guest(name, 256 * MIB, kernel=kernel, initrd=initrd, append=CMDLINE, extra=ICOUNT)
+    status, serial, console = boot(guest, tmp_path)
+    assert status == 0, serial[-2000:]
+    assert console == ""
+    assert "userspace: 1 CPU" in serial, serial[-6000:]
+
+
 @pytest.mark.parametrize("accel", ["tcg", pytest.param("kvm", marks=pytest.mark.kvm)])
 @pytest.mark.parametrize("name", MACHINES)
 def test_test_kernel(name: str, accel: str, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from unicorn import UC_ARCH_X86, UC_HOOK_INSN, UC_HOOK_MEM_WRITE, UC_MODE_32, Uc
 from unicorn import x86_const as ux
 
-from fwbuild.abi import fw_cfg
+from fwbuild.abi import fw_cfg, x86
 from fwbuild.image.build import Image
 from fwbuild.layout import ROM, symbols
 
@@ -39,6 +39,7 @@ def call(
     uc = Uc(UC_ARCH_X86, UC_MODE_32)
     uc.mem_map(0, RAM_SIZE)
     uc.mem_map(ROM.base, ROM.size)
+    uc.mem_map(x86.APIC_BASE, x86.APIC_SIZE)
     uc.mem_write(ROM.base, image.image)
     for address, value in memory.items():
         uc.mem_write(address, value.to_bytes(4, "little"))
@@ -53,8 +54,8 @@ def call(
     writes: list[tuple[int, int]] = []
     control = symbols()["work.dma.control"]
 
-    def port_in(_uc: Uc, port: int, _size: int, _data: object) -> int:
-        return next(signature) if port == fw_cfg.PORT_DATA else 0xFF
+    def port_in(_uc: Uc, port: int, size: int, _data: object) -> int:
+        return next(signature) if port == fw_cfg.PORT_DATA else (1 << 8 * size) - 1
 
     def port_out(_uc: Uc, port: int, _size: int, _value: int, _data: object) -> None:
         if port == fw_cfg.PORT_DMA_LOW:

@@ -18,6 +18,7 @@ BAD = {
     "bad key": (["--template", "{tmp}/key.toml"], ExitCode.TEMPLATE, "bad key 'colour'"),
     "budget of true": (["--template", "{tmp}/true.toml"], ExitCode.TEMPLATE, "bad key 'budget'"),
     "no machines": (["--template", "{tmp}/none.toml"], ExitCode.TEMPLATE, "machines"),
+    "half a protocol": (["--template", "{tmp}/half.toml"], ExitCode.TEMPLATE, "without linux"),
     "not TOML": (["--template", "{tmp}/text.toml"], ExitCode.TEMPLATE, "text.toml"),
     "out is a folder": (["--out", "{tmp}"], ExitCode.INPUT, "cannot write"),
     "out below a file": (["--out", "{tmp}/file/x.bin"], ExitCode.INPUT, "cannot write"),
@@ -58,6 +59,7 @@ def scratch(tmp_path: Path) -> Path:
     (tmp_path / "key.toml").write_text(TINY + 'colour = "red"\n')
     (tmp_path / "true.toml").write_text(TINY.replace("100", "true"))
     (tmp_path / "none.toml").write_text('machines = []\nprotocols = ["pvh"]\n')
+    (tmp_path / "half.toml").write_text(TINY.replace('"pvh"', '"linux16"'))
     (tmp_path / "text.toml").write_text("hello")
     (tmp_path / "file").write_text("hello")
     (tmp_path / "empty").touch()

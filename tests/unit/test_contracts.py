@@ -5,7 +5,19 @@ from functools import cache
 import pytest
 
 from fwbuild import abi, layout
-from fwbuild.abi import acpi, e820, fw_cfg, linux_boot, offsets, pvh, work
+from fwbuild.abi import (
+    acpi,
+    chipset,
+    e820,
+    fw_cfg,
+    linux_boot,
+    offsets,
+    pci,
+    pci_plan,
+    pvh,
+    work,
+    x86,
+)
 from fwbuild.image.build import Image, build_image
 from tests.support.call import call
 
@@ -18,6 +30,11 @@ SCRIPT = WORDS["ram.script.base"]
 DIRECTORY = WORDS["ram.directory.base"] + fw_cfg.DIR_HEADER.sizeof()
 CURRENT = SCRIPT + acpi.LOADER_ENTRY_SIZE
 ALLOCATED = offsets(work.ALLOCATED)
+# PCI tables: the root bus, a bus behind a bridge, the bridge, a resource on a list of each.
+ROOT, BUS = WORDS["plan.root"], WORDS["ram.pci.base"] + 0x1000
+FUNCTION, RESOURCE, WINDOW = BUS + 0x100, BUS + 0x200, BUS + 0x300
+IO_LIST, MEMORY_LIST = (offsets(pci_plan.BUS)["lists"] + 4 * n for n in (0, 1))
+REGISTER = int(chipset.Config.HOST_BRIDGE) | 0x10
 # One range of RAM in the map; a kernel, and no initrd; one file, etc/e820; an ACPI script of an
 # ALLOCATE entry that is done and an entry of zeros, whose names are empty.
 STATE = {
@@ -31,6 +48,7 @@ STATE = {
     "boot_params.hdr.version": linux_boot.PROTOCOL_NEWEST,
     "boot_params.hdr.code32_start": 0x1000000, "boot_params.hdr.setup_data": 0x10FFFF0,
     "boot_params.hdr.init_size": 0x100000,
+    "boot_params.hdr.loadflags": linux_boot.LoadFlag.LOADED_HIGH,
 }  # fmt: skip
 RAM = {0: 0x100000, 8: 0x2000000, 16: int(e820.Type.RAM)}
 DONE = {0: int(acpi.Command.ALLOCATE), ALLOCATED["address"]: 0x1000, ALLOCATED["size"]: 0x1000}
@@ -41,13 +59,25 @@ def words(base: int, data: bytes) -> dict[int, int]:
 
 
 E820 = {"size": e820.ENTRY.sizeof(), "select": 0x20, "reserved": 0, "name": e820.FILE_NAME}
+PCI_FIELDS: tuple[tuple[int, object, dict[str, int]], ...] = (
+    (FUNCTION, pci_plan.FUNCTION, {"config": pci.CONFIG_ENABLE, "command": 7}),
+    (BUS, pci_plan.BUS, {"parent": ROOT, "function": FUNCTION, "lists": RESOURCE, "has": 7}),
+    *((at, pci_plan.RESOURCE, {"function": FUNCTION, "register": REGISTER, "mask": 0xFFF,
+                               "size": 0x1000, "address": 0x2000}) for at in (RESOURCE, WINDOW)),
+    (ROOT, pci_plan.BUS, {"config": pci.CONFIG_ENABLE, "config_end": pci.CONFIG_ENABLE + 0x1000,
+                          "next": BUS}),
+)  # fmt: skip
+PCI = {at + offsets(kind)[k]: v for at, kind, fields in PCI_FIELDS for k, v in fields.items()}
+PCI |= {WORDS["plan.next"]: BUS + 0x400, WORDS["plan.bus_last"]: BUS, ROOT + MEMORY_LIST: WINDOW}
 MEMORY = {
+    **PCI,
     **{MAP + at: value for at, value in RAM.items()},
     **{SCRATCH + at: value for at, value in RAM.items()},
     **{SCRIPT + at: value for at, value in DONE.items()},
     **words(DIRECTORY, fw_cfg.FILE.build(E820)),
     **{WORDS[name]: value for name, value in STATE.items()},
 }
+APIC = (x86.APIC_BASE, x86.APIC_BASE + x86.APIC_SIZE)
 READ = int(fw_cfg.DmaControl.READ | fw_cfg.DmaControl.SELECT)
 TRANSFER = {"eax": READ, "ecx": SIZE, "edi": DESTINATION}
 @cache
@@ -66,6 +96,7 @@ ROWS: dict[str, dict[str, int]] = {
     "name_equal": {"esi": DESTINATION, "edi": DESTINATION},
     "chipset_init": {},
     "high_alloc": {"ecx": 0x1234, "edx": 0x100},
+    "high_find": {"ecx": 0x1234, "edx": 0x100},
     "ranges_overlap": {"eax": 0x1000, "ecx": 0x1000, "ebx": 0x1800, "edi": 0x1000},
     "f_segment_alloc": {"ecx": 36, "edx": 16},
     "memmap_take": {"eax": 0x1FF0000, "ecx": 0x1000},
@@ -88,6 +119,12 @@ ROWS: dict[str, dict[str, int]] = {
     "linux_read": {},
     "linux_area": {},
     "linux_move_setup_data": {},
+    "linux16_read": {"edx": 0x207},
+    "multiboot_read": {},
+    "kernel_needs_bios": {},
+    "modules_load": {},
+    "bios_install": {},
+    "bios_take_memory": {},
     "cmdline_read": {},
     "initrd_read": {},
     "handoff_init": {},
@@ -97,6 +134,39 @@ ROWS: dict[str, dict[str, int]] = {
     "memmap_check": {},
     "memmap_covers": {"eax": 0x1000000, "ecx": 0x1000},
     "mtrr_init": {},
+    "device_window": {},
+    "phys_bits": {},
+    "pic_init": {},
+    "pic_program": {},
+    "pci_read32": {"ebx": REGISTER},
+    "pci_write32": {"ebx": REGISTER},
+    "pci_write16": {"ebx": REGISTER},
+    "pci_write8": {"ebx": REGISTER},
+    "pci_select": {"ebx": REGISTER},
+    "pci_init": {},
+    "pci_alloc": {"ecx": 40},
+    "pci_windows": {},
+    "pci_window_above": {"eax": 0, "edx": 0},
+    "pci_read_number": {"esi": image().linked.addresses["name_e820"]},
+    "pci_find_roots": {},
+    "pci_scan": {"esi": ROOT},
+    "pci_step": {"esi": ROOT, "ebx": pci.CONFIG_ENABLE, "eax": 0},
+    "pci_function": {"esi": ROOT, "ebx": pci.CONFIG_ENABLE, "eax": 0x12345678},
+    "pci_interrupt": {"esi": BUS, "ebp": FUNCTION},
+    "pci_open_bus": {"esi": ROOT, "ebp": FUNCTION, "ecx": 3},
+    "pci_is_port": {"ebx": REGISTER},
+    "pci_close_bus": {"esi": BUS},
+    "pci_window": {"esi": BUS, "ebp": FUNCTION, "ecx": 0},
+    "pci_bars": {"esi": BUS, "ebp": FUNCTION, "ecx": pci_plan.BARS_NORMAL},
+    "pci_bar": {"esi": BUS, "ebp": FUNCTION, "ebx": REGISTER},
+    "pci_insert": {"edi": WINDOW, "esi": BUS, "eax": 1},
+    "pci_assign": {},
+    "pci_place_root": {"esi": ROOT + MEMORY_LIST, "ebx": WORDS["plan.memory"]},
+    "pci_place_window": {"esi": ROOT + MEMORY_LIST, "ebx": WORDS["plan.memory"], "ecx": 0},
+    "pci_place": {"edi": RESOURCE, "eax": 0x1800, "edx": 0, "ecx": 0},
+    "pci_place_list": {"esi": BUS, "ecx": 0},
+    "pci_program": {"edi": RESOURCE},
+    "pci_program_window": {"edi": RESOURCE, "ebx": REGISTER, "eax": 0x100000, "ecx": 1},
     "print_string": {"esi": WORDS["work.empty_string"]},
     "print_hex": {"eax": 0x12345678, "ecx": 8},
     "print_char": {"eax": 0x41},
@@ -104,6 +174,8 @@ ROWS: dict[str, dict[str, int]] = {
 # What else a routine needs in memory.
 NAME = words(CURRENT + 4, e820.FILE_NAME.encode().ljust(12, b"\0"))
 MORE: dict[str, dict[int, int]] = {
+    "pci_init": {WORDS["work.host_bridge"]: chipset.Device.I440FX},
+    "pci_is_port": {WORDS["work.ecam"]: 0},
     "acpi_allocate": {CURRENT: 1, **NAME, CURRENT + 60: 64, CURRENT + 64: int(acpi.Zone.HIGH)},
     "acpi_add_pointer": {CURRENT: 2, CURRENT + 120: 4},
     "acpi_add_checksum": {CURRENT: 3, CURRENT + 68: 16},
@@ -123,8 +195,9 @@ def routines() -> list[str]:
 
 
 def allowed(address: int, size: int) -> bool:
-    regions = [(r.base, r.end) for r in (*layout.RAM, layout.F_SEGMENT)]
-    regions += [(DESTINATION, DESTINATION + 0x400), (0x1000, 0x2000)]
+    regions = [(r.base, r.end) for r in (*layout.RAM, layout.BIOS, layout.F_SEGMENT)]
+    regions += [(DESTINATION, DESTINATION + 0x400), (0x1000, 0x2000), APIC]
+    regions += [(e820.EBDA, e820.EBDA + 1)]
     return any(base <= address and address + size <= end for base, end in regions)
 
 

@@ -6,16 +6,32 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from fwbuild import layout
-from fwbuild.abi import acpi, e820, smbios, stop_codes
+from fwbuild.abi import (
+    acpi,
+    e820,
+    linux_boot,
+    offsets,
+    pci,
+    pci_plan,
+    smbios,
+    stop_codes,
+)
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.fw_cfg import directory
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.memory import PAGE
+from fwbuild.emulator.recording import PciFunction
 from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import Image
-from fwbuild.image.test_kernel import build_test_bzimage, build_test_kernel
+from fwbuild.image.test_kernel import (
+    build_test_bzimage,
+    build_test_bzimage16,
+    build_test_kernel,
+    build_test_multiboot,
+)
 from tests.support.files import put_files, put_sizes
+from tests.support.pci_functions import MEMORY, bridge, endpoint
 
 Keys = dict[int, int]
 
@@ -29,6 +45,8 @@ class Case:
     keys: Keys = field(default_factory=dict)
     memmap: list[tuple[int, int, int]] | None = None
     edit: Callable[[Machine], None] | None = None
+    machine: str = "microvm"
+    pci: list[PciFunction] = field(default_factory=list)  # besides the chipset's
     kernel: bytes = build_test_kernel()
 
 
@@ -56,14 +74,80 @@ def remove_device(machine: Machine) -> None:
         del machine.devices[port]
 
 
+def patch_setup(machine: Machine, field: str, value: bytes) -> None:
+    """Let fw_cfg hold another header than the one that QEMU's loader took."""
+    setup = bytearray(machine.fw_cfg.items[Key.SETUP_DATA])
+    at = offsets(linux_boot.SETUP_HEADER)[field]
+    setup[at : at + len(value)] = value
+    machine.fw_cfg.items[Key.SETUP_DATA] = bytes(setup)
+def extra_root(machine: Machine) -> None:
+    put_files(machine, {pci.EXTRA_ROOTS_FILE: (1).to_bytes(8, "little")})
+
+
+BARS = 6
+
+
+def devices(*path: int) -> list[PciFunction]:
+    """32 devices of eight functions with six BARs each behind a bridge."""
+    bars = dict.fromkeys(range(BARS), (MEMORY, 16))
+    return [endpoint((*path, devfn), bars, multifunction=True) for devfn in range(256)]
+
+
+def crowd() -> list[PciFunction]:
+    """Three buses full of devices."""
+    paths = [(d << 3,) for d in range(2, 5)]
+    return [f for path in paths for f in (bridge(path), *devices(*path))]
+
+
+def one_too_many() -> int:
+    """Where the third of those buses no longer fits the tables: the function, or its BAR."""
+    function, resource, bus = (
+        s.sizeof() for s in (pci_plan.FUNCTION, pci_plan.RESOURCE, pci_plan.BUS)
+    )
+    room = layout.region("pci").size - pci_plan.STATE.sizeof()
+    room -= function + resource  # the IDE controller and its BAR
+    each = function + BARS * resource
+    room -= 2 * (function + bus + 256 * each + resource)  # the last: the memory window
+    room -= function + bus
+    fit, rest = divmod(room, each)
+    assert 0 < fit < 256
+    bars = (rest - function) // resource
+    register = 0 if rest < function else 0x10 + 4 * bars
+    return 0x80030000 + (fit << 8) + register
+
+
+def bridges(count: int) -> list[PciFunction]:
+    """Bridges, the functions of one device after the other."""
+    return [bridge((16 + i,), multifunction=True) for i in range(count)]
+
+
+
 RAM, RESERVED = e820.Type.RAM, e820.Type.RESERVED
 TOP = 1 << 64
 LOW = (0, 512 * MIB, RAM)
 CASES = {
     "no kernel": Case("NO_KERNEL", 0, {Key.KERNEL_SIZE: 0}),
     "no bzImage though it has no entry": Case("KERNEL_KIND", 0, {Key.KERNEL_ENTRY: 0}),
-    "old bzImage": Case("KERNEL_KIND", 0x20B, kernel=build_test_bzimage(version=0x20B)),
-    "no command line: multiboot": Case("KERNEL_KIND", 0x100000, {Key.CMDLINE_SIZE: 0}),
+    "ancient bzImage": Case(
+        "KERNEL_KIND", 0x201,
+        edit=lambda m: patch_setup(m, "version", b"\x01\x02"), kernel=build_test_bzimage16()),
+    "bzImage to be loaded low": Case(
+        "KERNEL_KIND", 0x207, edit=lambda m: patch_setup(m, "loadflags", b"\0"),
+        kernel=build_test_bzimage16()),
+    "setup code of more than 32 KiB": Case(
+        "SETUP_SIZE", 0x8001, {Key.SETUP_SIZE: 0x8001}, kernel=build_test_bzimage16()),
+    "old bzImage in low memory": Case(
+        "KERNEL_OVERLAP", 0x90000, {Key.KERNEL_ADDR: 0x90000}, kernel=build_test_bzimage16()),
+    "old bzImage's initrd in low memory": Case(
+        "INITRD_OVERLAP", 0x90000, initrd(0x90000, 1), kernel=build_test_bzimage16()),
+    "old bzImage outside RAM": Case(
+        "KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 512 * MIB}, kernel=build_test_bzimage16()),
+    "multiboot in low memory": Case(
+        "KERNEL_OVERLAP", 0xFFFFF, {Key.KERNEL_ADDR: 0xFFFFF}, kernel=build_test_multiboot()),
+    "multiboot outside RAM": Case(
+        "KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 512 * MIB}, kernel=build_test_multiboot()),
+    "multiboot's entry": Case(
+        "KERNEL_ENTRY", 0x100000, {Key.KERNEL_ENTRY: 0xFFFFF}, kernel=build_test_multiboot()),
     "kernel above RAM": Case("KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 512 * MIB}),
     "kernel wraps": Case("KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 0xFFFFFFFF}),
     "kernel in the hole": Case("KERNEL_RANGE", 0xA0000, {Key.KERNEL_ADDR: 0xA0000}),
@@ -139,6 +223,13 @@ CASES = {
     "initrd over the kernel's start": Case(
         "INITRD_OVERLAP", 0x1FF000,
         {Key.KERNEL_ADDR: 0x200000, Key.KERNEL_ENTRY: 0x200000, **initrd(0x1FF000, 0x1001)}),
+    "too many functions": Case("PCI_FUNCTIONS", one_too_many(), machine="pc", pci=crowd()),
+    # A root bus has number 64: 63 buses fit before it.
+    "a root bus in the way": Case("PCI_BUSES", 0x80004F00, machine="pc", edit=extra_root, pci=[
+        *bridges(64), endpoint((0,), {}, root=64)]),
+    # 18 behind the first bridge, so the last of the 239 would get number 256.
+    "256 buses": Case("PCI_BUSES", 0x8000FE00, machine="pc", pci=[
+        *bridges(239), *(PciFunction(0, (16, *f.path), f.config, f.mask) for f in bridges(17))]),
 }  # fmt: skip
 
 
@@ -156,8 +247,10 @@ def claim(machine: Machine, memmap: list[tuple[int, int, int]]) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_stop(name: str, image: Image) -> None:
     case = CASES[name]
-    found = recording.find(Guest())
-    machine = Machine(image.image, found, loader.load(Guest(), found, case.kernel))
+    found = recording.find(Guest(case.machine))
+    found = replace(found, pci=found.pci + case.pci)
+    loaded = loader.load(Guest(case.machine), found, case.kernel)
+    machine = Machine(image.image, found, loaded)
     items = {key: value.to_bytes(4, "little") for key, value in case.keys.items()}
     machine.fw_cfg.items |= items
     if case.memmap is not None:
@@ -178,4 +271,6 @@ def test_stop(name: str, image: Image) -> None:
 
 
 def test_every_stop_has_a_case() -> None:
-    assert {stop.name for stop in stop_codes.STOPS} == {case.stop for case in CASES.values()}
+    elsewhere = {"GAVE_UP"}  # it comes behind the handoff: test_handoff_linux16.py
+    found = {case.stop for case in CASES.values()} | elsewhere
+    assert {stop.name for stop in stop_codes.STOPS} == found

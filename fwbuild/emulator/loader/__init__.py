@@ -6,11 +6,12 @@ Source: QEMU 7.2, hw/i386/x86.c x86_load_linux.
 
 from pathlib import Path
 
-from fwbuild.emulator.loader import linux, pvh
+from fwbuild.emulator.loader import linux, multiboot, pvh
 from fwbuild.emulator.loader.loaded import Loaded
 from fwbuild.emulator.recording import Recording
 from fwbuild.guest import Guest
 from fwbuild.kernel.bzimage import is_bzimage
+from fwbuild.kernel.multiboot import find_header
 from fwbuild.kernel.vmlinux import read_file
 
 
@@ -21,7 +22,9 @@ def load(guest: Guest, recording: Recording, kernel: bytes | None = None) -> Loa
         return None
     data = kernel if kernel is not None else read_file(guest.kernel or Path())
     where = str(guest.kernel or "the test kernel")
-    loader = linux.load if is_bzimage(data) else pvh.load
+    if is_bzimage(data):
+        return linux.load(guest, recording, data, where)
+    loader = multiboot.load if find_header(data) else pvh.load
     return loader(guest, recording, data, where)
 
 

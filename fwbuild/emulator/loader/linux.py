@@ -1,4 +1,5 @@
-"""A bzImage: QEMU cuts it at the end of the setup code and patches the header.
+"""A bzImage: QEMU cuts it at the end of the setup code and patches the header. An old one
+is entered there, in real mode.
 
 Source: QEMU 7.2, hw/i386/x86.c x86_load_linux.
 """
@@ -57,7 +58,9 @@ def load(guest: Guest, recording: Recording, data: bytes, where: str) -> Loaded:
         Key.SETUP_DATA: bytes(setup),
         Key.CMDLINE_DATA: cmdline,
     }
-    return Loaded("linux", KERNEL_ADDR, [], keys | initrd)
+    if modern:
+        return Loaded("linux", KERNEL_ADDR, [], keys | initrd)
+    return Loaded("linux16", REAL_ADDR + linux_boot.SECTOR, [], keys | initrd)
 
 
 def _video_mode(text: str) -> int:

@@ -1,0 +1,264 @@
+# The test kernel as the setup code of an old bzImage: calls the BIOS and prints what it says.
+# It runs in segment ram.setup.base >> 4, so its own addresses count from there.
+
+#: the 16-bit entry
+#: mode: 16
+#: in: ds setup segment, ss setup segment
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, es, eflags
+#: returns: never
+#: source: Linux Documentation/arch/x86/boot.rst "Running the Kernel"
+test_linux16_entry:
+.code16
+    mov si, text16_hello - ram.setup.base
+    call print16
+    push ds
+    mov ax, ram.cmdline.base >> 4
+    mov ds, ax
+    xor si, si
+    call print16
+    pop ds
+    mov si, text16_memory - ram.setup.base
+    call print16
+    int bios.Vector.MEMORY
+    call print16_word
+    mov si, text16_equipment - ram.setup.base
+    call print16
+    int bios.Vector.EQUIPMENT
+    call print16_word
+    mov si, text16_disk - ram.setup.base
+    call print16
+    mov ah, 8
+    int bios.Vector.DISK
+    call print16_carry
+    mov si, text16_vbe - ram.setup.base
+    call print16
+    mov ah, bios.Call.VIDEO_VBE
+    int bios.Vector.VIDEO
+    call print16_word
+    mov si, text16_mode - ram.setup.base
+    call print16
+    mov ah, bios.Call.VIDEO_MODE
+    int bios.Vector.VIDEO
+    call print16_word
+    mov si, text16_key - ram.setup.base
+    call print16
+    mov ah, bios.Call.KEYS_PEEK
+    int bios.Vector.KEYS
+    setz al
+    xor ah, ah
+    call print16_word
+    mov si, text16_clock - ram.setup.base
+    call print16
+    mov ah, 2
+    int bios.Vector.TIME
+    call print16_carry
+    mov si, text16_unknown - ram.setup.base
+    call print16
+    mov ah, bios.UNSUPPORTED
+    int bios.Vector.SYSTEM
+    call print16_carry
+    call print16_word
+    mov si, text16_a20 - ram.setup.base
+    call print16
+    mov ax, bios.Call.SYSTEM_A20_ON
+    stc
+    int bios.Vector.SYSTEM
+    call print16_carry
+    mov si, text16_extended - ram.setup.base
+    call print16
+    mov ah, bios.Call.SYSTEM_EXTENDED
+    int bios.Vector.SYSTEM
+    call print16_word
+    mov si, text16_e801 - ram.setup.base
+    call print16
+    mov ax, bios.Call.SYSTEM_E801
+    int bios.Vector.SYSTEM
+    push dx
+    call print16_word
+    pop ax
+    call print16_word
+    jmp test_linux16_memmap
+
+#: the memory map, a tick of the timer, and back to the BIOS
+#: mode: 16
+#: in: ds setup segment
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, es, eflags
+#: returns: never
+#: source: ACPI 6.5, 15.1
+test_linux16_memmap:
+    mov ax, ds
+    mov es, ax
+    xor ebx, ebx
+.range:
+    mov si, text16_range - ram.setup.base
+    call print16
+    mov eax, bios.Call.SYSTEM_E820
+    mov edx, bios.SMAP
+    mov ecx, e820.ENTRY.sizeof
+    mov di, linux_boot.SETUP_SIZE_MAX
+    int bios.Vector.SYSTEM
+    jc .tick
+    mov si, di
+    mov cx, e820.ENTRY.sizeof // 2
+.word:
+    lodsw
+    call print16_word
+    loop .word
+    test ebx, ebx
+    jnz .range
+.tick:
+    xor bx, bx
+    mov es, bx
+    mov bx, word ptr es:[bda.ticks]
+    mov si, text16_tick - ram.setup.base
+    call print16
+    mov ecx, test_kernel.TICK_PATIENCE
+    sti
+.wait:
+    cmp bx, word ptr es:[bda.ticks]
+    jnz .ticked
+    dec ecx
+    jnz .wait
+.ticked:
+    setnz al
+    xor ah, ah
+    call print16_word
+    mov si, text16_end - ram.setup.base
+    call print16
+    int bios.Vector.BOOTSTRAP
+    hlt
+
+#: print a string that ends in a zero, by the BIOS
+#: mode: 16
+#: in: esi string
+#: out: esi behind its zero
+#: clobbers: eax, eflags
+#: source: -
+print16:
+    lodsb
+    test al, al
+    jz .done
+    mov ah, bios.Call.VIDEO_TELETYPE
+    int bios.Vector.VIDEO
+    jmp print16
+.done:
+    .att retw
+
+#: print the carry flag
+#: mode: 16
+#: in: eflags CF
+#: out: -
+#: clobbers: eflags
+#: source: -
+print16_carry:
+    push ax
+    setc al
+    add al, '0'
+    mov ah, bios.Call.VIDEO_TELETYPE
+    int bios.Vector.VIDEO
+    pop ax
+    .att retw
+
+#: print 4 hexadecimal digits and a blank
+#: mode: 16
+#: in: eax number in ax
+#: out: -
+#: clobbers: eax, edx, eflags
+#: source: -
+print16_word:
+    push cx
+    mov dx, ax
+    mov cx, 4
+.digit:
+    rol dx, 4
+    mov al, dl
+    and al, 15
+    cmp al, 10
+    jb .decimal
+    add al, 'a' - '9' - 1
+.decimal:
+    add al, '0'
+    mov ah, bios.Call.VIDEO_TELETYPE
+    int bios.Vector.VIDEO
+    loop .digit
+    mov ax, bios.Call.VIDEO_TELETYPE << 8 | ' '
+    int bios.Vector.VIDEO
+    pop cx
+    .att retw
+
+#: -
+#: mode: data
+text16_hello:
+    .asciz "test kernel: in real mode\ncmdline "
+
+#: -
+#: mode: data
+text16_memory:
+    .asciz "\nmemory "
+
+#: -
+#: mode: data
+text16_equipment:
+    .asciz "\nequipment "
+
+#: -
+#: mode: data
+text16_disk:
+    .asciz "\ndisk "
+
+#: -
+#: mode: data
+text16_vbe:
+    .asciz "\nvbe "
+
+#: -
+#: mode: data
+text16_mode:
+    .asciz "\nmode "
+
+#: -
+#: mode: data
+text16_key:
+    .asciz "\nkey "
+
+#: -
+#: mode: data
+text16_clock:
+    .asciz "\nclock "
+
+#: -
+#: mode: data
+text16_unknown:
+    .asciz "\nunknown "
+
+#: -
+#: mode: data
+text16_a20:
+    .asciz "\na20 "
+
+#: -
+#: mode: data
+text16_extended:
+    .asciz "\nextended "
+
+#: -
+#: mode: data
+text16_e801:
+    .asciz "\ne801 "
+
+#: -
+#: mode: data
+text16_range:
+    .asciz "\nrange "
+
+#: -
+#: mode: data
+text16_tick:
+    .asciz "\ntick "
+
+#: -
+#: mode: data
+text16_end:
+    .asciz "\n"

@@ -1,0 +1,84 @@
+"""Real QEMU: payloads that call the BIOS. Xen (Multiboot) and iPXE (an old bzImage), and the
+test kernel in both forms."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from fwbuild.abi import ports, stop_codes
+from fwbuild.guest import MACHINES, MIB, Guest
+from fwbuild.image.test_kernel import build_test_bzimage16, build_test_multiboot
+from tests.qemu.test_boot import boot
+from tests.qemu.test_boot_linux import serial_until
+from tests.support import debian
+from tests.support.kvm import kvm_works
+from tests.unit.test_handoff_linux16 import ANSWERS, e801_of, ranges_of, reported
+
+pytestmark = pytest.mark.qemu
+
+XEN, IPXE = "xen-hypervisor-4.17-amd64", "ipxe"
+
+
+ACCELS = ["tcg", pytest.param("kvm", marks=pytest.mark.kvm)]
+
+
+@pytest.mark.parametrize("accel", ACCELS)
+@pytest.mark.parametrize("name", [*MACHINES, "pc-i440fx-2.4"])
+def test_multiboot(name: str, accel: str, tmp_path: Path) -> None:
+    if accel == "kvm" and not kvm_works():
+        pytest.skip("no usable /dev/kvm")
+    kernel, module = tmp_path / "kernel", tmp_path / "module"
+    kernel.write_bytes(build_test_multiboot())
+    module.write_bytes(bytes(5000))
+    guest = Guest(name, 128 * MIB, kernel=kernel, append="from QEMU", accel=accel,
+                  initrd=Path(f"{module} its words,{module}"))  # fmt: skip
+    status, serial, console = boot(guest, tmp_path)
+    assert status == ports.debug_exit_status(1), console
+    assert f"cmdline {kernel} from QEMU\n" in console
+    assert f" {module} its words\n" in console
+    assert console.count("\nmodule ") == 2
+    assert serial == console
+
+
+@pytest.mark.parametrize("accel", ACCELS)
+@pytest.mark.parametrize("name", MACHINES)
+def test_bios_calls(name: str, accel: str, tmp_path: Path) -> None:
+    """The answers that the emulated machine gives, and a timer that ticks."""
+    if accel == "kvm" and not kvm_works():
+        pytest.skip("no usable /dev/kvm")
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(build_test_bzimage16())
+    guest = Guest(name, 512 * MIB, kernel=kernel, append="hello", accel=accel)
+    status, serial, console = boot(guest, tmp_path)
+    found = reported(console)
+    assert {label: found[label][0] for label in ANSWERS} == ANSWERS
+    assert found["e801"] == [e801_of(ranges_of(found))]
+    assert status == ports.debug_exit_status(stop_codes.BY_NAME["GAVE_UP"].code)
+    assert serial == console
+
+
+@pytest.mark.parametrize("name", ["microvm", "q35"])
+def test_xen(name: str, tmp_path: Path) -> None:
+    """Xen goes to real mode and back, and takes INT 15h's memory map."""
+    packed = debian.package_file(XEN, "boot/xen-*-amd64.gz")
+    xen = tmp_path / "xen"
+    xen.write_bytes(gzip.decompress(packed.read_bytes()))
+    guest = Guest(name, 256 * MIB, kernel=xen, append="com1=115200 console=com1 loglvl=all",
+                  initrd=debian.cloud_vmlinuz())  # fmt: skip
+    log = serial_until(guest, tmp_path, "load tracking window", 60)
+    for line in ("(XEN) Bootloader: qemu", "(XEN) Command line: com1=115200 console=com1",
+                 "(XEN) Xen-e820 RAM map:", "[0000000000000000, 000000000009ebff] (usable)",
+                 "(XEN) System RAM: 255MB", "(XEN) Using scheduler"):  # fmt: skip
+        assert line in log, log[-3000:]
+
+
+@pytest.mark.parametrize("name", ["microvm", "pc"])
+def test_ipxe(name: str, tmp_path: Path) -> None:
+    """iPXE gets its features out, waits by the timer's ticks, and gives up without a network."""
+    kernel = debian.package_file(IPXE, "boot/ipxe.lkrn")
+    status, serial, console = boot(Guest(name, 256 * MIB, kernel=kernel), tmp_path)
+    assert "Features: DNS HTTP iSCSI" in serial
+    stop = stop_codes.BY_NAME["GAVE_UP"]
+    assert status == ports.debug_exit_status(stop.code)
+    assert console.endswith(f"fwbuild: {stop.code:02x} {stop.what} 00000000\n")

@@ -1,0 +1,160 @@
+"""What is wrong with the addresses that a firmware has given PCI's functions."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fwbuild.abi import chipset, pci
+from fwbuild.emulator.machine import Machine
+from fwbuild.emulator.pci.bridge import Bridge
+from fwbuild.emulator.pci.bus import Bus
+from fwbuild.emulator.pci.function import Bar, Function
+
+# The parts of the I/O space that no device of the chipset and no hot-plug register of QEMU's has.
+FREE_PORTS = ((0x1000, 0xA000), (0xC000, 0x10000))
+FOUR_GIB = 1 << 32
+
+
+@dataclass(frozen=True)
+class Range:
+    """[base, end) of "io" or "memory", and whose it is."""
+
+    kind: str
+    base: int
+    end: int
+    owner: str
+
+    def inside(self, other: "Range") -> bool:
+        return self.kind == other.kind and other.base <= self.base and self.end <= other.end
+
+    def overlaps(self, other: "Range") -> bool:
+        return self.kind == other.kind and self.base < other.end and other.base < self.end
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.base:#x}-{self.end - 1:#x} of {self.owner}"
+
+
+def host_windows(machine: Machine) -> list[Range]:
+    """What a root bus may use: QEMU's PCI holes, as hw/pci-host/i440fx.c and q35.c have them.
+    QEMU ends the upper one behind the last BAR, so here it has no end."""
+    ram = machine.recording.ram()
+    low = max(a + s for a, s in ram if a < FOUR_GIB)
+    if machine.recording.machine.startswith("q35"):
+        low = 0xC0000000
+    high = max(FOUR_GIB, *(a + s for a, s in ram))
+    if found := machine.recording.file("etc/reserved-memory-end"):
+        high = max(high, int.from_bytes(found.data, "little"))
+    found = [Range("io", a, b, "the host") for a, b in FREE_PORTS]
+    found.append(Range("memory", low, chipset.DEVICE_WINDOW_END, "the host"))
+    return [*found, Range("memory", -(-high >> 30) << 30, 1 << 64, "the host")]
+
+
+def assigned(function: Function) -> list[Bar]:
+    return [bar for bar in function.bars() if bar.address]
+
+
+def unassigned(machine: Machine) -> set[tuple[int, int, int]]:
+    """(bus, devfn, register) of each BAR without an address."""
+    return {
+        (bus.number, devfn, bar.register)
+        for bus in buses(machine)
+        for devfn, function in bus.functions.items()
+        for bar in function.bars()
+        if not bar.address
+    }
+
+
+def buses(machine: Machine) -> Iterator[Bus]:
+    """Every bus, a bridge's before those behind it."""
+    todo = list(machine.board.pci.roots.values())
+    while todo:
+        bus = todo.pop(0)
+        yield bus
+        todo += bus.children()
+
+
+def windows(bridge: Bridge, owner: str) -> list[Range]:
+    """The open windows of a bridge, of those that it has."""
+    found = [("io", 0x1C, bridge.io_window()), ("memory", 0x20, bridge.memory_window()),
+             ("memory", 0x24, bridge.prefetch_window())]  # fmt: skip
+    return [
+        Range(kind, w.base, w.limit + 1, owner)
+        for kind, register, w in found
+        if w.open and bridge.mask[register]
+    ]
+
+
+def complaints(machine: Machine) -> list[str]:
+    """Everything that is wrong."""
+    host = host_windows(machine)
+    reserved = [Range("memory", e.addr, e.addr + e.size, "the memory map")
+                for e in machine.recording.memmap()]  # fmt: skip
+    roots = [r for root in machine.board.pci.roots.values() for r in _claims(root)]
+    found = list(_ranges(roots, host))
+    found += [f"{a} overlaps {b}" for a in roots for b in reserved if a.overlaps(b)]
+    found += _numbers(machine)
+    for bus in buses(machine):
+        if isinstance(bus.bridge, Bridge):
+            found += _ranges(list(_claims(bus)), windows(bus.bridge, f"bus {bus.number:02x}"))
+        for devfn, function in bus.functions.items():
+            found += (f"{bus.number:02x}:{devfn:02x} {c}" for c in _function(bus, devfn, function))
+    return found
+
+
+def _claims(bus: Bus) -> Iterator[Range]:
+    """What the functions of a bus decode, and the windows of its bridges."""
+    for devfn, function in bus.functions.items():
+        owner = f"{bus.number:02x}:{devfn >> 3:02x}.{devfn & 7}"
+        for bar in assigned(function):
+            kind = "io" if bar.kind == "io" else "memory"
+            yield Range(kind, bar.address, bar.address + bar.size, f"{owner} {bar.register:#x}")
+        if isinstance(function, Bridge):
+            yield from windows(function, f"{owner}'s window")
+
+
+def _ranges(claims: list[Range], inside: list[Range]) -> Iterator[str]:
+    for claim in claims:
+        if not any(claim.inside(window) for window in inside):
+            yield f"{claim} is in none of {', '.join(map(str, inside))}"
+    for i, a in enumerate(claims):
+        yield from (f"{a} overlaps {b}" for b in claims[i + 1 :] if a.overlaps(b))
+
+
+def _numbers(machine: Machine) -> Iterator[str]:
+    """Each bus has a number of its own, and a bridge's range covers all behind it."""
+    numbers = [bus.number for bus in buses(machine)]
+    if len(set(numbers)) != len(numbers):
+        yield f"bus numbers {numbers}"
+    for bus in buses(machine):
+        if bus.bridge:
+            first, last = (bus.bridge.config[at] for at in (0x19, 0x1A))
+            behind = [bus.number, *(b.number for b in _behind(bus))]
+            if (first, last) != (min(behind), max(behind)):
+                yield f"bus {bus.number}: {first} to {last} for {behind}"
+
+
+def _behind(bus: Bus) -> Iterator[Bus]:
+    for child in bus.children():
+        yield child
+        yield from _behind(child)
+
+
+def _function(bus: Bus, devfn: int, function: Function) -> Iterator[str]:
+    command = function.config[4]
+    for bar in function.bars():
+        if bar.address % bar.size:
+            yield f"BAR {bar.register:#x} at {bar.address:#x} of {bar.size:#x} bytes"
+        if bar.kind == "rom":
+            if bar.enabled:
+                yield "its ROM is enabled"
+        elif bar.address and not bar.wide and bar.address + bar.size > FOUR_GIB:
+            yield f"BAR {bar.register:#x} does not reach {bar.address:#x}"
+    for kind, bit in (("io", pci.Command.IO), ("memory", pci.Command.MEMORY)):
+        bars = [bar for bar in function.bars() if bar.kind == kind]
+        if bars and bool(command & bit) != all(bar.address for bar in bars):
+            yield f"command {command:#x} with {bars}"
+    if isinstance(function, Bridge):
+        wanted = pci.Command.IO | pci.Command.MEMORY | pci.Command.MASTER
+        if command != wanted & function.mask[4]:
+            yield f"command {command:#x} of a bridge"
+        if function.config[0x18] != bus.number:
+            yield f"primary bus {function.config[0x18]}"

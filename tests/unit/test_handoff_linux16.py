@@ -1,0 +1,220 @@
+"""An old bzImage in the emulated machine: the state of its 16-bit entry, and the BIOS it calls."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fwbuild import layout
+from fwbuild.abi import bios, e820, stop_codes
+from fwbuild.emulator.handoff_linux16 import read_setup_handoff
+from fwbuild.emulator.judge_linux16 import judge_linux16
+from fwbuild.emulator.machine import Machine
+from fwbuild.guest import MACHINES, MIB, Guest
+from fwbuild.image.build import Image
+from fwbuild.image.test_kernel import build_test_bzimage16
+from tests.unit.test_handoff import SIZES
+from tests.unit.test_handoff import boot as boot_pvh
+
+
+def boot(guest: Guest, image: bytes, *, dma: bool = True, poison: int = 0xA5) -> Machine:
+    return boot_pvh(guest, image, dma=dma, poison=poison, kernel=build_test_bzimage16())
+
+
+Report = dict[str, list[list[str]]]
+
+
+def reported(text: str) -> Report:
+    """What the test kernel prints: the words behind each label, a list for each time."""
+    found: Report = {}
+    for line in text.splitlines():
+        label, *words = line.split()
+        found.setdefault(label, []).append(words)
+    return found
+
+
+def report(machine: Machine) -> Report:
+    """The test kernel's report."""
+    console = machine.console
+    out = console.port_out
+
+    def tick_when_asked(port: int, size: int, value: int) -> None:
+        out(port, size, value)
+        if console.text.endswith("\ntick "):  # no timer runs here
+            machine.uc.mem_write(layout.symbols()["bda.ticks"], b"\x01")
+
+    console.port_out = tick_when_asked  # type: ignore[method-assign]
+    return reported(machine.run_kernel().console)
+
+
+@pytest.mark.parametrize("megabytes", SIZES)
+@pytest.mark.parametrize("name", MACHINES)
+def test_memory_sizes(name: str, megabytes: int, image: Image, tmp_path: Path) -> None:
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(bytes(range(256)) * 4097)
+    machine = boot(Guest(name, megabytes * MIB, initrd=initrd, append="a=b"), image.image)
+    assert judge_linux16(machine, machine.outcome) == []
+    found = read_setup_handoff(machine.read, machine.outcome.registers["ds"])
+    ram = sum(m.size for m in found.memmap if m.type in (e820.Type.RAM, e820.Type.NVS))
+    assert ram == megabytes * MIB - (e820.EXTENDED - layout.BIOS.base)
+
+
+@pytest.mark.parametrize("dma", [True, False])
+@pytest.mark.parametrize("poison", [0, 0xFF])
+def test_by_port_and_over_other_contents(dma: bool, poison: int, image: Image) -> None:
+    machine = boot(Guest("pc"), image.image, dma=dma, poison=poison)
+    assert judge_linux16(machine, machine.outcome) == []
+
+
+def test_registers(image: Image) -> None:
+    """The state that boot.rst's sample loader makes, spelled out apart from the judge."""
+    registers = boot(Guest("pc"), image.image).outcome.registers
+    assert (registers["cs"], registers["eip"]) == (0x1020, 0)
+    assert {registers[s] for s in ("ds", "es", "fs", "gs", "ss")} == {0x1000}
+    assert registers["cr0"] & 0x80000001 == 0
+    assert registers["eflags"] & 0x200 == 0
+    assert 0x8000 < registers["esp"] <= 0xFFFF
+
+
+# label: what the words say, by the references that abi/bios.py names
+ANSWERS = {
+    "cmdline": ["hello"],
+    "memory": [f"{layout.BIOS.base >> 10:04x}"],
+    "equipment": ["0220"],  # 80 x 25, one serial port
+    "disk": ["1"],  # CF
+    "vbe": ["014f"],  # known, failed
+    "mode": ["5003"],  # 80 columns, mode 3
+    "key": ["0001"],  # ZF: none
+    "clock": ["1"],  # CF
+    "unknown": ["18600"],  # CF, AH 86h
+    "a20": ["0"],
+    "extended": ["fc00"],  # 63 MiB is all it can tell
+    "tick": ["0001"],
+}
+
+
+def ranges_of(found: Report) -> list[Any]:
+    """The memory map in the test kernel's report."""
+    return [
+        e820.ENTRY.parse(b"".join(int(w, 16).to_bytes(2, "little") for w in words))
+        for words in found["range"]
+    ]
+
+
+def e801_of(ranges: list[Any]) -> list[str]:
+    """What AX and DX of INT 15h E801 say of a map: KiB from 1 to 16 MiB, 64 KiB above."""
+    (size,) = (r.size for r in ranges if r.addr == e820.EXTENDED)
+    return ["3c00", f"{(size - 15 * MIB) // 0x10000:04x}"]
+
+
+def test_calls(image: Image) -> None:
+    machine = boot(Guest("pc", append="hello"), image.image)
+    found = report(machine)
+    assert {label: found[label][0] for label in ANSWERS} == ANSWERS
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_memory_map(name: str, image: Image) -> None:
+    """The entries of INT 15h E820 are those of the map, one call an entry."""
+    machine = boot(Guest(name, 6144 * MIB), image.image)
+    wanted = read_setup_handoff(machine.read, machine.outcome.registers["ds"]).memmap
+    ranges = ranges_of(report(machine))
+    assert ranges == wanted
+    assert len(ranges) > 4
+
+
+@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("megabytes", [64, 512, 2048])
+def test_e801(name: str, megabytes: int, image: Image) -> None:
+    found = report(boot(Guest(name, megabytes * MIB), image.image))
+    assert found["e801"] == [e801_of(ranges_of(found))]
+    blocks = int(found["e801"][0][1], 16)
+    assert 0 <= (megabytes - 16) * 16 - blocks <= 4  # tables take some of it
+
+
+def test_giving_up_is_a_stop(image: Image) -> None:
+    machine = boot(Guest("pc"), image.image)
+    report(machine)
+    stop = stop_codes.BY_NAME["GAVE_UP"]
+    assert machine.outcome.exit_value == stop.code
+    assert re.search(rf"^fwbuild: {stop.code:02x} {stop.what} 0+$", machine.console.text, re.M)
+
+
+def test_teletype_reaches_both_consoles(image: Image) -> None:
+    machine = boot(Guest("pc"), image.image)
+    report(machine)
+    assert machine.console.text == machine.serial.text
+
+
+def test_vectors_and_controllers(image: Image) -> None:
+    """The timer's interrupt has a vector, and the 8259As send it there."""
+    machine = boot(Guest("pc"), image.image)
+    writes = [(a.port, a.value) for a in machine.outcome.accesses if a.port in (0x20, 0x21)]
+    assert writes[-6:] == [(0x20, 0x11), (0x21, 0x08), (0x21, 0x04), (0x21, 0x01), (0x21, 0xFF), (0x21, 0xFE)]
+    writes = [(a.port, a.value) for a in machine.outcome.accesses if a.port in (0xA0, 0xA1)]
+    assert writes[-5:] == [(0xA0, 0x11), (0xA1, 0x70), (0xA1, 0x02), (0xA1, 0x01), (0xA1, 0xFF)]
+    handoff = read_setup_handoff(machine.read, machine.outcome.registers["ds"])
+    idle = handoff.vectors[0]
+    served = {n for n, vector in enumerate(handoff.vectors) if vector != idle}
+    irqs = {*range(0x08, 0x10), *range(0x70, 0x78)}
+    assert served == irqs | {0x10, 0x11, 0x12, 0x13, 0x15, 0x16, 0x18, 0x19, 0x1A}
+    assert len(handoff.vectors) == bios.VECTORS
+
+
+# name: (address, value, words of the complaint)
+BDA, DS = 0x400, 0x10000
+DAMAGE = {
+    "vector": (0x10 * 4, b"\0\0\0\xf0", "vector 0x10 leads to 0xf000:0x0"),
+    "unserved": (0x10 * 4, b"", "nobody serves INT 0x10"),
+    "conventional memory": (BDA + 0x13, b"\x80\x02", "640 KiB of conventional memory"),
+    "EBDA": (BDA + 0x0E, b"\0\0", "the EBDA is at segment 0x0"),
+    "heap": (DS + 0x224, b"\0\xff", "the heap's end 0xff00"),
+    "setup code": (DS + 0x300, b"\0\0", "the setup code is damaged"),
+    "kernel": (0x100000, b"\1", "the kernel is damaged"),
+    "initrd": (DS + 0x218, b"\0\0\0\1", "the initrd is damaged"),
+    "initrd's size": (DS + 0x21C, b"\1", "the initrd has 6145 bytes"),
+    "command line": (DS + 0x228, b"\1", "the command line is"),
+    "command line nowhere": (DS + 0x228, b"\0\0\0\xe0", "points nowhere"),
+    "map": (layout.BIOS.base + 8, b"\0\x10", "memory map: RAM is"),
+}
+
+
+@pytest.fixture
+def machine(image: Image, tmp_path: Path) -> Machine:
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(b"initrd" * 1024)
+    return boot(Guest("pc", initrd=initrd, append="a=b"), image.image)
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_judge(name: str, machine: Machine) -> None:
+    address, value, words = DAMAGE[name]
+    assert judge_linux16(machine, machine.outcome) == []
+    machine.uc.mem_write(address, value or machine.read(0, 4))
+    assert words in " / ".join(judge_linux16(machine, machine.outcome))
+
+
+REGISTERS = {
+    "protected": ("cr0", 0x11, "not in real mode"),
+    "IF": ("eflags", 0x202, "EFLAGS.IF"),
+    "CS": ("cs", 0x1000, "entered at 0x1000:0x0"),
+    "IP": ("eip", 2, "entered at 0x1020:0x2"),
+    "SS": ("ss", 0, "SS is 0x0"),
+}
+
+
+@pytest.mark.parametrize("name", REGISTERS)
+def test_judge_of_registers(name: str, machine: Machine) -> None:
+    register, value, words = REGISTERS[name]
+    machine.outcome.registers[register] = value
+    assert words in " / ".join(judge_linux16(machine, machine.outcome))
+
+
+def test_code_is_one_piece_and_fits(image: Image) -> None:
+    """bios_install copies from one label to another: asm/bios.s alone lies between, whole."""
+    linked = image.linked
+    start, end = (linked.addresses[name] for name in ("bios_code", "bios_code_end"))
+    assert 0 < end - start <= layout.BIOS.size - bios.CODE
+    between = {f.name for f in linked.fragments if start <= linked.addresses[f.name] <= end}
+    assert between == {f.name for f in linked.fragments if f.file == "asm/bios.s"}

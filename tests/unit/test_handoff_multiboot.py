@@ -1,0 +1,226 @@
+"""The whole firmware in the emulated machine: what a Multiboot kernel is handed."""
+
+from pathlib import Path
+
+import pytest
+
+from fwbuild import layout
+from fwbuild.abi import e820, multiboot, offsets
+from fwbuild.abi.fw_cfg import Key
+from fwbuild.emulator import recording
+from fwbuild.emulator.handoff_multiboot import MultibootHandoff, read_multiboot_handoff
+from fwbuild.emulator.judge_multiboot import judge_multiboot
+from fwbuild.emulator.loader import load
+from fwbuild.emulator.machine import Machine
+from fwbuild.errors import FwbuildError
+from fwbuild.guest import MACHINES, MIB, Guest
+from fwbuild.image.build import Image
+from fwbuild.image.test_kernel import build_test_multiboot
+from fwbuild.kernel.multiboot import find_header, parse_multiboot
+from tests.unit.test_handoff import SIZES
+from tests.unit.test_handoff import boot as boot_pvh
+from tests.unit.test_stops import claim
+
+INFO = offsets(multiboot.INFO)
+
+
+def boot(guest: Guest, image: bytes, *, dma: bool = True, poison: int = 0xA5) -> Machine:
+    return boot_pvh(guest, image, dma=dma, poison=poison, kernel=build_test_multiboot())
+
+
+def handoff(machine: Machine) -> MultibootHandoff:
+    return read_multiboot_handoff(machine.read, machine.outcome.registers["ebx"])
+
+
+@pytest.fixture
+def modules(tmp_path: Path) -> Path:
+    """Two modules, as QEMU's -initrd names them."""
+    for name, size in (("one", 5000), ("t,wo", 0x3000)):
+        (tmp_path / name).write_bytes(name.encode() * size)
+    return Path(f"{tmp_path}/one its arguments,{tmp_path}/t,,wo")
+
+
+@pytest.mark.parametrize("megabytes", SIZES)
+@pytest.mark.parametrize("name", MACHINES)
+def test_memory_sizes(name: str, megabytes: int, image: Image, modules: Path) -> None:
+    machine = boot(Guest(name, megabytes * MIB, initrd=modules, append="a=b"), image.image)
+    assert judge_multiboot(machine, machine.outcome) == []
+    found = handoff(machine)
+    folder = str(modules).partition("/one")[0]
+    assert found.cmdline == b"the test kernel a=b"
+    assert found.loader == b"qemu"
+    texts = [text.decode() for _, _, text in found.modules]
+    assert texts == [f"{folder}/one its arguments", f"{folder}/t,wo"]
+    for (start, end, _), content in zip(found.modules, (b"one" * 5000, b"t,wo" * 0x3000),
+                                        strict=True):  # fmt: skip
+        assert start % 4096 == 0
+        assert machine.read(start, end - start) == content
+    ram = sum(m.size for m in found.memmap if m.type in (e820.Type.RAM, e820.Type.NVS))
+    assert ram == megabytes * MIB - (e820.EXTENDED - layout.BIOS.base)
+
+
+@pytest.mark.parametrize("dma", [True, False])
+@pytest.mark.parametrize("poison", [0, 0xFF])
+def test_by_port_and_over_other_contents(dma: bool, poison: int, image: Image) -> None:
+    machine = boot(Guest("pc"), image.image, dma=dma, poison=poison)
+    assert judge_multiboot(machine, machine.outcome) == []
+    assert handoff(machine).info.mods_count == 0
+
+
+def test_registers(image: Image) -> None:
+    """The state that the specification asks for, spelled out apart from the judge."""
+    registers = boot(Guest("q35"), image.image).outcome.registers
+    assert registers["eax"] == 0x2BADB002
+    assert registers["cr0"] & 0x80000001 == 1
+    assert registers["eflags"] & 0x20200 == 0  # VM, IF
+
+
+def test_more_ranges_than_qemu_has_room_for(image: Image) -> None:
+    """QEMU's places for map and information are 53 entries apart."""
+    found = recording.find(Guest("pc"))
+    machine = Machine(image.image, found, load(Guest("pc"), found, build_test_multiboot()))
+    reserved = [(0x40000000 + i * 0x2000, 0x1000, e820.Type.RESERVED) for i in range(110)]
+    claim(machine, [(0, 512 * MIB, e820.Type.RAM), *reserved])
+    machine.run()
+    ranges = handoff(machine).memmap
+    assert [(m.addr, m.size, m.type) for m in ranges if m.addr >= 0x40000000] == reserved
+    assert machine.run_kernel().console.count("\nmemory ") == len(ranges)
+
+
+def test_kernel_reports(image: Image, modules: Path) -> None:
+    machine = boot(Guest("pc", initrd=modules, append="hello"), image.image)
+    outcome = machine.run_kernel()
+    assert (outcome.kind, outcome.exit_value) == ("exit", 1)
+    for line in ("magic   2badb002", "flags   0000024f", "device  8000ffff", "loader  qemu",
+                 "cmdline the test kernel hello"):  # fmt: skip
+        assert f"{line}\n" in outcome.console
+
+
+# name: (field of the information, its value in memory, words of the complaint)
+MEMORY = {
+    "flags": ("flags", b"\0", "flags are 0x200"),
+    "mem_lower": ("mem_lower", b"\0", "mem_lower is"),
+    "mem_upper": ("mem_upper", b"\1", "mem_upper is"),
+    "boot device": ("boot_device", b"\1", "boot_device is"),
+    "command line": ("cmdline", b"\0", "cmdline is"),
+    "modules": ("mods_count", b"\1", "mods_count is"),
+    "symbols": ("syms", b"\1", "syms is"),
+    "boot loader": ("boot_loader_name", b"\0", "boot_loader_name is"),
+    "APM": ("apm_table", b"\1", "apm_table is"),
+    "short map": ("mmap_length", b"\x18", "memory map: RAM is"),
+    "map elsewhere": ("mmap_addr", b"\0\0\0\xe0", "points nowhere"),
+    "no map": ("mmap_length", b"\0", "0 memory map entries"),
+}
+
+
+@pytest.fixture
+def machine(image: Image, modules: Path) -> Machine:
+    return boot(Guest("pc", initrd=modules, append="a=b"), image.image)
+
+
+@pytest.mark.parametrize("name", MEMORY)
+def test_judge(name: str, machine: Machine) -> None:
+    field, value, words = MEMORY[name]
+    assert judge_multiboot(machine, machine.outcome) == []
+    machine.uc.mem_write(machine.outcome.registers["ebx"] + INFO[field], value)
+    assert words in " / ".join(judge_multiboot(machine, machine.outcome))
+
+
+def test_judge_of_the_map(machine: Machine) -> None:
+    at = handoff(machine).info.mmap_addr
+    machine.uc.mem_write(at, (24).to_bytes(4, "little"))
+    assert "an entry of 24 bytes" in " / ".join(judge_multiboot(machine, machine.outcome))
+
+
+def test_judge_of_the_contents(machine: Machine) -> None:
+    found = handoff(machine)
+    machine.uc.mem_write(found.modules[1][0], b"\0")
+    assert "module is damaged" in " / ".join(judge_multiboot(machine, machine.outcome))
+    machine.uc.mem_write(found.info.mods_addr, b"\0\0\0\0")
+    assert "module 0 lies outside" in " / ".join(judge_multiboot(machine, machine.outcome))
+
+
+REGISTERS = {
+    "EAX": ("eax", 0x2BADB003, "not the magic"),
+    "EBX": ("ebx", 0xE0000000, "points nowhere"),
+    "paging": ("cr0", 0x80000011, "without paging"),
+    "IF": ("eflags", 0x202, "EFLAGS.IF"),
+    "SS": ("ss", 0x10, "SS is not flat"),
+}
+
+
+@pytest.mark.parametrize("name", REGISTERS)
+def test_judge_of_registers(name: str, machine: Machine) -> None:
+    register, value, words = REGISTERS[name]
+    machine.outcome.registers[register] = value
+    assert words in " / ".join(judge_multiboot(machine, machine.outcome))
+
+
+CONTENT = bytes(range(100, 200))
+
+
+def by_header(**fields: int) -> bytes:
+    """A kernel whose header tells where it is loaded: 64 bytes into the file, at 1 MiB."""
+    values = dict.fromkeys((f.name for f in multiboot.HEADER.subcons), 0)
+    flags = multiboot.HeaderFlag.ADDRESSES
+    checksum = -(multiboot.HEADER_MAGIC + flags) % (1 << 32)
+    values |= dict(magic=multiboot.HEADER_MAGIC, flags=flags, checksum=checksum,
+                   header_addr=0x100010, load_addr=0x100000, entry_addr=0x100040)  # fmt: skip
+    return bytes(64) + multiboot.HEADER.build(values | fields) + CONTENT
+
+
+# name: (fields, bytes that are loaded, of them from the file); the file has 48 + 100 behind 48
+ADDRESSES = {
+    "to the end of the file": ({}, 164, 164),
+    "to load_end_addr": ({"load_end_addr": 0x100050}, 0x50, 0x50),
+    "with bss": ({"load_end_addr": 0x100050, "bss_end_addr": 0x101000}, 0x1000, 0x50),
+}
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_header_with_addresses(name: str) -> None:
+    fields, size, from_file = ADDRESSES[name]
+    data = by_header(**fields)
+    kernel = parse_multiboot(data, "k")
+    assert (kernel.address, kernel.entry, len(kernel.content)) == (0x100000, 0x100040, size)
+    assert kernel.content == data[48 : 48 + from_file].ljust(size, b"\0")
+
+
+BAD = {
+    "load_addr": {"load_addr": 0x100020},
+    "load_end_addr below": {"load_end_addr": 0xFFFFF},
+    "load_end_addr behind": {"load_end_addr": 0x200000},
+    "bss_end_addr": {"bss_end_addr": 0x100020},
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_header(name: str) -> None:
+    with pytest.raises(FwbuildError, match=f"invalid {name.partition(' ')[0]}"):
+        parse_multiboot(by_header(**BAD[name]), "k")
+
+
+def test_no_header() -> None:
+    data = by_header()
+    assert find_header(data)
+    assert find_header(data[1:]) is None  # not aligned
+    assert find_header(data.replace(data[72:76], b"\1\0\0\0", 1)) is None  # checksum
+    assert find_header(bytes(8192) + data) is None
+
+
+def test_a_64_bit_elf_is_refused() -> None:
+    data = bytearray(build_test_multiboot())
+    data[18:20] = (62).to_bytes(2, "little")  # EM_X86_64
+    with pytest.raises(FwbuildError, match="no 32-bit ELF"):
+        parse_multiboot(bytes(data), "k")
+
+
+def test_two_accesses_for_kernel_and_information(image: Image) -> None:
+    guest = Guest("pc", append="a")
+    ours = boot(guest, image.image).outcome.accesses
+    pvh = boot_pvh(guest, image.image).outcome.accesses
+    transfers = [sum(a.port == 0x518 for a in accesses) for accesses in (ours, pvh)]
+    assert transfers[0] == transfers[1] - 1 + 2  # the command line is part of the kernel
+    assert Key.CMDLINE_DATA not in load(
+        guest, recording.find(guest), build_test_multiboot()
+    ).keys  # type: ignore[union-attr]

@@ -1,0 +1,98 @@
+"""Modules that the user numbers in fw_cfg, for a PVH kernel."""
+
+from pathlib import Path
+
+import pytest
+
+from fwbuild.abi import e820, offsets, stop_codes, work
+from fwbuild.abi.fw_cfg import Key
+from fwbuild.emulator import loader, recording
+from fwbuild.emulator.handoff import Handoff, read_handoff
+from fwbuild.emulator.judge import judge
+from fwbuild.emulator.machine import Machine
+from fwbuild.guest import MACHINES, MIB, Guest
+from fwbuild.image.build import Image
+from fwbuild.image.test_kernel import build_test_kernel
+from tests.support.files import put_files
+
+
+def name(number: int) -> str:
+    return f"opt/fwbuild/module/{number}"
+
+
+def boot(guest: Guest, image: Image, files: dict[str, bytes], dma: bool = True) -> Machine:
+    found = recording.find(guest)
+    machine = Machine(image.image, found, loader.load(guest, found, build_test_kernel()), dma=dma)
+    put_files(machine, files)
+    machine.run()
+    return machine
+
+
+def handoff(machine: Machine) -> Handoff:
+    return read_handoff(machine.read, machine.outcome.registers["ebx"])
+
+
+def test_name() -> None:
+    assert name(1) == work.MODULE_NAME
+    assert len(name(9)) + 1 <= offsets(work.MODULES)["list"]
+
+
+@pytest.mark.parametrize("dma", [True, False])
+@pytest.mark.parametrize("initrd_size", [0, 500])
+@pytest.mark.parametrize("machine_name", MACHINES)
+def test_modules_follow_the_initrd(
+    machine_name: str, initrd_size: int, dma: bool, image: Image, tmp_path: Path
+) -> None:
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(b"i" * initrd_size)
+    contents = [b"one" * 300, b"2", bytes(range(256)) * 17, b"four"]
+    files = {name(i): data for i, data in enumerate(contents, 1)}
+    guest = Guest(machine_name, initrd=initrd if initrd_size else None)
+    machine = boot(guest, image, files, dma)
+    assert judge(machine, machine.outcome) == []
+    found = handoff(machine)
+    wanted = [b"i" * initrd_size] * bool(initrd_size) + contents
+    assert [machine.read(m.paddr, m.size) for m in found.modules] == wanted
+    assert all(m.paddr % 4096 == 0 for m in found.modules)
+    ram = [(m.addr, m.addr + m.size) for m in found.memmap if m.type == e820.Type.RAM]
+    for module in found.modules:
+        assert any(a <= module.paddr and module.paddr + module.size <= b for a, b in ram)
+    assert machine.run_kernel().console.count("\nmodule ") == len(wanted)
+
+
+def test_numbers_end_at_the_first_that_is_missing(image: Image) -> None:
+    files = {name(i): bytes([i]) for i in (1, 2, 4)}
+    assert [m.size for m in handoff(boot(Guest("pc"), image, files)).modules] == [1, 1]
+
+
+def test_nine_are_the_most(image: Image) -> None:
+    files = {name(i): bytes([i]) * i for i in range(1, 12)}
+    assert [m.size for m in handoff(boot(Guest("q35"), image, files)).modules] == [*range(1, 10)]
+
+
+def test_an_empty_file_is_a_module(image: Image) -> None:
+    found = handoff(boot(Guest("pc"), image, {name(1): b"", name(2): b"x"}))
+    assert [m.size for m in found.modules] == [0, 1]
+
+
+@pytest.mark.parametrize("size", [512 * MIB, 511 * MIB, 0xFFFFFFFF])
+def test_no_room(size: int, image: Image) -> None:
+    found = recording.find(Guest("pc"))
+    machine = Machine(image.image, found, loader.load(Guest("pc"), found, build_test_kernel()))
+    put_files(machine, {name(1): b"x"})
+    directory = machine.fw_cfg.items[Key.FILE_DIR]
+    at = directory.index(name(1).encode()) - 8
+    machine.fw_cfg.items[Key.FILE_DIR] = (
+        directory[:at] + size.to_bytes(4, "big") + directory[at + 4 :]
+    )
+    outcome = machine.run()
+    assert outcome.exit_value == stop_codes.BY_NAME["NO_ROOM"].code
+
+
+def test_the_judge_sees_damage(image: Image) -> None:
+    machine = boot(Guest("pc"), image, {name(1): b"content", name(2): b"more"})
+    found = handoff(machine)
+    machine.uc.mem_write(found.modules[1].paddr, b"M")
+    assert "module file 2 is damaged" in judge(machine, machine.outcome)
+    machine.uc.mem_write(found.start_info.modlist_paddr, (0x100000).to_bytes(8, "little"))
+    assert any("a module overlaps" in p for p in judge(machine, machine.outcome))

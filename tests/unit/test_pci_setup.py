@@ -1,0 +1,254 @@
+"""PCI in the emulated machine: every function gets its addresses, whatever there is."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fwbuild.emulator import loader, recording
+from fwbuild.emulator.machine import Machine
+from fwbuild.emulator.recording import File, PciFunction
+from fwbuild.guest import MIB, Guest
+from fwbuild.image.build import Image, build_image
+from fwbuild.image.test_kernel import build_test_kernel
+from tests.support.pci_functions import (
+    IO,
+    MEMORY,
+    PATH,
+    PREFETCH,
+    WIDE,
+    WIDE_PREFETCH,
+    bridge,
+    endpoint,
+)
+from tests.support.pci_judge import complaints, unassigned
+
+GIB = 1 << 30
+KERNEL = build_test_kernel()
+IMAGE = build_image()
+
+
+def run(name: str, functions: list[PciFunction], *, image: Image = IMAGE, memory: int = 512 * MIB,
+        files: tuple[File, ...] = ()) -> Machine:  # fmt: skip
+    """The machine at the kernel's entry, with `functions` besides the chipset's."""
+    guest = Guest(name, memory)
+    found = recording.find(guest)
+    found = replace(found, pci=[*found.pci, *functions], files=[*found.files, *files])
+    machine = Machine(image.image, found, loader.load(guest, found, KERNEL))
+    outcome = machine.run()
+    assert outcome.kind == "handoff", outcome.console
+    return machine
+
+
+def slot(device: int, function: int = 0) -> int:
+    return device << 3 | function
+
+
+def roots(count: int) -> File:
+    return File("etc/extra-pci-roots", 0x3000, 8, count.to_bytes(8, "little"))
+
+
+MACHINES = pytest.mark.parametrize("name", ["pc", "q35"])
+
+
+@MACHINES
+def test_nothing_but_the_chipset(name: str) -> None:
+    machine = run(name, [])
+    assert complaints(machine) == []
+    assert unassigned(machine) == set()
+
+
+@MACHINES
+def test_every_kind_of_bar(name: str) -> None:
+    machine = run(name, [
+        endpoint((slot(3),), {0: (IO, 32), 1: (MEMORY, 16), 2: (WIDE_PREFETCH, 1 << 20),
+                              4: (PREFETCH, 1 << 24)}, rom=1 << 16),
+        endpoint((slot(4),), {0: (WIDE, 1 << 14), 2: (IO, 256), 4: (WIDE_PREFETCH, 16 * GIB)}),
+        bridge((slot(5),)),
+        endpoint((slot(5), slot(31)), {0: (IO, 4), 1: (WIDE, 1 << 12), 3: (WIDE_PREFETCH, 8 * GIB),
+                                       5: (PREFETCH, 1 << 22)}, rom=1 << 18),
+        bridge((slot(5), slot(0))),
+        bridge((slot(5), slot(0), slot(0))),
+        endpoint((slot(5), slot(0), slot(0), slot(7)), {0: (MEMORY, 1 << 20)}),
+    ])  # fmt: skip
+    assert complaints(machine) == []
+    assert unassigned(machine) == set()
+
+
+@MACHINES
+@pytest.mark.parametrize("io_base", [0, 0xF0])  # QEMU's bridges and its ports
+def test_bridges_without_some_windows(name: str, io_base: int) -> None:
+    """Without the 64-bit window its BARs go to the other; without I/O they have no address."""
+    machine = run(name, [
+        bridge((slot(3),), io=False, io_base=io_base, wide=False),
+        endpoint((slot(3), slot(1)), {0: (IO, 32), 2: (WIDE_PREFETCH, 1 << 20)}),
+    ])  # fmt: skip
+    assert complaints(machine) == []
+    assert unassigned(machine) == {(1, slot(1), 0x10)}
+
+
+@MACHINES
+@pytest.mark.parametrize("flags, size", [(MEMORY, 2 * GIB), (WIDE_PREFETCH, 1 << 41),
+                                         (WIDE_PREFETCH, 1 << 62), (WIDE, 1 << 63),
+                                         (IO, 1 << 15), (IO, 1 << 31)])  # fmt: skip
+@pytest.mark.parametrize("behind", [False, True])
+def test_absurd_sizes(name: str, flags: int, size: int, behind: bool) -> None:
+    """Such a BAR has no address and is off; all else, behind the same bridge too, is not hurt."""
+    path: PATH = (slot(3),) if behind else ()
+    machine = run(name, [
+        *([bridge(path)] if behind else []),
+        endpoint((*path, slot(4)), {0: (flags, size), 2: (MEMORY, 4096), 3: (IO, 4)}),
+        endpoint((*path, slot(5)), {0: (WIDE_PREFETCH, 1 << 20), 2: (IO, 32)}),
+    ])  # fmt: skip
+    assert complaints(machine) == []
+    assert unassigned(machine) == {(int(behind), slot(4), 0x10)}
+
+
+@MACHINES
+def test_more_than_the_window(name: str) -> None:
+    """32-bit BARs that do not all fit: some have no address, nothing overlaps."""
+    machine = run(name, [endpoint((slot(d),), {0: (MEMORY, 256 << 20)}) for d in range(3, 13)])
+    assert complaints(machine) == []
+    assert 2 <= len(unassigned(machine)) <= 8
+
+
+@MACHINES
+def test_io_of_many_bridges(name: str) -> None:
+    """13 windows of 4 KiB are all that fit, less one for the chipset's own BARs."""
+    functions = []
+    for device in range(3, 23):
+        functions += [bridge((slot(device),)), endpoint((slot(device), 0), {0: (IO, 32)})]
+    machine = run(name, functions)
+    assert complaints(machine) == []
+    assert len(unassigned(machine)) == 20 - 12
+
+
+LARGE = [
+    endpoint((slot(3),), {0: (WIDE_PREFETCH, GIB), 2: (WIDE_PREFETCH, 4 * GIB)}),
+    endpoint((slot(4),), {0: (WIDE, 2 * GIB), 2: (MEMORY, 256 << 20)}),
+]
+
+
+@MACHINES
+@pytest.mark.parametrize("memory", [512 * MIB, 3072 * MIB, 8192 * MIB])
+def test_large_bars_and_memory(name: str, memory: int) -> None:
+    machine = run(name, LARGE, memory=memory)
+    assert complaints(machine) == []
+    assert unassigned(machine) == set()
+
+
+@MACHINES
+def test_as_far_as_addresses_reach(name: str) -> None:
+    """A CPU of 40 address bits has none above 1 TiB of RAM."""
+    machine = run(name, LARGE, memory=1 << 40)
+    assert complaints(machine) == []
+    assert unassigned(machine) == {(0, slot(3), 0x10), (0, slot(3), 0x18), (0, slot(4), 0x10)}
+
+
+@MACHINES
+def test_memory_hot_plug(name: str) -> None:
+    """The region for it lies between RAM and the upper window."""
+    end = File("etc/reserved-memory-end", 0x3001, 8, (100 * GIB).to_bytes(8, "little"))
+    machine = run(name, [endpoint((slot(3),), {0: (WIDE_PREFETCH, 8 * GIB)})], files=(end,))
+    assert complaints(machine) == []
+    (bar,) = machine.board.pci.roots[0].functions[slot(3)].bars()
+    assert bar.address >= 100 * GIB
+
+
+@MACHINES
+def test_extra_roots(name: str) -> None:
+    """Root buses whose first device is not device 0 are found too; numbers do not collide."""
+    machine = run(name, [
+        bridge((slot(3),)),
+        endpoint((slot(3), slot(1)), {0: (IO, 32), 1: (MEMORY, 4096)}),
+        bridge((0,), root=64),
+        endpoint((0, slot(2)), {0: (IO, 32), 2: (WIDE_PREFETCH, 8 * GIB)}, root=64),
+        endpoint((slot(9),), {0: (MEMORY, 4096)}, root=200),
+    ], files=(roots(2),))  # fmt: skip
+    assert complaints(machine) == []
+    assert unassigned(machine) == set()
+
+
+@MACHINES
+def test_functions_of_a_device(name: str) -> None:
+    """Functions need not follow one another; without the bit only function 0 is looked at."""
+    bars = {0: (MEMORY, 4096)}
+    machine = run(name, [
+        endpoint((slot(3, 0),), bars, multifunction=True),
+        endpoint((slot(3, 2),), bars),
+        endpoint((slot(3, 7),), bars),
+        endpoint((slot(4, 0),), bars),
+        endpoint((slot(4, 1),), bars),
+        endpoint((slot(5, 1),), bars),
+    ])  # fmt: skip
+    assert unassigned(machine) == {(0, slot(4, 1), 0x10), (0, slot(5, 1), 0x10)}
+
+
+# QEMU routes pin A-D of device d on bus 0 as pc_pci_slot_get_pirq() and ich9_cc_reset() say;
+# PIRQ A to D, and E to H, are IRQ 10, 10, 11, 11.
+LINES = {
+    "pc": [(2, 1, 10), (2, 2, 11), (3, 1, 11), (4, 1, 11), (4, 2, 10), (5, 3, 11), (31, 4, 10)],
+    "q35": [(1, 1, 10), (2, 1, 11), (3, 1, 11), (3, 2, 10), (24, 1, 10), (25, 1, 10), (25, 3, 11),
+            (30, 4, 11)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name, device, pin, line",
+                         [(n, *row) for n, rows in LINES.items() for row in rows])  # fmt: skip
+def test_interrupt_line(name: str, device: int, pin: int, line: int) -> None:
+    machine = run(name, [endpoint((slot(device),), {}, pin=pin)])
+    assert machine.board.pci.roots[0].functions[slot(device)].config[0x3C] == line
+
+
+@MACHINES
+def test_interrupt_line_behind_bridges(name: str) -> None:
+    """Each bridge turns the pins by its device number: pin A of device 2 behind device 1 behind
+    device 3 comes as pin A + 2 + 1 of device 3."""
+    machine = run(name, [
+        bridge((slot(3),)), bridge((slot(3), slot(1))),
+        endpoint((slot(3), slot(1), slot(2)), {}, pin=1),
+    ])  # fmt: skip
+    (bus,) = machine.board.pci.roots[0].functions[slot(3)].secondary.children()  # type: ignore[union-attr]
+    pirq = (3 + 3 - (name == "pc")) % 4
+    assert bus.functions[slot(2)].config[0x3C] == (10, 10, 11, 11)[pirq]
+
+
+BARS = st.dictionaries(
+    st.sampled_from([0, 2, 4]),
+    st.tuples(st.sampled_from([IO, MEMORY, PREFETCH, WIDE, WIDE_PREFETCH]), st.integers(2, 34)),
+    max_size=3,
+)
+
+
+@st.composite
+def topologies(draw: st.DrawFn) -> list[PciFunction]:
+    """Bridges up to four deep with devices at all levels."""
+    found: list[PciFunction] = []
+    buses: list[PATH] = [()]
+    for _ in range(draw(st.integers(1, 12))):
+        above = draw(st.sampled_from(buses))
+        used = {f.path for f in found}
+        path = (*above, slot(draw(st.integers(4, 30))))
+        if path in used:
+            continue
+        if draw(st.booleans()) and len(path) < 5:
+            found.append(bridge(path, io=draw(st.booleans()), wide=draw(st.booleans())))
+            buses.append(path)
+            continue
+        bars = {}
+        for index, (flags, power) in draw(BARS).items():
+            low, high = (2, 8) if flags == IO else (4, 34 if flags & WIDE else 30)
+            bars[index] = (flags, 1 << min(max(power, low), high))
+        rom = draw(st.sampled_from([0, 1 << 11, 1 << 18]))
+        found.append(endpoint(path, bars, rom=rom, pin=draw(st.integers(0, 4))))
+    return found
+
+
+@MACHINES
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(functions=topologies())
+def test_any_topology(name: str, functions: list[PciFunction]) -> None:
+    """Whatever there is: nothing overlaps, everything lies in its windows, what has no address
+    does not decode."""
+    assert complaints(run(name, functions)) == []
