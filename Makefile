@@ -2,7 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
-DEBIAN := binutils cpio busybox-static gdb lzop qemu-system-x86
+DEBIAN := binutils busybox-static bzip2 cpio gdb lz4 lzop qemu-system-x86 xz-utils zstd
 
 .PHONY: all run test lint unit qemu docs recordings needs clean
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fwbuild import layout
-from fwbuild.abi import e820, offsets, ports, stop_codes, work, x86
+from fwbuild.abi import e820, identity, offsets, ports, stop_codes, work, x86
 from fwbuild.errors import ExitCode
 from fwbuild.image.artefacts import render
 
@@ -13,6 +13,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 def documents() -> dict[str, str]:
     """Each document's name and text."""
     base = layout.region("work").base
+    record = [(name, identity.ADDRESS + at) for name, at in offsets(identity.RECORD).items()]
     fields = [(name, base + at) for name, at in offsets(work.WORK).items()]
     return {
         "memory-map.md": render(
@@ -24,6 +25,7 @@ def documents() -> dict[str, str]:
             reset_vector=x86.RESET_VECTOR,
             e820=e820,
             work=fields,
+            identity=record,
         ),
         "errors.md": render(
             "errors.md.j2",

@@ -58,5 +58,5 @@ def _pvh(elf: Elf, found: Report) -> None:
     found.notes.append(OLD_MACHINES)
     if not elf.low <= elf.pvh_qemu < elf.high:
         found.stops("KERNEL_ENTRY", f"{elf.low:08x}")
-    if elf.low < layout.symbols()["ram.end"]:
+    elif elf.low < layout.symbols()["ram.end"]:
         found.stops("KERNEL_OVERLAP", f"{elf.low:08x}")

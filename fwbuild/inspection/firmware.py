@@ -23,8 +23,9 @@ def report(data: bytes, path: Path) -> Report | None:
         return _own(data, path) or Report(
             "firmware", "firmware image, not built by fwbuild", qemu="takes it as -bios"
         )
-    if data.startswith(OPTION_ROM) and 0 < data[2] * OPTION_ROM_UNIT <= len(data):
-        return Report("option-rom", "option ROM", {"rom_size": data[2] * OPTION_ROM_UNIT},
+    rom_size = OPTION_ROM_UNIT * int.from_bytes(data[2:3], "little")
+    if data.startswith(OPTION_ROM) and 0 < rom_size <= len(data):
+        return Report("option-rom", "option ROM", {"rom_size": rom_size},
                       qemu="takes it as -option-rom; its firmware has to run it")  # fmt: skip
     return None
 

@@ -14,7 +14,7 @@ from elftools.elf.elffile import ELFFile
 from fwbuild.abi import multiboot, multiboot2
 from fwbuild.abi.multiboot import HeaderFlag
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.kernel.vmlinux import check_segment
+from fwbuild.kernel.vmlinux import check_segment, elf_errors
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ def _by_header(data: bytes, at: int, header: Any) -> MultibootKernel:
     return MultibootKernel(header.entry_addr, header.load_addr, size, [(0, content)])
 
 
+@elf_errors()
 def _by_elf(data: bytes) -> MultibootKernel:
     elf = ELFFile(io.BytesIO(data))
     if elf.header["e_machine"] != "EM_386":

@@ -19,12 +19,13 @@ from fwbuild.abi import pvh
 
 HEADER = Struct("namesz" / Int32ul, "descsz" / Int32ul, "type" / Int32ul)
 ALIGN = 4
+AREA_MAX = 1 << 20  # of a segment or section; real ones take some hundred bytes
 QEMU_READS = 8  # bytes of the descriptor, whatever its size, of which it keeps the lower 4
 
 
 @dataclass(frozen=True)
 class Note:
-    """One ELF note; `rest` starts with its descriptor of `descsz` bytes."""
+    """One ELF note; `rest` is its descriptor of `descsz` bytes, and what QEMU reads with it."""
 
     name: bytes
     type: int
@@ -34,13 +35,13 @@ class Note:
 
 def walk(data: bytes, align: int) -> Iterator[Note]:
     """The notes of a segment or section, each part aligned to `align`."""
-    at = 0
+    at, data = 0, data[:AREA_MAX]
     while at + HEADER.sizeof() <= len(data):
         header = HEADER.parse(data[at : at + HEADER.sizeof()])
         at += HEADER.sizeof()
         name = data[at : at + header.namesz].rstrip(b"\0")
         at += -(-header.namesz // align) * align
-        yield Note(name, header.type, header.descsz, data[at:])
+        yield Note(name, header.type, header.descsz, data[at : at + max(header.descsz, QEMU_READS)])
         at += -(-header.descsz // align) * align
 
 

@@ -1,11 +1,14 @@
 """Reads an uncompressed kernel: its segments, and the PVH entry in its ELF note."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import Section
 from elftools.elf.segments import Segment
 
 from fwbuild.abi import e820
@@ -49,12 +52,24 @@ def read_file(path: Path) -> bytes:
         raise FwbuildError(ExitCode.INPUT, what, where=str(path)) from None
 
 
+@contextmanager
+def elf_errors() -> Iterator[None]:
+    """Offsets that no file can have are an ELFError too."""
+    try:
+        yield
+    except OverflowError:
+        raise ELFError("an offset in it is beyond any file") from None
+
+
+@elf_errors()
 def parse_elf(data: bytes) -> Elf:
     """The ELF file, or the ELFError for which QEMU refuses it."""
     elf = ELFFile(io.BytesIO(data))
     segments = [s for s in elf.iter_segments("PT_LOAD") if s["p_memsz"]]
     for segment in segments:
         check_segment(segment, len(data))
+    for part in (*elf.iter_segments("PT_NOTE"), *elf.iter_sections("SHT_NOTE")):
+        _check_inside(part, len(data))
     if elf.header["e_machine"] not in MACHINES or not elf.little_endian:
         raise ELFError(f"it is for {elf.header['e_machine']}")
     if not segments:
@@ -102,7 +117,14 @@ def pvh_problem(elf: Elf) -> tuple[str, str] | None:
 def check_segment(segment: Segment, size: int) -> None:
     """Raise what is wrong with a PT_LOAD of a file of `size` bytes."""
     end = segment["p_paddr"] + segment["p_memsz"]
-    if segment["p_offset"] + segment["p_filesz"] > size:
-        raise ELFError("a segment passes the end of the file")
+    _check_inside(segment, size)
     if segment["p_filesz"] > segment["p_memsz"] or end > e820.FOUR_GIB:
         raise ELFError(f"a segment of {segment['p_memsz']:#x} bytes at {segment['p_paddr']:#x}")
+
+
+def _check_inside(part: Segment | Section, size: int) -> None:
+    """Raise if a segment or section does not lie in a file of `size` bytes."""
+    start, length = ("p_offset", "p_filesz") if isinstance(part, Segment) else (
+        "sh_offset", "sh_size")  # fmt: skip
+    if part[start] + part[length] > size:
+        raise ELFError("a segment or section passes the end of the file")

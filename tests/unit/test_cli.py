@@ -46,6 +46,10 @@ BAD = {
     "extract text": (["extract", "{tmp}/file"], ExitCode.KERNEL, "bzImage"),
     "extract ELF": (["extract", "{tmp}/noteless"], ExitCode.KERNEL, "ELF file already"),
     "extract nothing": (["extract", "{tmp}/none"], ExitCode.INPUT, "cannot read"),
+    "inspect text": (["inspect", "{tmp}/file"], ExitCode.KERNEL, "neither a kernel nor"),
+    "inspect nothing": (["inspect", "{tmp}/none"], ExitCode.INPUT, "cannot read"),
+    "inspect a folder": (["inspect", "{tmp}"], ExitCode.INPUT, "cannot read"),
+    "inspect an empty file": (["inspect", "{tmp}/empty"], ExitCode.KERNEL, "empty"),
 }  # fmt: skip
 
 
@@ -60,6 +64,7 @@ def scratch(tmp_path: Path) -> Path:
     (tmp_path / "pci.toml").write_text(TINY + 'pci = "half"\n')
     (tmp_path / "text.toml").write_text("hello")
     (tmp_path / "file").write_text("hello")
+    (tmp_path / "empty").touch()
     (tmp_path / "noteless").write_bytes(kernel.replace(b"Xen\0", b"Xon\0"))
     (tmp_path / "null.json").write_text("null")
     far = (b"\0\0\x10\0" * 2, b"\0\0\0\xd0" * 2)  # p_vaddr and p_paddr

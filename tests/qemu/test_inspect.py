@@ -1,0 +1,86 @@
+"""What inspect says of a kernel against what QEMU makes of it."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from fwbuild.abi.fw_cfg import Key
+from fwbuild.errors import FwbuildError
+from fwbuild.guest import Guest
+from fwbuild.inspection import Report, inspect
+from fwbuild.inspection.elf import REFUSAL
+from fwbuild.qemu.record import record
+from tests.support import debian
+from tests.support.noted import LAYOUTS, WIDTHS, link
+
+pytestmark = pytest.mark.qemu
+
+
+def report(path: Path) -> Report:
+    return inspect(path.read_bytes(), path)
+
+
+def numbers(kernel: Path, *keys: Key, machine: str = "pc") -> list[int]:
+    """What QEMU puts into fw_cfg's items for a kernel."""
+    found = record(Guest(machine, kernel=kernel)).keys
+    return [int.from_bytes(found[key], "little") for key in keys]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_merged_notes(layout: str, width: int, tmp_path: Path) -> None:
+    kernel = link(layout, width, tmp_path)
+    found = report(kernel)
+    if REFUSAL in found.qemu:
+        with pytest.raises(FwbuildError, match=REFUSAL):
+            numbers(kernel)
+        return
+    (entry,) = numbers(kernel, Key.KERNEL_ENTRY)
+    assert f"takes {entry:#x} for its PVH entry" in found.qemu
+    assert (found.protocol == "pvh") == (entry == found.facts["pvh_entry"])
+
+
+# Debian's package, the file in it, and the keys of fw_cfg that tell the facts. ZIMAGE: QEMU
+# has a fixed place for it.
+KERNELS = {
+    "linux-image-cloud-amd64": ("boot/vmlinuz-*", "bzimage", {"code32_start": Key.KERNEL_ADDR}),
+    "memtest86+": ("boot/memtest86+x64.bin", "bzimage", {"code32_start": Key.KERNEL_ADDR}),
+    "grub-xen-host": ("usr/lib/grub-xen/grub-i386-xen_pvh.bin", "vmlinux", {
+        "pvh_entry": Key.KERNEL_ENTRY, "load_address": Key.KERNEL_ADDR}),
+    "xen-hypervisor-4.17-amd64": ("boot/xen-4.17-amd64.gz", "multiboot", {
+        "entry": Key.KERNEL_ENTRY, "load_address": Key.KERNEL_ADDR}),
+    "ipxe": ("boot/ipxe.lkrn", "bzimage", {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("package", KERNELS)
+def test_kernels_of_debian(package: str, tmp_path: Path) -> None:
+    glob, kind, keys = KERNELS[package]
+    kernel = debian.package_file(package, glob)
+    if kernel.suffix == ".gz":
+        assert report(kernel).kind == "compressed"
+        kernel = tmp_path / "kernel"
+        kernel.write_bytes(gzip.decompress(debian.package_file(package, glob).read_bytes()))
+    found = report(kernel)
+    assert found.kind == kind
+    assert bool(found.problems) != bool(found.templates)
+    assert [found.facts[name] for name in keys] == numbers(kernel, *keys.values())
+
+
+def test_old_machines_do_not_load_pvh(tmp_path: Path, test_kernel: bytes) -> None:
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(test_kernel + bytes(1 << 17))  # room for what they take for setup code
+    assert any("up to 3.1" in note for note in report(kernel).notes)
+    entry = report(kernel).facts["pvh_entry"]
+    for machine, expected in (("pc-i440fx-3.1", 0), ("pc-i440fx-4.0", entry)):
+        found = record(Guest(machine, kernel=kernel)).keys.get(Key.KERNEL_ENTRY, b"")
+        assert int.from_bytes(found, "little") == expected
+
+
+def test_firmware_of_debian() -> None:
+    for name in ("qboot.rom", "bios-256k.bin", "bios-microvm.bin"):
+        for folder in (Path("/usr/share/qemu"), Path("/usr/share/seabios")):
+            if (folder / name).exists():
+                assert report(folder / name).kind == "firmware"
+    assert report(Path("/usr/share/qemu/pvh.bin")).kind == "option-rom"

@@ -1,0 +1,319 @@
+"""What inspect says of kernels and images, good, odd and damaged."""
+
+import gzip
+import json
+import re
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fwbuild import __version__, cli
+from fwbuild.abi import multiboot, multiboot2, offsets, stop_codes
+from fwbuild.abi.linux_boot import LoadFlag, XLoadFlag
+from fwbuild.abi.multiboot import HeaderFlag
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.image import artefacts, template
+from fwbuild.image.build import Image, build_image
+from fwbuild.image.identity import read_identity
+from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.inspection import KINDS, Report, inspect
+from fwbuild.inspection.elf import REFUSAL
+from tests.support.bzimages import bzimage
+from tests.support.noted import LAYOUTS, WIDTHS, link
+
+KERNEL = build_test_kernel()
+NOTELESS = KERNEL.replace(b"Xen\0", b"Xon\0").replace(b"\4\0\0\0\x12", b"\4\0\0\0\x13")
+EM_386, EM_X86_64, EM_ARM = 3, 62, 40
+E_MACHINE = 18
+
+
+def patched(data: bytes, at: int, value: bytes) -> bytes:
+    return data[:at] + value + data[at + len(value) :]
+
+
+def with_machine(data: bytes, machine: int) -> bytes:
+    return patched(data, E_MACHINE, machine.to_bytes(2, "little"))
+
+
+def multiboot1(flags: int = HeaderFlag.ADDRESSES | HeaderFlag.MEMORY_INFO,
+               load: int = 0x100000, header: int = 0x100000) -> bytes:  # fmt: skip
+    fields = dict.fromkeys(offsets(multiboot.HEADER), 0)
+    checksum = -(multiboot.HEADER_MAGIC + flags) % (1 << 32)
+    fields |= {"magic": multiboot.HEADER_MAGIC, "flags": flags, "checksum": checksum,
+               "header_addr": header, "load_addr": load, "entry_addr": load + 64}  # fmt: skip
+    return bytes(multiboot.HEADER.build(fields)).ljust(4096, b"\x90")
+
+
+def multiboot2_header() -> bytes:
+    fields = (multiboot2.HEADER_MAGIC, 0, 24)
+    checksum = -sum(fields) % (1 << 32)
+    return struct.pack("<IIIIHHI", *fields, checksum, 0, 0, 8)
+
+
+def stop_words(name: str) -> str:
+    return stop_codes.BY_NAME[name].what
+
+
+def aligned8(data: bytes) -> bytes:
+    return data.ljust(-(-len(data) // 8) * 8, b"\0")
+
+
+NOTE_START = b"\x12\0\0\0Xen\0"
+LOW = KERNEL.replace(b"\0\0\x10\0" * 2, b"\0\x10\0\0" * 2, 1)  # p_vaddr and p_paddr: 4 KiB
+# a 64-bit header whose e_phoff no file can have
+FAR_SEGMENTS = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, EM_X86_64, 1, 0, 1 << 63, 0,
+                           0, 64, 56, 1, 64, 1, 0).ljust(128, b"\0")  # fmt: skip
+FIRMWARE = bytes(0xFFF0) + b"\xea\x5b\xe0\x00\xf0".ljust(16, b"\0")
+XZ_MAGIC = b"\xfd7zXZ\0"
+
+# name: (file, kind, protocol, words of its only problem; "" where it boots if a template has
+# the protocol)
+FILES: dict[str, tuple[bytes, str, str | None, str]] = {
+    "vmlinux": (KERNEL, "vmlinux", "pvh", ""),
+    "vmlinux, note of 8 bytes": (build_test_kernel(8), "vmlinux", "pvh", ""),
+    "no note": (NOTELESS, "vmlinux", None, "no PVH ELF note"),
+    "only Multiboot 2": (
+        aligned8(NOTELESS) + multiboot2_header(), "vmlinux", None, "does not know Multiboot 2"),
+    "ELF for ARM": (with_machine(KERNEL, EM_ARM), "vmlinux", None, "EM_ARM"),
+    "ELF with segments at 2^63": (
+        FAR_SEGMENTS, "vmlinux", None, "an offset in it is beyond any file"),
+    "Multiboot in such an ELF": (
+        with_machine(FAR_SEGMENTS, EM_386) + multiboot1(flags=0), "multiboot", None,
+        "beyond any file"),
+    "ELF cut short": (KERNEL[:0x90], "vmlinux", None, "Error while loading elf kernel"),
+    "ELF entered outside": (LOW, "vmlinux", "pvh", stop_words("KERNEL_ENTRY")),
+    "ELF low": (
+        LOW.replace(NOTE_START + b"\0\0\x10\0", NOTE_START + b"\0\x10\0\0"), "vmlinux", "pvh",
+        stop_words("KERNEL_OVERLAP")),
+    "bzImage": (bzimage(gzip.compress(KERNEL)), "bzimage", "linux", ""),
+    "bzImage without payload": (bzimage(b""), "bzimage", "linux", ""),
+    "bzImage of 2.07": (bzimage(b"", version=0x207), "bzimage", "linux16", ""),
+    "bzImage of 2.01": (
+        bzimage(b"", version=0x201), "bzimage", None, stop_words("KERNEL_KIND") + " 0x201"),
+    "zImage": (bzimage(b"", version=0x204, loadflags=0), "bzimage", None, "zImage"),
+    "bzImage, endless setup": (
+        bzimage(b"", setup_sects=255), "bzimage", "linux", "invalid kernel header"),
+    "bzImage cut short": (
+        bzimage(b"", syssize=0x1000), "bzimage", "linux", "ends before the kernel"),
+    "Multiboot": (multiboot1(), "multiboot", "multiboot", ""),
+    "Multiboot in a PVH kernel": (KERNEL + multiboot1(), "multiboot", "multiboot", ""),
+    "Multiboot header above its kernel": (
+        multiboot1(header=0x100), "multiboot", None, "invalid load_addr"),
+    "Multiboot, 64-bit ELF": (
+        with_machine(KERNEL, EM_X86_64) + multiboot1(flags=0), "multiboot", None, "no 32-bit ELF"),
+    "Multiboot low": (
+        multiboot1(load=0x8000, header=0x8000), "multiboot", "multiboot",
+        stop_words("KERNEL_OVERLAP")),
+    "compressed": (gzip.compress(KERNEL), "compressed", None, "gzip -dc"),
+    "xz": (XZ_MAGIC, "compressed", None, "xz -dc"),
+    "other firmware": (FIRMWARE, "firmware", None, ""),
+    "option ROM": (b"\x55\xaa\x03".ljust(1536, b"\0"), "option-rom", None, ""),
+}  # fmt: skip
+
+
+def report(data: bytes) -> Report:
+    return inspect(data, Path("file"))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, kind, protocol, words = FILES[name]
+    found = report(data)
+    assert (found.kind, found.protocol) == (kind, protocol)
+    problems = [f"{p.what} {p.hint}" for p in found.problems]
+    if protocol and not found.templates:
+        left_out = stop_words("KERNEL_KIND")
+        assert [p for p in problems if left_out in p], "no template has this protocol"
+        problems = [p for p in problems if left_out not in p]
+    assert len(problems) == bool(words)
+    assert words in "".join(problems)
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    status = ExitCode.KERNEL if found.problems else ExitCode.OK
+    assert cli.main(["inspect", str(path)]) == status
+    text = capsys.readouterr().out
+    assert text.startswith(f"{path}: {found.what}, {len(data)} bytes\n")
+    assert text.count("does not boot") == len(found.problems)
+    assert cli.main(["inspect", "--json", str(path)]) == status
+    plain = json.loads(capsys.readouterr().out)
+    assert plain == {"file": str(path), "size": len(data)} | found.plain()
+    assert plain["boots"] == (not found.problems)
+
+
+def test_keys_of_json_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["inspect", "--help"])
+    text = capsys.readouterr().out
+    keys = ("file", "size", *report(KERNEL).plain(), *KINDS)
+    assert [key for key in keys if not re.search(rf"\b{key}\b", text)] == []
+
+
+def test_every_kind_has_a_case() -> None:
+    assert {kind for _, kind, _, _ in FILES.values()} | {"image"} == set(KINDS)
+
+
+def test_the_message_that_users_search_for() -> None:
+    found = report(NOTELESS)
+    assert REFUSAL == "Error loading uncompressed kernel without PVH ELF Note"
+    assert REFUSAL in found.qemu
+    assert "CONFIG_PVH=y" in found.problems[0].hint
+
+
+# (entry that QEMU finds or None, words): binutils' .note.gnu.property makes QEMU step by 8
+MERGED = {"alone": ("0x100004", ""), "behind GNU's": (None, "misreads"),
+          "before GNU's": ("0x0", "misreads")}  # fmt: skip
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_merged_notes(layout: str, width: int, tmp_path: Path) -> None:
+    entry, words = MERGED[layout]
+    found = report(link(layout, width, tmp_path).read_bytes())
+    assert found.facts["pvh_entry"] == 0x100004
+    assert found.facts["bits"] == 64
+    assert (f"takes {entry} for" if entry else REFUSAL) in found.qemu
+    assert [words in p.what for p in found.problems] == [True] * bool(words)
+    assert found.protocol == (None if words else "pvh")
+
+
+def test_facts_of_a_bzimage() -> None:
+    text = b"6.1.0-test (me@here) #1"
+    payload = gzip.compress(KERNEL)
+    data = bzimage(
+        payload, kernel_version=0x100, init_size=0x3000, pref_address=0x1000000,
+        loadflags=LoadFlag.LOADED_HIGH | 1 << 3,
+        xloadflags=XLoadFlag.KERNEL_64 | XLoadFlag.FIVE_LEVEL,
+    )  # fmt: skip
+    facts = report(patched(data, 0x300, text + b"\0")).facts
+    assert facts.items() >= {
+        "protocol_version": "2.15", "kernel_version": text.decode(),
+        "loadflags": ["LOADED_HIGH", "0x8"], "xloadflags": ["KERNEL_64", "FIVE_LEVEL"],
+        "init_size": 0x3000, "pref_address": 0x1000000, "compression": "gzip",
+        "uncompressed_size": len(KERNEL),
+    }.items()  # fmt: skip
+
+
+# Documentation/arch/x86/boot.rst: "Offset/Size, Proto, Name"
+INTRODUCED = {
+    0x200: ("loadflags", "code32_start"), 0x203: ("initrd_addr_max",), 0x204: ("syssize",),
+    0x205: ("kernel_alignment", "relocatable_kernel"), 0x206: ("cmdline_size",),
+    0x208: ("payload_offset", "payload_length"),
+    0x20A: ("min_alignment", "pref_address", "init_size"), 0x20B: ("handover_offset",),
+    0x20C: ("xloadflags",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("version", INTRODUCED)
+def test_a_field_is_shown_from_its_protocol_on(version: int) -> None:
+    for name in INTRODUCED[version]:
+        assert name in report(bzimage(b"", version=version)).facts
+        if version > 0x200:
+            assert name not in report(bzimage(b"", version=version - 1)).facts
+
+
+def test_what_a_terminal_would_obey_is_not_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a\x1b[31mb"
+    path.write_bytes(patched(bzimage(b"", kernel_version=0x100), 0x300, b"6.1\x1b[2J [red]\r\0"))
+    assert cli.main(["inspect", str(path)]) == 0
+    text = capsys.readouterr().out
+    assert "6.1?[2J [red]?" in text
+    assert "\x1b" not in text and "\r" not in text
+
+
+@pytest.mark.parametrize("name", template.names())
+def test_an_image_says_what_it_is(name: str, tmp_path: Path) -> None:
+    image = build_image(name)
+    found = read_identity(image.image)
+    assert found
+    assert (found.version, found.template, found.start) == (__version__, name, image.start)
+    path = tmp_path / "bios.bin"
+    assert "sections" not in inspect(image.image, path).facts
+    plain = artefacts.write(image, path)
+    facts = inspect(image.image, path).facts
+    assert facts.items() >= {"template": name, "used": image.used, "start": image.start}.items()
+    assert [s["name"] for s in facts["sections"]] == [s["name"] for s in plain["rom"]]
+
+
+def test_the_last_two_bytes_are_left_alone(image: Image) -> None:
+    assert image.image[-2:] == bytes(2)
+
+
+def test_a_template_of_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "my own ünïverse.toml"
+    path.write_text('machines = ["pc"]\nprotocols = ["pvh"]\n')
+    found = read_identity(build_image(str(path)).image)
+    assert found and found.template == "my own ünïverse"
+
+
+BESIDE = {"of another image": '{"sha256": "0", "rom": []}', "no JSON": "{", "no object": "7",
+          "nothing in it": "{}"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_json_beside_an_image(name: str, image: Image, tmp_path: Path,
+                              capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    path = tmp_path / "bios.bin"
+    path.write_bytes(image.image)
+    path.with_suffix(".json").write_text(BESIDE[name])
+    assert cli.main(["inspect", str(path)]) == 0
+    assert "does not describe this image" in capsys.readouterr().out
+
+
+def test_sections_are_printed(image: Image, tmp_path: Path,
+                              capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    artefacts.write(image, tmp_path / "bios.bin")
+    assert cli.main(["inspect", str(tmp_path / "bios.bin")]) == 0
+    assert re.search(r"^fffffff0 +3 +routine +reset_vector", capsys.readouterr().out, re.MULTILINE)
+
+
+IMAGE = build_image("linux").image
+BASES = [data for data, *_ in FILES.values()] + [IMAGE]
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.data())
+def test_damaged_files_end_in_a_report_or_an_error(data: st.DataObject) -> None:
+    base = bytearray(data.draw(st.sampled_from(BASES)))
+    # The headers are where the numbers are: most changes go there.
+    ends = st.integers(0, len(base) - 1)
+    places = st.one_of(ends, st.integers(0, min(len(base), 0x300) - 1))
+    for at in data.draw(st.lists(places, max_size=6)):
+        base[at] = data.draw(st.sampled_from((0, 1, 4, 0x7F, 0x80, 0xFF)))
+    cut = data.draw(st.one_of(st.just(len(base)), st.integers(0, len(base))))
+    try:
+        found = report(bytes(base[:cut]))
+    except FwbuildError as error:
+        assert error.code == ExitCode.KERNEL
+        return
+    assert found.kind in KINDS
+    json.dumps(found.plain())
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=0x260), st.sampled_from(
+    (b"", b"\x7fELF\x01\x01\x01", b"\x7fELF\x02\x01\x01", b"\x7fELF\x02\x02\x01")))  # fmt: skip
+def test_noise(noise: bytes, start: bytes) -> None:
+    for data in (start + noise, patched((start + noise).ljust(0x300, b"\0"), 0x202, b"HdrS")):
+        try:
+            json.dumps(report(data).plain())
+        except FwbuildError as error:
+            assert error.code == ExitCode.KERNEL
+
+
+def test_two_bytes_of_an_option_rom() -> None:
+    with pytest.raises(FwbuildError, match="neither a kernel nor"):
+        report(b"\x55\xaa")
+
+
+def test_a_large_bss_is_not_built() -> None:
+    fields = dict(load_addr=0x100000, bss_end_addr=0xFFFFFFFF)
+    data = multiboot1()
+    for name, value in fields.items():
+        data = patched(data, offsets(multiboot.HEADER)[name], value.to_bytes(4, "little"))
+    assert report(data).facts["load_end"] == 0xFFFFFFFF
+
