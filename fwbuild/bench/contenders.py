@@ -1,11 +1,10 @@
 """The images that race: ours, what the user names, and Debian's qboot and SeaBIOS."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.image.artefacts import write_all
 from fwbuild.image.build import Image, build_image
 
 QBOOT = Path("/usr/share/qemu/qboot.rom")
@@ -15,22 +14,24 @@ SEABIOS_FILES = {"microvm": "bios-microvm.bin", "pc": "bios-256k.bin", "q35": "b
 
 @dataclass(frozen=True)
 class Contender:
-    """An image by name: its file for each family of machines. `image` is there if it is ours,
-    and `traced` is then the file of the same image with its trace points on."""
+    """An image by name: its file for each family of machines. `image` is there if it is ours;
+    `traced` is then the file of the same image with its trace points on, and `contents` what
+    is to be written to both."""
 
     name: str
     files: Mapping[str, Path]
     image: Image | None = None
     traced: Path | None = None
+    contents: Mapping[Path, bytes] = field(default_factory=dict)
 
 
 def ours(template: str, folder: Path) -> Contender:
-    """A template's image, built into a folder, with and without trace points."""
+    """A template's image for a folder, with and without trace points."""
     image, traced = build_image(template), build_image(template, switches={"trace"})
     stem = Path(template).stem
     path, traced_path = folder / f"{stem}.bin", folder / f"{stem}-trace.bin"
-    write_all({path: image.image, traced_path: traced.image})
-    return Contender(f"fwbuild {stem}", _everywhere(path), image, traced_path)
+    contents = {path: image.image, traced_path: traced.image}
+    return Contender(f"fwbuild {stem}", _everywhere(path), image, traced_path, contents)
 
 
 def theirs(path: Path) -> Contender:

@@ -7,6 +7,8 @@ each beginning with another image, so that noise hits all alike.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from fwbuild.bench.contenders import Contender
 from fwbuild.bench.events import Event, Run, Step
@@ -18,7 +20,7 @@ from fwbuild.emulator.stages import count_stages
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import Guest
 from fwbuild.qemu.command import command
-from fwbuild.qemu.count import count
+from fwbuild.qemu.count import Count, count
 from fwbuild.qemu.record import record
 from fwbuild.qemu.session import stopped
 
@@ -27,6 +29,7 @@ WORDS = "nokaslr panic=-1"
 # Under TCG a kernel on microvm finds no clock that it trusts, and waits for ever.
 TCG_EXTRA = {"microvm": ("-icount", "shift=auto")}
 Say = Callable[[str], None]
+Counts = tuple[Count | None, list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Race:
 
     def __init__(self, plan: Plan, say: Say) -> None:
         self.plan, self.say = plan, say
+        self.counts: dict[tuple[Path, str, str], Counts] = {}  # they do not jitter
         self.notes = [f"{k.path.name}: {k.note}" for k in plan.kernels if k.note]
 
     def rows(self) -> Iterator[list[Row]]:
@@ -110,6 +114,14 @@ class Race:
                 break
         return best
 
+    def _count(self, runner: "_Runner") -> Counts:
+        try:
+            return runner.count()
+        except FwbuildError as error:
+            row = runner.row
+            self.notes.append(f"{row.image} on {row.machine} was not counted: {error}")
+            return None, []
+
     def _group(
         self, kernel: Kernel, guest: Guest, steps: tuple[Step, ...], whole: bool
     ) -> list[Row]:
@@ -125,8 +137,11 @@ class Race:
                 self.say(f"{where}: {runner.row.image}, {number + 1} of {self.plan.rounds}")
                 runner.race()
         for runner in racing if self.plan.counts else ():
-            self.say(f"{where}: {runner.row.image}, counting")
-            self.notes += runner.count()
+            key = (kernel.path, guest.machine, runner.row.image)
+            if key not in self.counts:
+                self.say(f"{where}: {runner.row.image}, counting")
+                self.counts[key] = self._count(runner)
+            runner.row.count, runner.row.stage_counts = self.counts[key]
         return [runner.row for runner in runners]
 
 
@@ -160,19 +175,15 @@ class _Runner:
                 traced(self.guest, self.contender.traced, self.steps[:1], seconds, to_user=False)
             )
 
-    def count(self) -> list[str]:
-        """Count device accesses and instructions, exactly; returns what went wrong."""
-        guest = replace(self.guest, accel="tcg", extra=())
-        image = self.contender.image
-        try:
-            self.row.count = count(guest, self.bios, *self.kernel.entries.values())
-            if image:
-                recorded = record(guest)
-                _, stages = count_stages(image, recorded, loader.load(guest, recorded))
-                self.row.stage_counts = [asdict(stage) for stage in stages]
-        except FwbuildError as error:
-            return [f"{self.row.image} on {guest.machine} was not counted: {error}"]
-        return []
+    def count(self) -> Counts:
+        """Device accesses and instructions to the kernel, and of each stage, both exact."""
+        guest = replace(self.guest, accel="tcg", extra=self.plan.guest.extra)
+        whole = count(guest, self.bios, *self.kernel.entries.values())
+        if not self.contender.image:
+            return whole, []
+        recorded = record(guest)
+        _, stages = count_stages(self.contender.image, recorded, loader.load(guest, recorded))
+        return whole, [asdict(stage) for stage in stages]
 
     def _traced(self) -> Run:
         return traced(self.guest, self.bios, self.steps, self.plan.seconds, self.row.whole)

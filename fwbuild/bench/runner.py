@@ -23,6 +23,7 @@ from fwbuild.qemu.session import Session, started, stop_of, stub_arguments
 
 BREAKPOINT = "T05"  # how the stub reports one
 NS = 1_000_000_000
+SILENCE = "nothing more came in time"
 GUEST_RESET = 0  # QEMU's exit status where -no-reboot ends it
 
 
@@ -54,7 +55,7 @@ def plain(guest: Guest, bios: Path, seconds: float) -> Run:
         end = time.time_ns()
         os.close(descriptor)
         if not ended:
-            return Run(failure=_silence(session))
+            return Run(failure=SILENCE)
         failure = _reason(session)
     return Run(total=None if failure else milliseconds(start, end), failure=failure)
 
@@ -116,7 +117,7 @@ class _Boot:
                     self.stub.send("c")
                 elif reply and reply.startswith("T"):
                     return f"the CPU stopped ({reply})"
-        return _silence(self.session)
+        return SILENCE
 
     def _await_next(self) -> None:
         for address in self.steps[0].addresses if self.steps else ():
@@ -143,9 +144,7 @@ def _reason(session: Session) -> str:
         return f"the firmware stopped: {stop.what}"
     if status == GUEST_RESET:
         return "the guest reset itself"
-    return f"QEMU ended with status {status}: {session.last_words()}"
-
-
-def _silence(session: Session) -> str:
     words = session.last_words()
-    return f"nothing more came in time (QEMU: {words})" if words else "nothing more came in time"
+    return f"QEMU ended with status {status}" + (f": {words}" if words else "")
+
+

@@ -64,15 +64,15 @@ def run(args: argparse.Namespace) -> int:
     images += [contenders.theirs(path) for path in args.bios]
     images += [] if args.no_peers else contenders.peers()
     contenders.check_names(images)
+    kernels = [read_kernel(path) for path in args.kernel]
     initrd = args.out / "init.cpio"
-    write_all({initrd: build_initrd()})
-    plan = Plan(
-        images, [read_kernel(path) for path in args.kernel], args.machine or MACHINES,
-        Guest("", args.memory, args.smp, initrd=initrd, append=args.append),
-        args.accel, args.runs, args.timeout, not args.no_counts,
-    )  # fmt: skip
+    guest = Guest("", args.memory, args.smp, initrd=initrd, append=args.append)
+    plan = Plan(images, kernels, args.machine or MACHINES, guest, args.accel, args.runs,
+                args.timeout, not args.no_counts)  # fmt: skip
     result = Result(version(), host(), datetime.now(UTC).date().isoformat(), args.runs,
                     args.memory, f"{WORDS} {args.append}".strip(), images[0].name)  # fmt: skip
+    made = {path: data for image in images for path, data in image.contents.items()}
+    write_all({initrd: build_initrd(), **made})
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     _race(plan, result, console if not args.json else None)
     written = {args.out / "results.json": result.to_json().encode()}

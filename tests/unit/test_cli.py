@@ -35,6 +35,14 @@ BAD = {
     "dry run of nothing": (["run", "--dry-run"], ExitCode.USAGE, "--bios and --kernel"),
     "cost of no kernel": (["cost", "--kernel", "{tmp}/k"], ExitCode.INPUT, "no such file"),
     "cost of no image": (["cost", "--bios", "{tmp}/k"], ExitCode.INPUT, "no such file"),
+    "bench of no kernel": (["bench", "--kernel", "{tmp}/k"], ExitCode.INPUT, "no such file"),
+    "bench of no image": (
+        ["bench", "--kernel", "{tmp}/file", "--bios", "{tmp}/k"], ExitCode.INPUT, "no such file"),
+    "bench of no kernel's file": (
+        ["bench", "--kernel", "{tmp}/file", "--no-peers"], ExitCode.KERNEL, "no ELF"),
+    "bench of two like images": (
+        ["bench", "--kernel", "{tmp}/file", "--bios", "{tmp}/file", "--bios", "{tmp}/file"],
+        ExitCode.USAGE, "two images are called 'file'"),
     "no QEMU": (["run"], ExitCode.QEMU, "qemu-system-x86"),
     "recording of nothing": (
         ["emulate", "--recording", "{tmp}/null.json"], ExitCode.INPUT, "no recording"),
@@ -95,7 +103,8 @@ def test_bad_input(
 
 
 USAGE = (["--nope"], ["emulate", "-m", "many"], ["run", "--accel", "x"],
-         ["run", "--smp", "0"], ["cost", "--smp", "0"])
+         ["run", "--smp", "0"], ["cost", "--smp", "0"],
+         ["bench"], ["bench", "--kernel", "k", "--runs", "0"])
 
 
 @pytest.mark.parametrize("arguments", USAGE)
