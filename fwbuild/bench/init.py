@@ -8,8 +8,8 @@ from construct import Const, Int16ul, Int32ul, Int64ul, Struct
 
 from fwbuild import abi
 from fwbuild.abi import bench
+from fwbuild.abi.elf import ET_EXEC, EV_CURRENT, PT_LOAD
 from fwbuild.assembler.link import Linker
-from fwbuild.image.elf import ET_EXEC, EV_CURRENT, PT_LOAD
 from fwbuild.image.place import one_behind_the_other
 from fwbuild.image.sources import read_sources
 
