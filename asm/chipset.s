@@ -57,3 +57,40 @@ chipset_init:
     jb .next
     ret
 .endif
+
+#: how far the interrupt pins of a device are rotated on their way to PIRQ A to D. From device 25
+#: on q35's pins have their own routes, whatever the device
+#: mode: 32
+#: in: ecx device of bus 0
+#: out: ecx what is added to a pin that counts from 0
+#: clobbers: eflags
+#: source: QEMU hw/i386/pc_piix.c pc_pci_slot_get_pirq(), hw/isa/lpc_ich9.c ich9_cc_reset()
+pirq_rotation:
+.if machine.q35
+    cmp dword ptr [work.ecam], 0
+    jz .piix
+    cmp ecx, chipset.ICH9_FIXED_PINS
+    jb .done
+    xor ecx, ecx
+.done:
+    ret
+.piix:
+.endif
+    dec ecx
+    ret
+
+#: the IRQ that a rotated pin is routed to
+#: mode: 32
+#: in: eax pin from 0 and its rotation
+#: out: eax IRQ
+#: clobbers: eflags
+#: source: chipset.PIRQ_ROUTES, as chipset_init programs it
+pirq_irq:
+    push ecx
+    and eax, chipset.PIRQ_COUNT - 1
+    lea ecx, [eax * 8]
+    mov eax, chipset.PIRQ_ROUTES
+    shr eax, cl
+    movzx eax, al
+    pop ecx
+    ret

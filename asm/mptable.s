@@ -167,8 +167,8 @@ mptable_topology:
 #: mode: 32
 #: in: edi entries
 #: out: edi behind the entries
-#: clobbers: eax, ebx, edx, eflags
-#: source: QEMU hw/isa/piix3.c, hw/isa/lpc_ich9.c (which pin is which PIRQ)
+#: clobbers: eax, ebx, eflags
+#: source: Intel MultiProcessor Specification 1.4, 4.3.4
 mptable_pci:
     push ecx
     xor ebx, ebx
@@ -178,21 +178,9 @@ mptable_pci:
     stosd
     mov ecx, ebx
     shr ecx, 2
-    cmp dword ptr [work.host_bridge], chipset.Device.Q35
-    jz .q35
-    # the route of a pin is one before that of q35's
-    dec ecx
-    jmp .add
-.q35:
-    cmp ecx, mptable.Q35_FIXED_SLOT
-    jb .add
-    xor ecx, ecx
-.add:
-    add ecx, ebx
-    and ecx, mptable.PCI_PINS - 1
-    shl ecx, 3
-    mov eax, mptable.PIRQ_PINS
-    shr eax, cl
+    call pirq_rotation
+    lea eax, [ebx + ecx]
+    call pirq_irq
     shl eax, 24
     mov ah, bl
     mov al, mptable.BUS_PCI

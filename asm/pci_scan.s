@@ -159,26 +159,14 @@ pci_function:
 #: in: esi bus, ebp function
 #: out: ecx what pins behind it get added on their way to the host
 #: clobbers: eax, ebx, edx, eflags
-#: source: PCI-to-PCI Bridge Architecture Specification 1.2, 9.1; QEMU hw/i386/pc_piix.c
-#:   pc_pci_slot_get_pirq() and hw/isa/lpc_ich9.c ich9_cc_reset()
+#: source: PCI-to-PCI Bridge Architecture Specification 1.2, 9.1
 pci_interrupt:
     mov ebx, dword ptr [ebp + pci_plan.FUNCTION.config]
     movzx ecx, bh
     shr ecx, pci.DEVFN_DEVICE_SHIFT
     cmp dword ptr [esi + pci_plan.BUS.function], 0
     jnz .behind
-.if machine.q35
-    # From device 25 on each pin has its own route, whatever the device; before it, and on pc's
-    # bus 0, they rotate.
-    cmp dword ptr [work.ecam], 0
-    jz .piix
-    cmp ecx, chipset.ICH9_FIXED_PINS
-    jb .pin
-    xor ecx, ecx
-    jmp .pin
-.piix:
-.endif
-    dec ecx
+    call pirq_rotation
     jmp .pin
 .behind:
     add ecx, dword ptr [esi + pci_plan.BUS.intx]
@@ -189,12 +177,7 @@ pci_interrupt:
     dec eax
     js .done
     add eax, ecx
-    and eax, chipset.PIRQ_COUNT - 1
-    push ecx
-    lea ecx, [eax * 8]
-    mov eax, chipset.PIRQ_ROUTES
-    shr eax, cl
-    pop ecx
+    call pirq_irq
     call pci_write8
 .done:
     ret

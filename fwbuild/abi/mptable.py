@@ -107,9 +107,6 @@ BUS_ISA = 1
 ISA_IRQS = 16
 TIMER_PIN = 2  # IRQ 0's pin; IRQ 2 is the cascade and has none
 PCI_SLOTS = 32
-PCI_PINS = 4
-# q35's slots from here on have their pins at PIRQ A to D in order, whatever the slot.
-Q35_FIXED_SLOT = 25
 
 CPUID_TOPOLOGY = 0xB
 CPUID_TOPOLOGY_SHIFT = 0x1F  # EAX: bits of the APIC ID below the next level
@@ -152,7 +149,5 @@ def fixed() -> bytes:
 HEAD_SIZE = len(head())
 FIXED_SIZE = len(fixed())
 FIXED_ENTRIES = FIXED_SIZE // INTERRUPT.sizeof()  # all of them have its size
-PCI_ENTRIES = PCI_SLOTS * PCI_PINS
+PCI_ENTRIES = PCI_SLOTS * chipset.PIRQ_COUNT
 SIZE_MAX = HEAD_SIZE + FIXED_SIZE + PCI_ENTRIES * INTERRUPT.sizeof()  # and the processors
-# The dword of a PCI interrupt that tells where from and where to; pins are the routed IRQs.
-PIRQ_PINS = chipset.PIRQ_ROUTES

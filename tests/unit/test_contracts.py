@@ -111,6 +111,8 @@ ROWS: dict[str, dict[str, int]] = {
     "mptable_processors": {"edi": DESTINATION},
     "mptable_topology": {},
     "mptable_pci": {"edi": DESTINATION},
+    "pirq_rotation": {"ecx": 3},
+    "pirq_irq": {"eax": 6},
     "smbios_load": {},
     "smbios_read_tables": {},
     "smbios_has_type0": {"edi": DESTINATION, "ecx": 0},
