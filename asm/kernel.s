@@ -134,33 +134,26 @@ cmdline_read:
 #: mode: 32
 #: in: -
 #: out: -
-#: clobbers: eax, ecx, edx, esi, edi, ebp, eflags
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
 #: source: QEMU hw/i386/x86.c x86_load_linux; Xen docs/misc/pvh.pandoc
 initrd_read:
     mov ecx, dword ptr [work.initrd_module.size]
     jecxz .done
-    mov edi, dword ptr [work.initrd_module.paddr]
-    mov eax, edi
-    mov edx, edi
+    mov eax, dword ptr [work.initrd_module.paddr]
+    mov edx, eax
     call memmap_covers
     mov al, stop.INITRD_RANGE
     jc .stop
     mov al, stop.INITRD_OVERLAP
     cmp edx, ram.end
     jb .stop
-    # distance from the lower of the two to the upper must be at least the lower one's size
-    sub edx, dword ptr [work.kernel_addr]
-    jb .below
-    cmp edx, dword ptr [work.kernel_size]
-    mov edx, edi
+    mov eax, edx
+    mov ebx, dword ptr [work.kernel_addr]
+    mov edi, dword ptr [work.kernel_size]
+    call ranges_overlap
+    mov al, stop.INITRD_OVERLAP
     jb .stop
-    jmp .read
-.below:
-    neg edx
-    cmp edx, ecx
-    mov edx, edi
-    jb .stop
-.read:
+    mov edi, edx
     inc dword ptr [work.start_info.nr_modules]
     mov dword ptr [work.start_info.modlist_paddr], work.initrd_module
     mov eax, fw_cfg.Read.INITRD_DATA
