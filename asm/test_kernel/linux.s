@@ -11,17 +11,14 @@ test_linux_entry:
     mov esp, test_kernel.STACK_END
     mov ebx, esi
     mov esi, text_boot_params
-    call print_string
     mov eax, ebx
-    call print_u32
+    call print_field
     mov esi, text_magic
-    call print_string
     mov eax, dword ptr [ebx + linux_boot.BOOT_PARAMS.hdr.header]
-    call print_u32
+    call print_field
     mov esi, text_version
-    call print_string
     movzx eax, word ptr [ebx + linux_boot.BOOT_PARAMS.hdr.version]
-    call print_u32
+    call print_field
     mov esi, text_rsdp
     call print_string
     lea edi, [ebx + linux_boot.BOOT_PARAMS.acpi_rsdp_addr]
@@ -31,9 +28,8 @@ test_linux_entry:
     mov esi, dword ptr [ebx + linux_boot.BOOT_PARAMS.hdr.cmd_line_ptr]
     call print_string
     mov esi, text_initrd
-    call print_string
     mov eax, dword ptr [ebx + linux_boot.BOOT_PARAMS.hdr.ramdisk_image]
-    call print_u32
+    call print_field
     mov al, ' '
     call print_char
     mov eax, dword ptr [ebx + linux_boot.BOOT_PARAMS.hdr.ramdisk_size]
@@ -43,13 +39,11 @@ test_linux_entry:
     test edi, edi
     jz .memmap
     mov esi, text_setup_data
-    call print_string
     mov eax, edi
-    call print_u32
+    call print_field
     mov esi, text_type
-    call print_string
     mov eax, dword ptr [edi + linux_boot.SETUP_DATA.type]
-    call print_u32
+    call print_field
     mov al, ' '
     call print_char
     mov eax, dword ptr [edi + linux_boot.SETUP_DATA.len]
@@ -62,12 +56,7 @@ test_linux_entry:
 .range:
     dec ebp
     js .done
-    mov esi, text_range
-    call print_pair
-    mov esi, text_type
-    call print_string
-    mov eax, dword ptr [edi + e820.ENTRY.type]
-    call print_u32
+    call print_range
     add edi, e820.ENTRY.sizeof
     jmp .range
 .done:

@@ -71,12 +71,8 @@ test_multiboot_entry:
     cmp edi, ebp
     jae .done
     add edi, multiboot.MMAP_ENTRY.addr
-    mov esi, text_range
-    call print_pair
+    call print_range
     sub edi, multiboot.MMAP_ENTRY.addr
-    mov esi, text_type
-    mov eax, dword ptr [edi + multiboot.MMAP_ENTRY.type]
-    call print_field
     add edi, dword ptr [edi + multiboot.MMAP_ENTRY.entry_size]
     add edi, multiboot.MMAP_ENTRY.addr
     jmp .range
@@ -90,18 +86,6 @@ test_multiboot_entry:
     mov al, test_kernel.EXIT_OK
 .exit:
     jmp exit_and_halt
-
-#: print a label and 8 hexadecimal digits
-#: mode: 32
-#: in: eax number, esi label
-#: out: -
-#: clobbers: eax, ecx, edx, esi, eflags
-#: source: -
-print_field:
-    push eax
-    call print_string
-    pop eax
-    jmp print_u32
 
 #: -
 #: mode: data

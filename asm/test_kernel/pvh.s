@@ -11,17 +11,14 @@
 test_kernel_entry:
     mov esp, test_kernel.STACK_END
     mov esi, text_start_info
-    call print_string
     mov eax, ebx
-    call print_u32
+    call print_field
     mov esi, text_magic
-    call print_string
     mov eax, dword ptr [ebx + pvh.START_INFO.magic]
-    call print_u32
+    call print_field
     mov esi, text_version
-    call print_string
     mov eax, dword ptr [ebx + pvh.START_INFO.version]
-    call print_u32
+    call print_field
     mov esi, text_rsdp
     call print_string
     lea edi, [ebx + pvh.START_INFO.rsdp_paddr]
@@ -48,12 +45,7 @@ test_kernel_entry:
 .range:
     dec ebp
     js .done
-    mov esi, text_range
-    call print_pair
-    mov esi, text_type
-    call print_string
-    mov eax, dword ptr [edi + pvh.MEMMAP_ENTRY.type]
-    call print_u32
+    call print_range
     add edi, pvh.MEMMAP_ENTRY.sizeof
     jmp .range
 .done:
@@ -81,6 +73,31 @@ print_pair:
     call print_u64
     sub edi, pvh.MEMMAP_ENTRY.size
     ret
+
+#: print a range of memory: address, size and type stand in each protocol's map as they do in e820
+#: mode: 32
+#: in: edi entry
+#: out: -
+#: clobbers: eax, ecx, edx, esi, eflags
+#: source: ACPI 6.5, 15; Xen public/arch-x86/hvm/start_info.h; Multiboot Specification 0.6.96, 3.3
+print_range:
+    mov esi, text_range
+    call print_pair
+    mov esi, text_type
+    mov eax, dword ptr [edi + e820.ENTRY.type]
+    jmp print_field
+
+#: print a label and 8 hexadecimal digits
+#: mode: 32
+#: in: eax number, esi label
+#: out: -
+#: clobbers: eax, ecx, edx, esi, eflags
+#: source: -
+print_field:
+    push eax
+    call print_string
+    pop eax
+    jmp print_u32
 
 #: print 16 hexadecimal digits
 #: mode: 32
