@@ -1,5 +1,6 @@
 """The board around the CPU: which device answers where, as its machine type has them."""
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from unicorn import Uc
@@ -12,6 +13,16 @@ from fwbuild.emulator.pci import chipset as pci_chipset
 from fwbuild.emulator.pci.access import ConfigAddress, ConfigData, Ecam
 from fwbuild.emulator.pci.chipset import Shadow
 from fwbuild.emulator.recording import Recording
+
+
+def pieces(start: int, size: int) -> Iterator[tuple[int, int]]:
+    """(position, size) of the naturally aligned accesses that QEMU makes of one."""
+    end = start + size
+    while start < end:
+        largest = 1 << (end - start).bit_length() - 1
+        step = min(start & -start or largest, largest)
+        yield start, step
+        start += step
 
 
 class Device(Protocol):

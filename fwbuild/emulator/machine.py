@@ -18,7 +18,7 @@ from unicorn import (
 from unicorn import x86_const as ux
 
 from fwbuild.abi import x86
-from fwbuild.emulator.board import Board, Device
+from fwbuild.emulator.board import Board, Device, pieces
 from fwbuild.emulator.devices import DebugConsole, DebugExit, Serial
 from fwbuild.emulator.fw_cfg import FwCfg
 from fwbuild.emulator.loader import Loaded
@@ -151,7 +151,7 @@ class Machine:
             offset = port
             if device:
                 offset = next(n for n in range(port) if self.devices.get(port - n - 1) != device)
-            width = min(offset & -offset or size, 1 << size.bit_length() - 1)
+            _, width = next(pieces(offset, size))
             yield port, width, device
             port, size = port + width, size - width
 

@@ -5,8 +5,9 @@ import pytest
 
 from fwbuild.abi import chipset, pci
 from fwbuild.emulator import recording
+from fwbuild.emulator.board import pieces
 from fwbuild.emulator.machine import Machine
-from fwbuild.emulator.pci.access import ConfigAddress, ConfigData, Ecam, pieces
+from fwbuild.emulator.pci.access import ConfigAddress, ConfigData, Ecam
 from fwbuild.emulator.pci.bridge import Bridge, Window
 from fwbuild.emulator.pci.bus import Bus, Hierarchy
 from fwbuild.emulator.pci.function import Bar, Function

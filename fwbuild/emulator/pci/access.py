@@ -3,21 +3,9 @@
 Source: QEMU, hw/pci/pci_host.c and pcie_host.c.
 """
 
-from collections.abc import Iterator
-
 from fwbuild.abi import chipset, pci
 from fwbuild.emulator.pci.bus import Hierarchy
 from fwbuild.emulator.pci.function import Function
-
-
-def pieces(start: int, size: int) -> Iterator[tuple[int, int]]:
-    """(position, size) of the naturally aligned accesses that QEMU makes of one."""
-    end = start + size
-    while start < end:
-        largest = 1 << (end - start).bit_length() - 1
-        step = min(start & -start or largest, largest)
-        yield start, step
-        start += step
 
 
 class ConfigAddress:
@@ -38,7 +26,7 @@ class ConfigAddress:
 
 
 class ConfigData:
-    """Its data port, which adds its own low two bits to the address's."""
+    """Its data port, which adds its own low two bits to the address's. Accesses come aligned."""
 
     ports = frozenset(range(pci.CONFIG_DATA, pci.CONFIG_DATA + 4))
 
@@ -46,20 +34,13 @@ class ConfigData:
         self._address, self._hierarchy = address, hierarchy
 
     def port_in(self, port: int, size: int) -> int:
-        value = shift = 0
-        for at, step in pieces(port - pci.CONFIG_DATA, size):
-            function, register, width = self._reach(at, step)
-            part = function.read(register, width) if function else (1 << 8 * step) - 1
-            value |= part << shift
-            shift += 8 * step
-        return value
+        function, register, width = self._reach(port - pci.CONFIG_DATA, size)
+        return function.read(register, width) if function else (1 << 8 * size) - 1
 
     def port_out(self, port: int, size: int, value: int) -> None:
-        for at, step in pieces(port - pci.CONFIG_DATA, size):
-            function, register, width = self._reach(at, step)
-            if function:
-                function.write(register, width, value & (1 << 8 * width) - 1)
-            value >>= 8 * step
+        function, register, width = self._reach(port - pci.CONFIG_DATA, size)
+        if function:
+            function.write(register, width, value & (1 << 8 * width) - 1)
 
     def _reach(self, at: int, size: int) -> tuple[Function | None, int, int]:
         """The function, register and bytes that an access of `size` at data port `at` is to."""
@@ -67,8 +48,8 @@ class ConfigData:
         bus = address >> pci.CONFIG_BUS_SHIFT & pci.BUSES - 1
         devfn = address >> pci.CONFIG_DEVFN_SHIFT & pci.DEVFNS - 1
         register = (address | at) & pci.CONFIG_SIZE - 1
-        reached = address & pci.CONFIG_ENABLE and pci.CONFIG_DATA + at in self.ports
-        function = self._hierarchy.find(bus, devfn) if reached else None
+        enabled = address & pci.CONFIG_ENABLE
+        function = self._hierarchy.find(bus, devfn) if enabled else None
         return function, register, min(size, pci.CONFIG_SIZE - register)
 
 
