@@ -44,7 +44,7 @@ bios_install:
     cmp byte ptr [esi], 0
     jnz .chips
     mov edx, x86.APIC_BASE
-    mov dword ptr [edx + x86.Apic.SPURIOUS], bios.APIC_ENABLED
+    mov dword ptr [edx + x86.Apic.SPURIOUS], x86.APIC_ENABLED
     mov dword ptr [edx + x86.Apic.LVT_LINT0], bios.APIC_LINT0
     mov dword ptr [edx + x86.Apic.LVT_LINT1], bios.APIC_LINT1
     mov word ptr [bda.serial_ports], ports.SERIAL

@@ -21,7 +21,7 @@ smp_init:
     mov ecx, work.TRAMPOLINE_MAX // 4
     rep movsd
     mov edx, x86.APIC_BASE
-    mov dword ptr [edx + x86.Apic.SPURIOUS], x86.APIC_SPURIOUS_ENABLE | x86.APIC_SPURIOUS_VECTOR
+    mov dword ptr [edx + x86.Apic.SPURIOUS], x86.APIC_ENABLED
     mov dword ptr [edx + x86.Apic.ICR_LOW], x86.APIC_ICR_OTHERS | x86.APIC_ICR_ASSERT | x86.APIC_ICR_INIT
     mov dword ptr [edx + x86.Apic.ICR_LOW], x86.APIC_ICR_OTHERS | x86.APIC_ICR_ASSERT | x86.APIC_ICR_STARTUP | ram.scratch.base // x86.PAGE
     mov ecx, work.CPU_PATIENCE

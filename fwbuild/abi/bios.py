@@ -95,7 +95,6 @@ TIMER_MODE = legacy.PIT_WORD << 4 | legacy.PIT_RATE << 1  # channel 0; a count o
 
 # The boot CPU's local APIC, through which the controllers' interrupts reach it (Intel SDM
 # volume 3A, 11.4.7 and 11.5.1): none do at reset.
-APIC_ENABLED = x86.APIC_SPURIOUS_ENABLE | 0xFF  # with the spurious vector that it has at reset
 APIC_LINT0 = x86.APIC_LVT_LEVEL | x86.APIC_LVT_EXTINT
 APIC_LINT1 = x86.APIC_LVT_LEVEL | x86.APIC_LVT_NMI
 

@@ -85,7 +85,6 @@ PAM_READ = 1
 PAM_WRITE = 2
 PAM_SEGMENT = 0x4000
 PAM0_OPEN = (PAM_READ | PAM_WRITE) << 4  # the F segment is RAM
-PAM_OPEN = PAM_READ | PAM_WRITE | PAM0_OPEN  # both segments of another register are RAM
 
 # Power management: the same register in both chipsets; bit 0 says that it is an I/O address.
 PMBASE = 0x40  # QEMU: pm_io_space_update(); ICH9_LPC_PMBASE
@@ -123,7 +122,6 @@ class Pm(IntEnum):
 
 
 PM_STATUS_TIMER = 1 << 0  # the timer's highest bit has changed
-PM_CONTROL_SCI_ENABLE = 1 << 0
 PM_CONTROL_SLEEP_ENABLE = 1 << 13
 PM_TIMER_MASK = 0xFFFFFF  # 24 bits
 
@@ -135,7 +133,6 @@ PIRQ_COUNT = 4
 # QEMU: ich9_cc_reset(). From this device of bus 0 on each pin has a route of its own, below it
 # they rotate over E to H.
 ICH9_FIXED_PINS = 25
-PIRQ_DISABLED = 0x80
 # The routes that SeaBIOS sets, and so QEMU's own DSDT is used to.
 PIRQ_A_IRQ = 10
 PIRQ_B_IRQ = 10

@@ -109,7 +109,6 @@ TIMER_PIN = 2  # IRQ 0's pin; IRQ 2 is the cascade and has none
 PCI_SLOTS = 32
 
 CPUID_TOPOLOGY = 0xB
-CPUID_TOPOLOGY_SHIFT = 0x1F  # EAX: bits of the APIC ID below the next level
 
 
 def head() -> bytes:

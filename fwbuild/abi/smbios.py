@@ -54,7 +54,6 @@ HEADER = Struct(
 )
 
 TYPE_BIOS = 0
-TYPE_END = 127
 
 BIOS_INFORMATION = Struct(
     "header" / HEADER,

@@ -67,7 +67,6 @@ class Access(IntEnum):
 
 
 FLAGS_32 = 0x4  # D/B: 32-bit
-FLAGS_64 = 0x2  # L: 64-bit code
 FLAGS_4K = 0x8  # G: limit counts 4 KiB pages
 
 TSS32_LIMIT = 0x67  # the smallest: 104 bytes
@@ -146,7 +145,7 @@ APIC_LVT_NMI = 4 << 8
 APIC_LVT_EXTINT = 7 << 8
 APIC_LVT_LEVEL = 1 << 15  # level triggered
 APIC_SPURIOUS_ENABLE = 1 << 8
-APIC_SPURIOUS_VECTOR = 0xFF
+APIC_ENABLED = APIC_SPURIOUS_ENABLE | 0xFF  # with the spurious vector that it has at reset
 APIC_ICR_VECTOR = 0xFF  # of STARTUP: the number of the page that a CPU starts in
 APIC_ICR_MODE = 7 << 8
 APIC_ICR_INIT = 5 << 8  # delivery modes

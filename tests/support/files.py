@@ -15,6 +15,12 @@ def with_files(recording: Recording, files: dict[str, bytes]) -> list[File]:
     return kept + [File(n, first + i, len(d), d) for i, (n, d) in enumerate(files.items())]
 
 
+def with_cpus(recording: Recording, cpus: int) -> Recording:
+    """A recording whose host has so many CPUs."""
+    keys = {**recording.keys, int(Key.NB_CPUS): cpus.to_bytes(2, "little")}
+    return replace(recording, smp=cpus, keys=keys)
+
+
 def put_files(machine: Machine, files: dict[str, bytes]) -> None:
     """Let the fw_cfg of a machine that is there hold these files."""
     found = with_files(machine.recording, files)

@@ -5,26 +5,22 @@ from dataclasses import replace
 import pytest
 
 from fwbuild.abi import acpi, stop_codes
-from fwbuild.abi.fw_cfg import Key
 from fwbuild.abi.mptable import Entry
 from fwbuild.emulator import loader, recording
-from fwbuild.emulator.fw_cfg import directory
 from fwbuild.emulator.judge import judge
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.mp_table import read_mptable
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_kernel
+from tests.support.files import with_cpus
 
 
 def machine_of(name: str, cpus: int, image: Image, *, table_loader: bool = False) -> Machine:
-    found = recording.find(Guest(name))
-    keys = {**found.keys, int(Key.NB_CPUS): cpus.to_bytes(2, "little")}
+    found = with_cpus(recording.find(Guest(name)), cpus)
     files = [f for f in found.files if table_loader or f.name != acpi.LOADER_FILE]
-    found = replace(found, smp=cpus, keys=keys, files=files)
-    machine = Machine(image.image, found, loader.load(Guest(name), found, build_test_kernel()))
-    machine.fw_cfg.items[Key.FILE_DIR] = directory(files)
-    return machine
+    found = replace(found, files=files)
+    return Machine(image.image, found, loader.load(Guest(name), found, build_test_kernel()))
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 64, 255])

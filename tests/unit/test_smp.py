@@ -7,7 +7,6 @@ from unicorn import UC_HOOK_CODE
 from unicorn import x86_const as ux
 
 from fwbuild.abi import fw_cfg, stop_codes, work, x86
-from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.judge import judge
 from fwbuild.emulator.machine import Machine
@@ -15,7 +14,7 @@ from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.layout import ROM
-from tests.support.files import put_files
+from tests.support.files import put_files, with_cpus
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +23,8 @@ def all_cpus() -> Image:
 
 
 def machine_of(name: str, cpus: int, image: Image, there: int = 0) -> Machine:
-    found = recording.find(Guest(name))
-    keys = {**found.keys, int(Key.NB_CPUS): cpus.to_bytes(2, "little")}
-    found = replace(found, smp=there or cpus, keys=keys)
+    found = with_cpus(recording.find(Guest(name)), cpus)
+    found = replace(found, smp=there or cpus)
     return Machine(image.image, found, loader.load(Guest(name), found, build_test_kernel()))
 
 
