@@ -18,6 +18,7 @@ from fwbuild.abi import (
     work,
     x86,
 )
+from fwbuild.image import template
 from fwbuild.image.build import Image, build_image
 from tests.support.call import call
 
@@ -82,7 +83,7 @@ READ = int(fw_cfg.DmaControl.READ | fw_cfg.DmaControl.SELECT)
 TRANSFER = {"eax": READ, "ecx": SIZE, "edi": DESTINATION}
 @cache
 def image() -> Image:
-    return build_image()
+    return build_image("all-cpus")  # the template that leaves nothing out
 
 
 # The registers that a routine needs, by its name.
@@ -113,6 +114,9 @@ ROWS: dict[str, dict[str, int]] = {
     "mptable_pci": {"edi": DESTINATION},
     "pirq_rotation": {"ecx": 3},
     "pirq_irq": {"eax": 6},
+    "smp_init": {},
+    "smp_read": {},
+    "feature_control_set": {},
     "smbios_load": {},
     "smbios_read_tables": {},
     "smbios_has_type0": {"edi": DESTINATION, "ecx": 0},
@@ -188,10 +192,10 @@ MORE: dict[str, dict[int, int]] = {
 }  # fmt: skip
 
 
-def routines() -> list[str]:
+def routines(of: Image) -> list[str]:
     return [
         f.name
-        for f in image().linked.fragments
+        for f in of.linked.fragments
         if f.contract.kind == "routine" and f.contract.returns and f.contract.bits == 32
     ]
 
@@ -203,7 +207,7 @@ def allowed(address: int, size: int) -> bool:
     return any(base <= address and address + size <= end for base, end in regions)
 
 
-@pytest.mark.parametrize("name", routines())
+@pytest.mark.parametrize("name", routines(image()))
 def test_a_call_keeps_to_the_contract(name: str) -> None:
     assert name in ROWS, "give it a row"
     contract = next(f.contract for f in image().linked.fragments if f.name == name)
@@ -211,3 +215,8 @@ def test_a_call_keeps_to_the_contract(name: str) -> None:
     assert done.returned
     assert done.changed <= {*contract.outputs, *contract.clobbers}
     assert [w for w in done.writes if not allowed(*w)] == []
+
+
+@pytest.mark.parametrize("name", template.names())
+def test_no_template_has_more_routines(name: str) -> None:
+    assert set(routines(build_image(name))) <= set(routines(image()))
