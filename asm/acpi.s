@@ -29,17 +29,23 @@ acpi_load:
     mov eax, dword ptr [ebx]
     test eax, eax
     jz .next
-    js .end
+    # the most frequent first
+    cmp eax, acpi.Command.ADD_CHECKSUM
+    jz .checksum
     cmp eax, acpi.Command.ADD_POINTER
-    ja .not_pointer
-    jb .allocate
-    call acpi_add_pointer
-    jmp .next
-.not_pointer:
+    jz .pointer
+    cmp eax, acpi.Command.ALLOCATE
+    jz .allocate
     cmp eax, acpi.Command.WRITE_POINTER
-    ja acpi_bad
     jz .write
+    cmp ebx, dword ptr [work.script_end]
+    jnz acpi_bad
+    ret
+.checksum:
     call acpi_add_checksum
+    jmp .next
+.pointer:
+    call acpi_add_pointer
     jmp .next
 .allocate:
     call acpi_allocate
@@ -47,9 +53,6 @@ acpi_load:
 .write:
     call acpi_write_pointer
     jmp .next
-.end:
-    cmp ebx, dword ptr [work.script_end]
-    jnz acpi_bad
 .done:
     ret
 .size:

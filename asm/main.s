@@ -8,29 +8,46 @@
 #: returns: never
 #: source: docs/architecture.md
 main:
+    .trace trace.Stage.START
     call handoff_init
+    .trace trace.Stage.FILES
     call files_open
+    .trace trace.Stage.CHIPSET
     call chipset_init
 .if option.pic
     call pic_init
 .endif
+    .trace trace.Stage.MEMMAP
     call memmap_build
+    .trace trace.Stage.MTRR
     call mtrr_init
+.if option.wake_cpus
+    .trace trace.Stage.CPUS
+    call smp_init
+.endif
 .if pci.full
+    .trace trace.Stage.PCI
     call pci_init
 .endif
+    .trace trace.Stage.KERNEL
     call kernel_read
     call kernel_check
+    .trace trace.Stage.CMDLINE
     call cmdline_read
+    .trace trace.Stage.INITRD
     call initrd_read
+    .trace trace.Stage.ACPI
     call acpi_load
 .if option.mptable
     cmp dword ptr [work.start_info.rsdp_paddr], 0
     jnz .acpi
+    .trace trace.Stage.MPTABLE
     call mptable_build
 .acpi:
 .endif
+    .trace trace.Stage.SMBIOS
     call smbios_load
+    .trace trace.Stage.HANDOFF
     jmp dword ptr [work.enter]
 
 #: put the GDT, start_info and the module entry into RAM, constant fields filled in;

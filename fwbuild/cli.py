@@ -9,7 +9,7 @@ from fwbuild import __version__
 from fwbuild.errors import ExitCode, FwbuildError
 
 # Each is a module of fwbuild.verbs with HELP, add_arguments(parser) and run(args) -> int.
-VERBS = ("build", "emulate", "run", "cost", "record", "extract", "inspect")
+VERBS = ("build", "emulate", "run", "cost", "bench", "record", "extract", "inspect")
 DEFAULT_VERB = "build"
 
 

@@ -68,7 +68,6 @@ def symbols() -> dict[str, int]:
     structures = {
         "work": (region("work").base, work.WORK),
         "boot_params": (region("setup").base, linux_boot.BOOT_PARAMS),
-        "plan": (region("pci").base, pci_plan.STATE),
         "modules": (region("modules").base, work.MODULES),
         "multiboot_area": (region("setup").base, multiboot.AREA),
         "plan": (region("pci").base, pci_plan.STATE),

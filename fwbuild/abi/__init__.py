@@ -12,6 +12,7 @@ from construct import Adapter, Construct, SizeofError, StringEncoded, Struct
 
 from fwbuild.abi import (
     acpi,
+    bench,
     bios,
     chipset,
     e820,
@@ -19,6 +20,7 @@ from fwbuild.abi import (
     identity,
     legacy,
     linux_boot,
+    linux_user,
     mptable,
     multiboot,
     pci,
@@ -28,13 +30,14 @@ from fwbuild.abi import (
     smbios,
     stop_codes,
     test_kernel,
+    trace,
     work,
     x86,
 )
 
 CONTRACTS: tuple[ModuleType, ...] = (
-    acpi, bios, chipset, e820, fw_cfg, identity, legacy, linux_boot, mptable, multiboot, pci,
-    pci_plan, ports, pvh, smbios, test_kernel, work, x86,
+    acpi, bench, bios, chipset, e820, fw_cfg, identity, legacy, linux_boot, linux_user, mptable,
+    multiboot, pci, pci_plan, ports, pvh, smbios, test_kernel, trace, work, x86,
 )  # fmt: skip
 
 

@@ -89,6 +89,8 @@ DMA = Struct(
 
 DIR_HEADER = Struct("count" / Int32ub)
 
+FEATURE_CONTROL_FILE = "etc/msr_feature_control"  # u64, little-endian
+
 FILE_NAME_SIZE = 56
 
 # The files that a guest may write by DMA: those that QEMU adds by fw_cfg_add_file_callback()

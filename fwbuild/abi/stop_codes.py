@@ -60,6 +60,8 @@ STOPS: tuple[Stop, ...] = (
          "give the guest less memory (-m): this kernel takes an initrd only so high"),
     Stop(0x44, "NO_ROOM", "no memory for tables", "size in bytes",
          "give the guest more memory (-m)"),
+    Stop(0x48, "CPUS", "CPUs do not wake", "CPUs that are awake",
+         "use a template without wake_cpus; kernels wake the CPUs themselves"),
     Stop(0x50, "ACPI_SCRIPT_SIZE", "bad size of etc/table-loader", "size in bytes",
          "the file is no whole number of entries, or too many"),
     Stop(0x51, "ACPI_SCRIPT", "bad entry in etc/table-loader", "offset of the entry",

@@ -14,6 +14,9 @@ NAME_SIZE_MIN = 16  # a file name in ROM is padded with zeros to this at least
 
 MEMMAP_TEMPLATE_ENTRIES = 3  # of the memory map, below 1 MiB
 
+TRAMPOLINE_MAX = 32  # bytes that are copied for the CPUs to start at
+CPU_PATIENCE = 1 << 24  # rounds of waiting before CPUs are given up
+
 SUM_ROUND_SHIFT = 7
 SUM_ROUND = 1 << SUM_ROUND_SHIFT  # bytes that a round of sum_bytes adds up
 SUM_INSTRUCTION = 3  # bytes of code that add one of them
@@ -66,5 +69,8 @@ WORK = Struct(
     "core_end" / Int32ul,
     "package_mask" / Int32ul,
     "package_end" / Int32ul,
+    "feature_control" / Int64ul,  # IA32_FEATURE_CONTROL as the host wants it, 0 for nothing
+    "cpus_awake" / Int32ul,
+    "cpu_lock" / Int32ul,  # not 0: a woken CPU has the stack
     "script_end" / Int32ul,  # address behind the ACPI loader script
 )

@@ -86,6 +86,7 @@ CPUID_EXTENDED_MAX = 0x80000000
 class Msr(IntEnum):
     """Model-specific registers."""
 
+    FEATURE_CONTROL = 0x03A  # IA32_FEATURE_CONTROL
     MTRR_CAP = 0x0FE
     MTRR_PHYS_BASE0 = 0x200
     MTRR_PHYS_MASK0 = 0x201
@@ -145,6 +146,9 @@ APIC_LVT_NMI = 4 << 8
 APIC_LVT_EXTINT = 7 << 8
 APIC_LVT_LEVEL = 1 << 15  # level triggered
 APIC_SPURIOUS_ENABLE = 1 << 8
+APIC_SPURIOUS_VECTOR = 0xFF
+APIC_ICR_VECTOR = 0xFF  # of STARTUP: the number of the page that a CPU starts in
+APIC_ICR_MODE = 7 << 8
 APIC_ICR_INIT = 5 << 8  # delivery modes
 APIC_ICR_STARTUP = 6 << 8
 APIC_ICR_ASSERT = 1 << 14

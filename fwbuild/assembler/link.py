@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from fwbuild.assembler.encoder import Encoder, split_mnemonic
 from fwbuild.assembler.expression import ExpressionError, evaluate
-from fwbuild.assembler.source import DATA_SIZES, Fragment, Statement
+from fwbuild.assembler.source import DATA_SIZES, TRACE_LABEL, Fragment, Statement
 from fwbuild.errors import ExitCode, FwbuildError
 
 WATCHDOG_SECONDS = 20.0
@@ -37,15 +37,26 @@ class Encoded:
 
 @dataclass
 class Linked:
-    """The linked program, fragments in address order."""
+    """The linked program, fragments in address order. `labels` are the local labels of each
+    fragment, as offsets from its start."""
 
     fragments: list[Fragment]
     addresses: dict[str, int]
     lines: dict[str, list[Encoded]] = field(default_factory=dict)
+    labels: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def size(self, name: str) -> int:
         """Bytes of a fragment."""
         return sum(len(line.code) for line in self.lines[name])
+
+    def trace_points(self) -> dict[int, str]:
+        """The address of each trace point, and its stage's name in lower case."""
+        return {
+            self.addresses[name] + offset: label.removeprefix(TRACE_LABEL)
+            for name, labels in self.labels.items()
+            for label, offset in labels.items()
+            if label.startswith(TRACE_LABEL)
+        }
 
     def bytes_at(self, base: int, size: int) -> bytes:
         """The memory [base, base + size): the code, and zeros between fragments."""
@@ -130,6 +141,7 @@ class Linker:
                     settled &= local == labels[fragment.name]
                     labels[fragment.name] = local
                     linked.lines[fragment.name] = lines
+                    linked.labels[fragment.name] = local
                 sizes = {f.name: linked.size(f.name) for f in kept}
                 placed = place(kept, sizes)
                 if settled and placed == addresses:

@@ -19,6 +19,8 @@ from fwbuild.assembler.operand import REGISTERS, SIZES
 from fwbuild.errors import ExitCode, FwbuildError
 
 LABEL = re.compile(r"(\.?[a-z_][a-z0-9_]*):$")
+TRACE = re.compile(r"\.trace (trace\.Stage\.[A-Z_0-9]+)")
+TRACE_LABEL = ".trace_"
 INSTRUCTION = re.compile(r"[a-z][a-z0-9]*( .+)?$")
 DATA_SIZES = {".byte": 1, ".word": 2, ".long": 4, ".quad": 8}
 COMMENT = re.compile(r"""^((?>[^"'#]|"(?:[^"\\]|\\.)*"|'[^'"]{1,4}'|')*+)#.*""")
@@ -104,6 +106,8 @@ class _Reader:
             self.bits = BITS[text]
         elif match := LABEL.fullmatch(text):
             self.label(number, match[1])
+        elif match := TRACE.fullmatch(text):
+            self.trace(number, match[1])
         else:
             self.statement(number, text)
 
@@ -156,6 +160,13 @@ class _Reader:
         contract = parse_contract(self.header, f"{self.file}:{number}")
         self.header = []
         self.fragments.append(Fragment(name, contract, self.file, number))
+
+    def trace(self, number: int, stage: str) -> None:
+        """A trace point, which keeps every register as it is."""
+        self.label(number, TRACE_LABEL + stage.rpartition(".")[2].lower())
+        if self.symbols.get("option.trace"):
+            for text in ("push eax", f"mov al, {stage}", "out trace.PORT, al", "pop eax"):
+                self.statement(number, text)
 
     def statement(self, number: int, text: str) -> None:
         word = text.split(maxsplit=1)[0]

@@ -78,9 +78,11 @@ def chosen_addresses(read: Read, script: bytes) -> dict[str, int]:
 
 
 def judge_tables(
-    read: Read, script: bytes, files: Callable[[str], bytes], rsdp: int, nvs: list[Range]
-) -> Iterator[str]:
-    """What is wrong with the tables; `nvs` are the map's ranges of type 4."""
+    read: Read, script: bytes, files: Callable[[str], bytes], rsdp: int, nvs: list[Range],
+    *, told: bool,
+) -> Iterator[str]:  # fmt: skip
+    """What is wrong with the tables; `nvs` are the map's ranges of type 4, `told` is whether the
+    host can be told where its files are (that takes DMA)."""
     done = install(script, files, chosen_addresses(read, script))
     ranges = []
     for name, data in done.data.items():
@@ -99,6 +101,9 @@ def judge_tables(
     for e in entries(script):
         if e.command == Command.ALLOCATE and done.address[e.file] % e.align:
             yield f"ACPI: {e.file} is not aligned to {e.align}"
+    for name, offset, pointer in done.written if told else ():
+        if files(name)[offset : offset + len(pointer)] != pointer:
+            yield f"ACPI: the host was not told {pointer.hex()} in {name}"
     yield from walk(read, rsdp)
 
 

@@ -1,12 +1,20 @@
 """The boot CPU's local APIC: a page of registers, and the IPIs it was asked to send.
 
 Source: QEMU, hw/intc/apic.c: reset state, which bits stay, and that only dwords count. No
-interrupt comes, the timer stands still, and no other CPU hears an IPI.
+interrupt comes and the timer stands still; `on_startup` hears of each STARTUP and its vector.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from fwbuild.abi.x86 import APIC_ICR_DESTINATION_SHIFT, APIC_LVT_EXTINT, APIC_LVT_MASKED
+from fwbuild.abi.x86 import (
+    APIC_ICR_DESTINATION_SHIFT,
+    APIC_ICR_MODE,
+    APIC_ICR_STARTUP,
+    APIC_ICR_VECTOR,
+    APIC_LVT_EXTINT,
+    APIC_LVT_MASKED,
+)
 from fwbuild.abi.x86 import Apic as Register
 
 VERSION = 0x50014  # six LVT entries, an integrated APIC
@@ -46,6 +54,7 @@ class Apic:
             Register.LVT_LINT0: APIC_LVT_EXTINT,
         }
         self.ipis: list[Ipi] = []
+        self.on_startup: Callable[[int], None] = lambda _vector: None
 
     def read(self, offset: int, size: int) -> int:
         return self._values.get(offset & -STRIDE, 0) if size == 4 else 0
@@ -59,3 +68,5 @@ class Apic:
         if register == Register.ICR_LOW:
             high = self._values.get(Register.ICR_HIGH, 0)
             self.ipis.append(Ipi(value, high >> APIC_ICR_DESTINATION_SHIFT))
+            if value & APIC_ICR_MODE == APIC_ICR_STARTUP:
+                self.on_startup(value & APIC_ICR_VECTOR)

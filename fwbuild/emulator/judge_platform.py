@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from fwbuild.abi import acpi, chipset, e820, pvh, smbios
+from fwbuild.abi import acpi, chipset, e820, fw_cfg, pvh, smbios
 from fwbuild.emulator.acpi_tables import judge_tables
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.mp_table import judge_mptable, read_mptable
@@ -93,7 +93,9 @@ def table_problems(machine: Machine, memmap: Sequence[Any], rsdp: int) -> Iterat
         yield f"the RSDP is said to be at {rsdp:#x}"
     try:
         if script and rsdp:
-            yield from judge_tables(machine.read, script, item, rsdp, nvs_ranges(memmap))
+            told = fw_cfg.PORT_DMA_LOW in machine.fw_cfg.ports
+            nvs = nvs_ranges(memmap)
+            yield from judge_tables(machine.read, script, item, rsdp, nvs, told=told)
         if not script and (found := read_mptable(machine.read)):
             yield from judge_mptable(found, machine.recording.smp)
         if anchor:

@@ -92,6 +92,9 @@ class Machine:
         self.outcome = Outcome("limit")
         self._last = 0  # address of the instruction before
         self.writes = self.memory.writes
+        self._startup: int | None = None  # the vector that other CPUs are to start at
+        self.awake: list[dict[str, int]] = []  # the registers at which each of them halted
+        self.board.apic.on_startup = self._on_startup
         for address, data in loaded.memory if loaded else ():
             self.uc.mem_write(address, data)
         self._reset()
@@ -184,6 +187,9 @@ class Machine:
             self._fault(uc, f"an access past a segment's limit: {address:#x}")
 
     def _on_code(self, uc: Uc, address: int, size: int, _data: Any) -> None:
+        if self._startup is not None:
+            uc.emu_stop()
+            return
         if self.outcome.kind not in RUNNING:  # a stop in a memory hook comes late
             uc.emu_stop()
             return
@@ -259,6 +265,39 @@ class Machine:
         """Run to the kernel's entry, the exit device, a halt or `limit` instructions."""
         return self._run(x86.RESET_VECTOR & 0xFFFF, limit)
 
+    def _start(self, begin: int, limit: int) -> None:
+        try:
+            self.uc.emu_start(begin, 0, count=limit)
+        except UcError as error:
+            if self.outcome.kind in RUNNING:
+                self.outcome.kind, self.outcome.detail = "fault", str(error)
+        self.memory.release()
+
+    def _on_startup(self, vector: int) -> None:
+        self._startup = vector  # seen before the next instruction
+
+    def _run_others(self, limit: int) -> None:
+        """Let each other CPU run to its halt, one after the other, on the one CPU that there is.
+        What they do is not counted."""
+        vector, self._startup = self._startup or 0, None
+        boot, outcome = self.uc.context_save(), self.outcome
+        for _ in range(1, self.recording.smp):
+            self.outcome = Outcome("limit")
+            self._reset()
+            self.uc.reg_write(ux.UC_X86_REG_CS, vector << 8)
+            self._start(0, limit)
+            if self.outcome.kind != "halt":
+                outcome.kind = "fault"
+                outcome.detail = f"another CPU: {self.outcome.kind} {self.outcome.detail}".strip()
+            self.awake.append(self._registers())
+        self.uc.context_restore(boot)
+        self.outcome = outcome
+
+    def _registers(self) -> dict[str, int]:
+        return {
+            name: self.uc.reg_read(getattr(ux, f"UC_X86_REG_{name.upper()}")) for name in REGISTERS
+        }
+
     def run_kernel(self, limit: int = 20_000_000) -> Outcome:
         """Go on after the handoff."""
         self.outcome = Outcome("", instructions=self.outcome.instructions)
@@ -266,16 +305,12 @@ class Machine:
 
     def _run(self, begin: int, limit: int) -> Outcome:
         outcome = self.outcome
-        try:
-            self.uc.emu_start(begin, 0, count=limit)
-        except UcError as error:
-            if outcome.kind in RUNNING:
-                outcome.kind, outcome.detail = "fault", str(error)
-        self.memory.release()
+        self._start(begin, limit)
+        while self._startup is not None and outcome.kind in RUNNING:
+            self._run_others(limit)
+            self._start(self.uc.reg_read(ux.UC_X86_REG_EIP), limit)
         outcome.kind = outcome.kind or "limit"
-        for name in REGISTERS:
-            register = getattr(ux, f"UC_X86_REG_{name.upper()}")
-            outcome.registers[name] = self.uc.reg_read(register)
+        outcome.registers = self._registers()
         _, base, gdt_limit, _ = self.uc.reg_read(ux.UC_X86_REG_GDTR)
         outcome.gdtr = (base, gdt_limit)
         outcome.tr = self.uc.reg_read(ux.UC_X86_REG_TR)[0]

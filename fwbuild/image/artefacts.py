@@ -32,7 +32,7 @@ def render(name: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # plain text
+        autoescape=jinja2.select_autoescape(["html.j2"], default=False),  # the rest is plain text
     )
     return environment.get_template(name).render(**values)
 

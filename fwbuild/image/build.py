@@ -1,6 +1,7 @@
 """The build: constants -> sources -> link -> image."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from fwbuild import abi, layout
 from fwbuild.assembler.link import Linked, Linker
@@ -34,9 +35,12 @@ class Image:
         return f"{self.used} of {ROM.size} bytes used ({self.used / ROM.size:.1%}), {free} free"
 
 
-def build_image(name: str = template.DEFAULT) -> Image:
-    """Build the image of a template (a name, or the path of a TOML file)."""
+def build_image(name: str = template.DEFAULT, *, switches: Iterable[str] = ()) -> Image:
+    """Build the image of a template (a name, or the path of a TOML file); `switches` of
+    template.SWITCHES are on whatever it says, and may take it past its budget."""
     chosen = template.load(name)
+    if more := frozenset(switches):
+        chosen = replace(chosen, switches=chosen.switches | more, budget=ROM.size)
     symbols = abi.symbols() | layout.symbols() | chosen.symbols()
     fragments = data.fragments(chosen.name) + read_sources("asm", symbols)
     linked = Linker(symbols).link(fragments, [place.RESET, place.RECORD], place.place)

@@ -6,6 +6,7 @@ from fwbuild.abi import (
     bios,
     chipset,
     e820,
+    fw_cfg,
     mptable,
     offsets,
     pci,
@@ -98,6 +99,7 @@ def stop_table() -> bytes:
 # The fw_cfg files that the firmware asks for by name.
 NAMES = {
     "name_e820": e820.FILE_NAME,
+    "name_feature_control": fw_cfg.FEATURE_CONTROL_FILE,
     "name_module": work.MODULE_NAME,
     "name_table_loader": acpi.LOADER_FILE,
     "name_smbios_anchor": smbios.ANCHOR_FILE,

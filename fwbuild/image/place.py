@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from fwbuild import layout
 from fwbuild.abi import identity, x86
+from fwbuild.assembler.link import Place
 from fwbuild.assembler.source import Fragment
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.layout import ROM, Region
@@ -34,6 +35,19 @@ def place(fragments: Sequence[Fragment], sizes: Mapping[str, int]) -> dict[str, 
         at += sizes[fragment.name]
     base = x86.RESET_VECTOR - _aligned(at, ALIGN_START)
     return {name: base + offset for name, offset in offsets.items()} | FIXED
+
+
+def one_behind_the_other(base: int) -> Place:
+    """The placement of a program that is no ROM: from `base` on, in the given order."""
+
+    def place_all(fragments: Sequence[Fragment], sizes: Mapping[str, int]) -> dict[str, int]:
+        addresses, at = {}, base
+        for fragment in fragments:
+            addresses[fragment.name] = at
+            at += sizes[fragment.name]
+        return addresses
+
+    return place_all
 
 
 def check(addresses: Mapping[str, int], sizes: Mapping[str, int], budget: int) -> None:

@@ -11,7 +11,7 @@ from fwbuild.image.sources import data_dir
 PROTOCOLS = ("pvh", "linux", "linux16", "multiboot")
 PCI = ("full", "none")
 # Options that are on or off; one that a template does not name is off.
-SWITCHES = ("modules", "mptable", "pic", "wake_cpus")
+SWITCHES = ("modules", "mptable", "pic", "trace", "wake_cpus")
 DEFAULT = "universal"
 
 

@@ -3,14 +3,12 @@
 It is what the tools boot where the user names no kernel. No image ever contains it.
 """
 
-from collections.abc import Mapping, Sequence
-
 from fwbuild import abi, layout
 from fwbuild.abi import linux_boot, test_kernel
 from fwbuild.assembler.link import Linked, Linker
-from fwbuild.assembler.source import Fragment
 from fwbuild.image import template
 from fwbuild.image.elf import Segment, pvh_note, symbols_of, write_elf
+from fwbuild.image.place import one_behind_the_other
 from fwbuild.image.sources import read_sources
 
 READ_WRITE_EXECUTE = 7
@@ -21,18 +19,10 @@ HEADER_JUMP = 0xEB | (linux_boot.SETUP_HEADER.sizeof() - linux_boot.HEADER_JUMP_
 def _link(*entries: str, base: int = test_kernel.BASE) -> tuple[Linked, bytes]:
     """The program that the entries need, and its bytes from `base` on. The first entry comes
     first."""
-
-    def place(fragments: Sequence[Fragment], sizes: Mapping[str, int]) -> dict[str, int]:
-        addresses, at = {}, base
-        for fragment in fragments:
-            addresses[fragment.name] = at
-            at += sizes[fragment.name]
-        return addresses
-
     symbols = abi.symbols() | layout.symbols() | template.load(template.DEFAULT).symbols()
     fragments = read_sources("asm/test_kernel", symbols) + read_sources("asm", symbols)
     fragments.sort(key=lambda f: f.name != entries[0])
-    linked = Linker(symbols).link(fragments, entries, place)
+    linked = Linker(symbols).link(fragments, entries, one_behind_the_other(base))
     end = max(linked.addresses[f.name] + linked.size(f.name) for f in linked.fragments)
     return linked, linked.bytes_at(base, end - base)
 

@@ -4,10 +4,13 @@ A device access is an exit to userspace under KVM, but for the interrupt control
 counts are exact. An iteration of a `rep` counts as an instruction.
 """
 
+import os
 import re
-import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from fwbuild.guest import Guest
 from fwbuild.qemu.command import command
@@ -16,6 +19,9 @@ from fwbuild.qemu.record import version
 from fwbuild.qemu.session import stopped
 
 ONE_INSN_PER_TB = (8, 1)  # the QEMU version whose -accel option took the place of -singlestep
+ACCESS = re.compile(rb"memory_region_ops_\w+ cpu \d")
+INSTRUCTION = re.compile(rb"Trace \d")
+SECONDS = 300  # SeaBIOS takes millions of instructions
 
 
 @dataclass(frozen=True)
@@ -26,31 +32,39 @@ class Count:
     instructions: int
 
 
-def count(guest: Guest, bios: Path, entry: int) -> Count:
-    """Two runs: one traced for accesses, one stepped for instructions."""
-    with tempfile.TemporaryDirectory(prefix="fwbuild-") as folder:
-        log = Path(folder) / "log"
-        accesses = _run(guest, bios, entry, ["-trace", "memory_region_ops_*", "-D", str(log)], log)
-        found = sum(1 for line in accesses if re.search(r"memory_region_ops_\w+ cpu \d", line))
-        step = ["-d", "exec,nochain", "-D", str(log)]
-        numbers = tuple(int(part) for part in version().split(".")[:2])
-        if numbers >= ONE_INSN_PER_TB:
-            guest = replace(guest, accel="tcg,one-insn-per-tb=on")
-        else:
-            step.append("-singlestep")
-        log.unlink()
-        lines = _run(guest, bios, entry, step, log)
-        marker = f"/{entry:016x}/"
-        executed = 0
-        for line in lines:
-            if marker in line:
-                break
-            executed += line.startswith("Trace ")
-    return Count(found, executed)
+def count(guest: Guest, bios: Path, *entries: int) -> Count:
+    """Two runs, to whichever of a kernel's entries is reached first: one traced for accesses,
+    one stepped for instructions."""
+    accesses = _run(guest, bios, entries, ["-trace", "memory_region_ops_*"], ACCESS)
+    step = ["-d", "exec,nochain"]
+    numbers = tuple(int(part) for part in version().split(".")[:2])
+    if numbers >= ONE_INSN_PER_TB:
+        guest = replace(guest, accel="tcg,one-insn-per-tb=on")
+    else:
+        step.append("-singlestep")
+    return Count(accesses, _run(guest, bios, entries, step, INSTRUCTION))
 
 
-def _run(guest: Guest, bios: Path, entry: int, more: list[str], log: Path) -> list[str]:
-    argv = [*command(guest, bios=bios), *more]
-    with stopped(argv, "-gdb", seconds=60) as connection:
-        GdbStub(connection).run_to(entry)
-    return log.read_text(errors="replace").splitlines()
+def _run(
+    guest: Guest, bios: Path, entries: tuple[int, ...], more: list[str], counted: re.Pattern[bytes]
+) -> int:
+    """How many lines of QEMU's log are counted before an entry. The log goes through a pipe: a
+    line is a hundred bytes, and there may be millions."""
+    end, begin = os.pipe()
+    with open(end, "rb") as log, open(begin, "wb") as theirs, ThreadPoolExecutor(1) as pool:  # noqa: PTH123
+        argv = [*command(guest, bios=bios), *more, "-D", f"/dev/fd/{theirs.fileno()}"]
+        found = pool.submit(lines_before, log, entries, counted)
+        with stopped(argv, "-gdb", SECONDS, [theirs]) as connection:
+            GdbStub(connection).run_to(*entries)
+        return found.result()
+
+
+def lines_before(log: IO[bytes] | Iterable[bytes], entries: Iterable[int],
+                 counted: re.Pattern[bytes]) -> int:  # fmt: skip
+    """The lines that match, up to the one whose instruction is at an entry."""
+    markers = re.compile(b"|".join(b"/%016x/" % entry for entry in entries))
+    found, over = 0, False
+    for line in log:  # to its end, or QEMU would wait for a reader
+        over = over or bool(markers.search(line))
+        found += not over and bool(counted.match(line))
+    return found

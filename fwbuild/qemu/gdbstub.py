@@ -8,6 +8,7 @@ import re
 import socket
 
 CHUNK = 1024  # bytes of memory a request
+IP_NUMBER = 16  # of the registers of 8 bytes that an x86-64 stub lists, whatever the mode
 
 
 class GdbStub:
@@ -19,28 +20,58 @@ class GdbStub:
 
     def command(self, text: str) -> str:
         """Send a packet, return the reply's payload."""
-        body = text.encode("latin-1")
-        self._socket.sendall(b"$" + body + f"#{sum(body) & 0xFF:02x}".encode())
+        self.send(text)
         return self._packet()
 
-    def _packet(self) -> str:
-        while True:
-            match = re.search(rb"\$([^#]*)#[0-9a-f]{2}", self._buffer)
-            if match:
-                self._buffer = self._buffer[match.end() :]
-                self._socket.sendall(b"+")
-                return match[1].decode("latin-1")
-            data = self._socket.recv(65536)
-            if not data:
-                raise OSError("QEMU closed the gdb connection")
-            self._buffer += data
+    def send(self, text: str) -> None:
+        """Send a packet whose reply is taken later."""
+        body = text.encode("latin-1")
+        self._socket.sendall(b"$" + body + f"#{sum(body) & 0xFF:02x}".encode())
 
-    def run_to(self, address: int) -> None:
-        """Run until a hardware breakpoint at a linear address."""
-        if self.command(f"Z1,{address:x},1") != "OK":
-            raise OSError("QEMU refuses the breakpoint")
+    def receive(self) -> str | None:
+        """What has come, once the socket is readable: a packet's payload, or not yet a whole
+        one."""
+        data = self._socket.recv(65536)
+        if not data:
+            raise OSError("QEMU closed the gdb connection")
+        self._buffer += data
+        return self._take()
+
+    def _take(self) -> str | None:
+        match = re.search(rb"\$([^#]*)#[0-9a-f]{2}", self._buffer)
+        if not match:
+            return None
+        self._buffer = self._buffer[match.end() :]
+        self._socket.sendall(b"+")
+        return match[1].decode("latin-1")
+
+    def _packet(self) -> str:
+        found = self._take()
+        while found is None:
+            found = self.receive()
+        return found
+
+    def run_to(self, *addresses: int) -> None:
+        """Run until a hardware breakpoint at one of these linear addresses."""
+        for address in addresses:
+            self.set_breakpoint(address)
         if not self.command("c").startswith("T05"):
             raise OSError("QEMU stopped for another reason than the breakpoint")
+
+    def set_breakpoint(self, address: int) -> None:
+        """A hardware breakpoint at a linear address: code that is written there keeps it."""
+        if self.command(f"Z1,{address:x},1") != "OK":
+            raise OSError("QEMU refuses the breakpoint")
+
+    def clear_breakpoint(self, address: int) -> None:
+        """Take it away again."""
+        if self.command(f"z1,{address:x},1") != "OK":
+            raise OSError("QEMU does not give the breakpoint back")
+
+    def instruction_pointer(self) -> int:
+        """EIP, which in real mode counts from CS."""
+        at = 2 * 8 * IP_NUMBER
+        return int.from_bytes(bytes.fromhex(self.command("g")[at : at + 16]), "little")
 
     def read(self, address: int, size: int) -> bytes:
         """Guest memory, through the identity map of a guest without paging."""

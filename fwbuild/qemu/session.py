@@ -3,51 +3,91 @@
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
 
 from fwbuild.abi import ports, stop_codes
 from fwbuild.errors import ExitCode, FwbuildError
 
+Inherited = socket.socket | IO[bytes]
 END_SECONDS = 1  # from closed sockets to the exit status
 
 
-@contextmanager
-def stopped(argv: list[str], option: str, seconds: float = 20) -> Iterator[socket.socket]:
-    """QEMU before its first instruction (-S), and a socket to its `option` ("-qtest" or
-    "-gdb"); ended when the block is left. A reply may take `seconds`. The socket is inherited,
-    so it has no path that could be too long or in use."""
-    ours, theirs = socket.socketpair()
-    name = option.lstrip("-")  # QEMU 7.2 looks for the qtest device by this name
-    with ours, theirs, tempfile.TemporaryFile("w+") as errors:
-        chardev = f"socket,id={name},fd={theirs.fileno()}"
-        process = subprocess.Popen(
-            [*argv, "-S", "-chardev", chardev, option, f"chardev:{name}"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
-            pass_fds=[theirs.fileno()],
-        )  # fmt: skip
-        theirs.close()  # so that QEMU's end is seen as the end of the stream
-        ours.settimeout(seconds)
+@dataclass
+class Session:
+    """A QEMU that was started, and where it complains."""
+
+    process: subprocess.Popen[bytes]
+    errors: IO[str]
+
+    def failure(self, error: OSError) -> FwbuildError:
+        """Why a socket to it gave `error`: the firmware's stop, or QEMU's last words."""
+        if stop := self._stop():
+            return FwbuildError(
+                ExitCode.STOPPED, f"the firmware stopped: {stop.what}", hint=stop.hint
+            )
+        return FwbuildError(ExitCode.QEMU, f"QEMU failed: {self.last_words() or error}")
+
+    def last_words(self) -> str:
+        """The last line of its complaints, or nothing."""
+        self.errors.seek(0)
+        return (self.errors.read().strip().splitlines() or [""])[-1]
+
+    def _stop(self) -> stop_codes.Stop | None:
+        """Why the firmware ended QEMU, if it did: isa-debug-exit closes the sockets
+        unannounced."""
         try:
-            yield ours
-        except OSError as error:
-            if stop := _stop_of(process):
-                raise FwbuildError(
-                    ExitCode.STOPPED, f"the firmware stopped: {stop.what}", hint=stop.hint
-                ) from None
-            errors.seek(0)
-            last = (errors.read().strip().splitlines() or [str(error)])[-1]
-            raise FwbuildError(ExitCode.QEMU, f"QEMU failed: {last}") from None
+            return stop_of(self.process.wait(END_SECONDS))
+        except subprocess.TimeoutExpired:
+            return None
+
+
+def stop_of(status: int) -> stop_codes.Stop | None:
+    """The firmware's stop that makes QEMU end with an exit status."""
+    stops = stop_codes.STOPS
+    return next((s for s in stops if ports.debug_exit_status(s.code) == status), None)
+
+
+@contextmanager
+def started(argv: Sequence[str], inherited: Sequence[Inherited] = ()) -> Iterator[Session]:
+    """QEMU with what it inherits; ended when the block is left. Our copies of that are closed,
+    so that QEMU's end is seen as the end of the stream."""
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+            pass_fds=[theirs.fileno() for theirs in inherited],
+        )  # fmt: skip
+        for theirs in inherited:
+            theirs.close()
+        try:
+            yield Session(process, errors)
         finally:
             process.kill()
             process.wait()
 
 
-def _stop_of(process: subprocess.Popen[bytes]) -> stop_codes.Stop | None:
-    """Why the firmware ended QEMU, if it did: isa-debug-exit closes the sockets unannounced."""
-    try:
-        status = process.wait(END_SECONDS)
-    except subprocess.TimeoutExpired:
-        return None
-    stops = stop_codes.STOPS
-    return next((s for s in stops if ports.debug_exit_status(s.code) == status), None)
+def stub_arguments(theirs: socket.socket, option: str) -> list[str]:
+    """What gives QEMU a socket for its `option` ("-qtest" or "-gdb"), and stops it before its
+    first instruction (-S). The socket is inherited, so it has no path that could be too long or
+    in use."""
+    name = option.lstrip("-")  # QEMU 7.2 looks for the qtest device by this name
+    chardev = f"socket,id={name},fd={theirs.fileno()}"
+    return ["-S", "-chardev", chardev, option, f"chardev:{name}"]
+
+
+@contextmanager
+def stopped(
+    argv: list[str], option: str, seconds: float = 20, inherited: Sequence[Inherited] = ()
+) -> Iterator[socket.socket]:
+    """QEMU before its first instruction, and a socket to its `option`; ended when the block is
+    left. A reply may take `seconds`."""
+    ours, theirs = socket.socketpair()
+    argv = [*argv, *stub_arguments(theirs, option)]
+    with ours, theirs, started(argv, [theirs, *inherited]) as session:
+        ours.settimeout(seconds)
+        try:
+            yield ours
+        except OSError as error:
+            raise session.failure(error) from None

@@ -1,11 +1,13 @@
-"""Count device accesses and instructions from reset to a PVH kernel's entry, beside other images.
+"""Count device accesses and instructions from reset to a kernel's entry, beside other images.
 
-Counted on a real QEMU, and for our image in the emulated machine too.
+Counted on a real QEMU, and for our image in the emulated machine too, which also says how much
+each of its stages takes. With --grow: how both grow with the guest.
 """
 
 import argparse
 import json
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,20 +15,24 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from fwbuild.bench.contenders import QBOOT
+from fwbuild.bench.grow import points
+from fwbuild.bench.kernel import read_entries
 from fwbuild.emulator import loader
-from fwbuild.emulator.machine import Machine
+from fwbuild.emulator.stages import StageCount, count_stages
 from fwbuild.errors import ExitCode
 from fwbuild.guest import MACHINES, Guest
 from fwbuild.image.build import build_image
 from fwbuild.image.template import DEFAULT
 from fwbuild.image.test_kernel import build_test_kernel
-from fwbuild.kernel.vmlinux import parse_vmlinux, read_file
 from fwbuild.qemu.count import Count, count
 from fwbuild.qemu.record import record
 from fwbuild.verbs.guest_options import add_kernel_arguments, check_files
 
 HELP = "count exits and instructions to the kernel, beside qboot"
-QBOOT = Path("/usr/share/qemu/qboot.rom")
+WIDTH = 100  # of a table
+
+Row = dict[str, Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,19 +41,86 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--template", action="append", help="repeatable; default: universal")
     parser.add_argument("--bios", type=Path, action="append", metavar="IMG",
                         help="another image to count; default: Debian's qboot.rom")  # fmt: skip
+    parser.add_argument("--grow", action="store_true",
+                        help="vary CPUs, PCI functions, memory and initrd instead")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     check_files(args.kernel, args.initrd, *(args.bios or ()))
-    with tempfile.TemporaryDirectory(prefix="fwbuild-") as folder:
-        rows = _rows(args, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="fwbuild-") as name:
+        counter = _Counter(args, Path(name))
+        rows = list(counter.growth() if args.grow else counter.rows())
     if args.json:
         print(json.dumps(rows, indent=1))
-        return int(ExitCode.OK)
-    table = Table(title="From reset to the kernel's PVH entry", title_justify="left")
-    for heading in ("machine", "image", "accesses", "instructions", "emulator's", "ratio to last"):
-        table.add_column(heading, justify="left" if heading in ("machine", "image") else "right")
+    elif args.grow:
+        _show_growth(rows)
+    else:
+        _show(rows)
+        _show_stages(rows)
+    return int(ExitCode.OK)
+
+
+class _Counter:
+    """What is counted, with which images; `folder` is a scratch folder."""
+
+    def __init__(self, args: argparse.Namespace, folder: Path) -> None:
+        self.folder = folder
+        kernel = args.kernel
+        if kernel is None:
+            kernel = folder / "test-kernel.elf"
+            kernel.write_bytes(build_test_kernel())
+        self.entries = read_entries(kernel).values()
+        base = Guest("", args.memory, args.smp, kernel, args.initrd, args.append)
+        self.guests = [replace(base, machine=machine) for machine in args.machine or MACHINES]
+        self.ours = {f"fwbuild {n}": build_image(n) for n in args.template or [DEFAULT]}
+        self.files = {}
+        for number, (name, image) in enumerate(self.ours.items()):
+            self.files[name] = folder / f"{number}.bin"
+            self.files[name].write_bytes(image.image)
+        others = args.bios or ([QBOOT] if QBOOT.exists() else [])
+        self.files |= {str(path): path for path in others}
+
+    def rows(self) -> Iterator[Row]:
+        """Each image on each machine."""
+        for guest in self.guests:
+            recorded = record(guest)  # a packaged one has no kernel, so another directory
+            loaded = loader.load(guest, recorded)
+            for name, path in self.files.items():
+                emulated, stages = None, list[StageCount]()
+                if name in self.ours:
+                    outcome, stages = count_stages(self.ours[name], recorded, loaded)
+                    emulated = asdict(Count(len(outcome.accesses), outcome.instructions))
+                yield {
+                    "machine": guest.machine,
+                    "image": name,
+                    "emulated": emulated,
+                    "stages": [asdict(stage) for stage in stages],
+                    **asdict(count(guest, path, *self.entries)),
+                }
+
+    def growth(self) -> Iterator[Row]:
+        """Each image at each point, on each machine."""
+        for guest in self.guests:
+            for point in points(guest, self.folder):
+                for name, path in self.files.items():
+                    counted = asdict(count(point.guest, path, *self.entries))
+                    yield {"machine": point.guest.machine, "what": point.what,
+                           "value": point.value, "image": name, **counted}  # fmt: skip
+
+
+def _table(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for heading in left:
+        table.add_column(heading)
+    for heading in right:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _show(rows: list[Row]) -> None:
+    table = _table("From reset to the kernel's entry", ("machine", "image"),
+                   ("accesses", "instructions", "emulator's", "ratio to last"))  # fmt: skip
     for row in rows:
         last = [r for r in rows if r["machine"] == row["machine"]][-1]
         ratio = f"{last['accesses'] / row['accesses']:.1f} / " \
@@ -56,39 +129,32 @@ def run(args: argparse.Namespace) -> int:
         shown = f"{emulated['accesses']} / {emulated['instructions']}" if emulated else "-"
         table.add_row(row["machine"], row["image"], str(row["accesses"]),
                       str(row["instructions"]), shown, ratio)  # fmt: skip
-    Console(width=100).print(table)
-    return int(ExitCode.OK)
+    Console(width=WIDTH).print(table)
 
 
-def _rows(args: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
-    kernel = args.kernel
-    if kernel is None:
-        kernel = folder / "test-kernel.elf"
-        kernel.write_bytes(build_test_kernel())
-    entry = parse_vmlinux(read_file(kernel), str(kernel)).entry
-    others = args.bios or ([QBOOT] if QBOOT.exists() else [])
-    base = Guest("", args.memory, args.smp, kernel, args.initrd, args.append)
-    rows = []
-    for machine in args.machine or MACHINES:
-        guest = replace(base, machine=machine)
-        recorded = record(guest)  # a packaged one has no kernel, so another directory
-        loaded = loader.load(guest, recorded)
-        for name in args.template or [DEFAULT]:
-            image = build_image(name).image
-            path = folder / f"{Path(name).stem}.bin"
-            path.write_bytes(image)
-            outcome = Machine(image, recorded, loaded).run()
-            emulated = Count(len(outcome.accesses), outcome.instructions)
-            rows.append(_row(guest, f"fwbuild {name}", path, entry, emulated))
-        rows += [_row(guest, str(path), path, entry, None) for path in others]
-    return rows
+def _show_stages(rows: list[Row]) -> None:
+    """Where our images' work goes: accesses / instructions of each stage, on each machine."""
+    ours = [row for row in rows if row["stages"]]
+    names = list(dict.fromkeys(stage["stage"] for row in ours for stage in row["stages"]))
+    headings = tuple(f"{row['machine']}\n{row['image']}" for row in ours)
+    table = _table("Accesses / instructions of each stage", ("stage",), headings)
+    for name in names:
+        found = ([s for s in row["stages"] if s["stage"] == name] for row in ours)
+        table.add_row(name, *(_stage(s[0]) if s else "-" for s in found))
+    Console(width=WIDTH).print(table)
 
 
-def _row(guest: Guest, name: str, path: Path, entry: int, emulated: Count | None,
-         ) -> dict[str, Any]:  # fmt: skip
-    return {
-        "machine": guest.machine,
-        "image": name,
-        "emulated": asdict(emulated) if emulated else None,
-        **asdict(count(guest, path, entry)),
-    }
+def _stage(stage: dict[str, int]) -> str:
+    inside = f" ({stage['in_checksums']} in checksums)" if stage["in_checksums"] else ""
+    return f"{stage['accesses']} / {stage['instructions']}{inside}"
+
+
+def _show_growth(rows: list[Row]) -> None:
+    images = list(dict.fromkeys(row["image"] for row in rows))
+    table = _table("Accesses / instructions from reset to the kernel's entry, as the guest grows",
+                   ("machine", "guest"), tuple(images))  # fmt: skip
+    for at in range(0, len(rows), len(images)):
+        row = rows[at]
+        counts = (f"{r['accesses']} / {r['instructions']}" for r in rows[at : at + len(images)])
+        table.add_row(row["machine"], f"{row['what']}: {row['value']}", *counts)
+    Console(width=WIDTH).print(table)

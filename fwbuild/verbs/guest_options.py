@@ -24,10 +24,10 @@ def memory_size(text: str) -> int:
     return int(match[1]) * UNITS[match[2]]
 
 
-def cpu_count(text: str) -> int:
-    """QEMU's -smp: at least 1."""
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of CPUs")
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1 on")
     return int(text)
 
 
@@ -52,9 +52,14 @@ def add_kernel_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentG
     group.add_argument("--kernel", type=Path, metavar="FILE", help="default: a test kernel")
     group.add_argument("--initrd", type=Path, metavar="FILE")
     group.add_argument("--append", default="", metavar="CMDLINE")
-    group.add_argument("-m", "--memory", type=memory_size, default=512 * MIB, metavar="SIZE")
-    group.add_argument("--smp", type=cpu_count, default=1, metavar="N")
+    add_size_arguments(group)
     return group
+
+
+def add_size_arguments(group: argparse._ArgumentGroup) -> None:
+    """-m and --smp."""
+    group.add_argument("-m", "--memory", type=memory_size, default=512 * MIB, metavar="SIZE")
+    group.add_argument("--smp", type=positive, default=1, metavar="N")
 
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:

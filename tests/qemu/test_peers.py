@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fwbuild.abi import pvh, stop_codes
+from fwbuild.bench.contenders import QBOOT
 from fwbuild.errors import FwbuildError
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
@@ -14,7 +15,6 @@ from fwbuild.qemu.count import count
 from fwbuild.qemu.gdbstub import GdbStub
 from fwbuild.qemu.record import version
 from fwbuild.qemu.session import stopped
-from fwbuild.verbs.cost import QBOOT
 from tests.conftest import need
 from tests.support import debian
 

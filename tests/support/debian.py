@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from fwbuild.kernel.bzimage import extract_vmlinux
@@ -76,14 +77,32 @@ def cloud_vmlinux() -> Path:
     return vmlinux_of(cloud_vmlinuz())
 
 
-def make_initrd(folder: Path, script: str, busybox: Path = BUSYBOX) -> Path:
-    """An initrd with a static busybox and `script` as its /init; `folder` is a scratch folder."""
+# virtio-net and virtio-blk on PCI, and what they need, in the order of insmod.
+MODULES = ("failover", "net_failover", "virtio_ring", "virtio", "virtio_pci_modern_dev",
+           "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk", "virtio_net")  # fmt: skip
+
+
+def cloud_modules() -> list[Path]:
+    """The files of MODULES that belong to cloud_vmlinuz()."""
+    found = {}
+    for pattern in ("*failover.ko", "virtio*.ko"):
+        last = package_file("linux-image-cloud-amd64", f"lib/modules/*/kernel/*/*/{pattern}")
+        found |= {path.stem: path for path in last.parents[2].glob(f"*/*/{pattern}")}
+    return [found[name] for name in MODULES]
+
+
+def make_initrd(folder: Path, script: str, busybox: Path = BUSYBOX,
+                modules: Sequence[Path] = ()) -> Path:  # fmt: skip
+    """An initrd with a static busybox and `script` as its /init; `folder` is a scratch folder.
+    Kernel modules are in /modules, numbered so that they sort in the order they are given."""
     if not busybox.exists() or not shutil.which("cpio"):
         need("busybox-static and cpio")
     root = folder / "root"
-    for name in ("bin", "proc", "sys", "dev"):
+    for name in ("bin", "proc", "sys", "dev", "modules"):
         (root / name).mkdir(parents=True, exist_ok=True)
     shutil.copy(busybox, root / "bin" / "busybox")
+    for number, module in enumerate(modules):
+        shutil.copy(module, root / "modules" / f"{number:02}-{module.name}")
     (root / "init").write_text(script)
     (root / "init").chmod(0o755)
     names = "".join(f"{path.relative_to(root)}\n" for path in sorted(root.rglob("*")))

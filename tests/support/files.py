@@ -5,16 +5,21 @@ from dataclasses import replace
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.fw_cfg import directory
 from fwbuild.emulator.machine import Machine
-from fwbuild.emulator.recording import File
+from fwbuild.emulator.recording import File, Recording
+
+
+def with_files(recording: Recording, files: dict[str, bytes]) -> list[File]:
+    """A recording's files, with these in the place of those of the same name."""
+    kept = [f for f in recording.files if f.name not in files]
+    first = 1 + max(f.select for f in recording.files)
+    return kept + [File(n, first + i, len(d), d) for i, (n, d) in enumerate(files.items())]
 
 
 def put_files(machine: Machine, files: dict[str, bytes]) -> None:
-    """Let fw_cfg hold these files, in the place of those of the same name."""
-    kept = [f for f in machine.recording.files if f.name not in files]
-    first = 1 + max(f.select for f in machine.recording.files)
-    more = [File(n, first + i, len(d), d) for i, (n, d) in enumerate(files.items())]
-    machine.fw_cfg.items[Key.FILE_DIR] = directory(kept + more)
-    machine.fw_cfg.items |= {f.select: f.data for f in more}
+    """Let the fw_cfg of a machine that is there hold these files."""
+    found = with_files(machine.recording, files)
+    machine.fw_cfg.items[Key.FILE_DIR] = directory(found)
+    machine.fw_cfg.items |= {f.select: f.data for f in found}
 
 
 def put_sizes(machine: Machine, sizes: dict[str, int]) -> None:

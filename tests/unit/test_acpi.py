@@ -1,6 +1,6 @@
 """The ACPI table loader: scripts that QEMU does not make, and scripts that are wrong."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from fwbuild.emulator.machine import Machine
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import build_test_kernel
-from tests.support.files import put_files
+from tests.support.files import with_files
 
 RSDP, TABLES = "etc/acpi/rsdp", "etc/acpi/tables"
 SIZE = acpi.LOADER_ENTRY_SIZE
@@ -118,12 +118,12 @@ BAD = {
 }  # fmt: skip
 
 
-def machine_of(case: Case, image: Image) -> Machine:
+def machine_of(case: Case, image: Image, *, dma: bool = True) -> Machine:
     found = recording.find(Guest())
     files = {**BASE_FILES, **case.files, acpi.LOADER_FILE: b"".join(BASE + case.entries)}
-    machine = Machine(image.image, found, loader.load(Guest(), found, build_test_kernel()))
-    put_files(machine, files)
-    return machine
+    found = replace(found, files=with_files(found, files))
+    loaded = loader.load(Guest(), found, build_test_kernel())
+    return Machine(image.image, found, loaded, dma=dma)
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -141,6 +141,40 @@ def test_bad_script(name: str, image: Image) -> None:
     assert case.bad is not None
     assert outcome.exit_value == stop.code
     assert outcome.console == f"fwbuild: {stop.code:02x} {stop.what} {case.bad * SIZE:08x}\n"
+
+
+def write_pointer(offset: int = 0, source_offset: int = 40, size: int = 8) -> bytes:
+    return entry(acpi.WRITE_POINTER, Command.WRITE_POINTER, dest="etc/vmgenid_addr", source="guid",
+                 dest_offset=offset, source_offset=source_offset, size=size)  # fmt: skip
+
+
+@pytest.mark.parametrize("dma", [True, False])
+def test_write_pointer(dma: bool, image: Image) -> None:
+    """Without DMA nobody can be told, and nothing is written."""
+    case = Case([allocate("guid", 4096), write_pointer()],
+                {"guid": bytes(4096), "etc/vmgenid_addr": bytes(8)})  # fmt: skip
+    machine = machine_of(case, image, dma=dma)
+    assert judge(machine, machine.run()) == []
+    pointer = int.from_bytes(machine.fw_cfg.file("etc/vmgenid_addr"), "little")
+    assert bool(pointer) == dma
+    assert pointer % 4096 == (40 if dma else 0)
+
+
+LIES = {
+    "past the file": write_pointer(offset=1),
+    "far past the file": write_pointer(offset=0xFFFFFFFF),
+    "behind the source": write_pointer(source_offset=4096),
+    "of 2 bytes": write_pointer(size=2),
+    "of 16 bytes": write_pointer(size=16),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_bad_write_pointer(name: str, image: Image) -> None:
+    case = Case([allocate("guid", 4096), LIES[name]],
+                {"guid": bytes(4096), "etc/vmgenid_addr": bytes(8)})  # fmt: skip
+    outcome = machine_of(case, image).run()
+    assert outcome.console.startswith(f"fwbuild: {stop_codes.BY_NAME['ACPI_SCRIPT'].code:02x} ")
 
 
 def test_script_in_python() -> None:

@@ -19,6 +19,7 @@ BAD = {
     "budget of true": (["--template", "{tmp}/true.toml"], ExitCode.TEMPLATE, "bad key 'budget'"),
     "no machines": (["--template", "{tmp}/none.toml"], ExitCode.TEMPLATE, "machines"),
     "half a protocol": (["--template", "{tmp}/half.toml"], ExitCode.TEMPLATE, "without linux"),
+    "half of PCI": (["--template", "{tmp}/pci.toml"], ExitCode.TEMPLATE, "bad 'pci'"),
     "not TOML": (["--template", "{tmp}/text.toml"], ExitCode.TEMPLATE, "text.toml"),
     "out is a folder": (["--out", "{tmp}"], ExitCode.INPUT, "cannot write"),
     "out below a file": (["--out", "{tmp}/file/x.bin"], ExitCode.INPUT, "cannot write"),
@@ -34,6 +35,14 @@ BAD = {
     "dry run of nothing": (["run", "--dry-run"], ExitCode.USAGE, "--bios and --kernel"),
     "cost of no kernel": (["cost", "--kernel", "{tmp}/k"], ExitCode.INPUT, "no such file"),
     "cost of no image": (["cost", "--bios", "{tmp}/k"], ExitCode.INPUT, "no such file"),
+    "bench of no kernel": (["bench", "--kernel", "{tmp}/k"], ExitCode.INPUT, "no such file"),
+    "bench of no image": (
+        ["bench", "--kernel", "{tmp}/file", "--bios", "{tmp}/k"], ExitCode.INPUT, "no such file"),
+    "bench of no kernel's file": (
+        ["bench", "--kernel", "{tmp}/file", "--no-peers"], ExitCode.KERNEL, "no ELF"),
+    "bench of two like images": (
+        ["bench", "--kernel", "{tmp}/file", "--bios", "{tmp}/file", "--bios", "{tmp}/file"],
+        ExitCode.USAGE, "two images are called 'file'"),
     "no QEMU": (["run"], ExitCode.QEMU, "qemu-system-x86"),
     "recording of nothing": (
         ["emulate", "--recording", "{tmp}/null.json"], ExitCode.INPUT, "no recording"),
@@ -60,6 +69,7 @@ def scratch(tmp_path: Path) -> Path:
     (tmp_path / "true.toml").write_text(TINY.replace("100", "true"))
     (tmp_path / "none.toml").write_text('machines = []\nprotocols = ["pvh"]\n')
     (tmp_path / "half.toml").write_text(TINY.replace('"pvh"', '"linux16"'))
+    (tmp_path / "pci.toml").write_text(TINY + 'pci = "half"\n')
     (tmp_path / "text.toml").write_text("hello")
     (tmp_path / "file").write_text("hello")
     (tmp_path / "empty").touch()
@@ -93,7 +103,8 @@ def test_bad_input(
 
 
 USAGE = (["--nope"], ["emulate", "-m", "many"], ["run", "--accel", "x"],
-         ["run", "--smp", "0"], ["cost", "--smp", "0"])
+         ["run", "--smp", "0"], ["cost", "--smp", "0"],
+         ["bench"], ["bench", "--kernel", "k", "--runs", "0"])
 
 
 @pytest.mark.parametrize("arguments", USAGE)

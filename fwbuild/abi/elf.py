@@ -1,0 +1,44 @@
+"""ELF files for 32-bit x86.
+
+Source: System V ABI, chapters 4 and 5, and its i386 supplement.
+"""
+
+from construct import Bytes, Const, Int8ul, Int16ul, Int32ul, Struct
+
+EHDR = Struct(
+    "magic" / Const(b"\x7fELF\x01\x01\x01" + bytes(9)),  # 32-bit, little-endian, version 1
+    "type" / Int16ul,
+    "machine" / Int16ul,
+    "version" / Int32ul,
+    "entry" / Int32ul,
+    "phoff" / Int32ul,
+    "shoff" / Int32ul,
+    "flags" / Int32ul,
+    "ehsize" / Int16ul,
+    "phentsize" / Int16ul,
+    "phnum" / Int16ul,
+    "shentsize" / Int16ul,
+    "shnum" / Int16ul,
+    "shstrndx" / Int16ul,
+)
+PHDR = Struct(
+    "type" / Int32ul, "offset" / Int32ul, "vaddr" / Int32ul, "paddr" / Int32ul,
+    "filesz" / Int32ul, "memsz" / Int32ul, "flags" / Int32ul, "align" / Int32ul,
+)  # fmt: skip
+SHDR = Struct(
+    "name" / Int32ul, "type" / Int32ul, "flags" / Int32ul, "addr" / Int32ul, "offset" / Int32ul,
+    "size" / Int32ul, "link" / Int32ul, "info" / Int32ul, "align" / Int32ul, "entsize" / Int32ul,
+)  # fmt: skip
+SYM = Struct(
+    "name" / Int32ul, "value" / Int32ul, "size" / Int32ul,
+    "info" / Int8ul, "other" / Int8ul, "shndx" / Int16ul,
+)  # fmt: skip
+NHDR = Struct("namesz" / Int32ul, "descsz" / Int32ul, "type" / Int32ul, "name" / Bytes(4))
+
+ET_EXEC, EM_386, EV_CURRENT = 2, 3, 1
+PT_LOAD, PT_NOTE = 1, 4
+SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_NOTE = 1, 2, 3, 7
+SHF_ALLOC, SHF_EXECINSTR = 2, 4
+SHN_ABS = 0xFFF1
+STB_GLOBAL = 1 << 4
+SYMBOL_TYPES = {"notype": 0, "object": 1, "func": 2}

@@ -1,0 +1,1 @@
+"""Measures boots: the six events of the table that this project started from, for any image."""

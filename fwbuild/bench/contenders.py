@@ -1,0 +1,61 @@
+"""The images that race: ours, what the user names, and Debian's qboot and SeaBIOS."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.image.build import Image, build_image
+
+QBOOT = Path("/usr/share/qemu/qboot.rom")
+SEABIOS = Path("/usr/share/seabios")
+SEABIOS_FILES = {"microvm": "bios-microvm.bin", "pc": "bios-256k.bin", "q35": "bios-256k.bin"}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """An image by name: its file for each family of machines. `image` is there if it is ours;
+    `traced` is then the file of the same image with its trace points on, and `contents` what
+    is to be written to both."""
+
+    name: str
+    files: Mapping[str, Path]
+    image: Image | None = None
+    traced: Path | None = None
+    contents: Mapping[Path, bytes] = field(default_factory=dict)
+
+
+def ours(template: str, folder: Path) -> Contender:
+    """A template's image for a folder, with and without trace points."""
+    image, traced = build_image(template), build_image(template, switches={"trace"})
+    stem = Path(template).stem
+    path, traced_path = folder / f"{stem}.bin", folder / f"{stem}-trace.bin"
+    contents = {path: image.image, traced_path: traced.image}
+    return Contender(f"fwbuild {stem}", _everywhere(path), image, traced_path, contents)
+
+
+def theirs(path: Path) -> Contender:
+    """An image that somebody else made."""
+    return Contender(path.name, _everywhere(path))
+
+
+def peers() -> list[Contender]:
+    """Those of Debian's that are installed."""
+    found = [theirs(QBOOT)] if QBOOT.exists() else []
+    files = {family: SEABIOS / name for family, name in SEABIOS_FILES.items()}
+    if all(path.exists() for path in files.values()):
+        found.append(Contender("SeaBIOS", files))
+    return found
+
+
+def check_names(contenders: Sequence[Contender]) -> None:
+    """Raise the error of two images that nobody could tell apart in a table."""
+    names = [contender.name for contender in contenders]
+    for name in names:
+        if names.count(name) > 1:
+            raise FwbuildError(ExitCode.USAGE, f"two images are called '{name}'",
+                               hint="rename one")  # fmt: skip
+
+
+def _everywhere(path: Path) -> dict[str, Path]:
+    return dict.fromkeys(SEABIOS_FILES, path)

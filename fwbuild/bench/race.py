@@ -1,0 +1,189 @@
+"""Runs the contenders against each other: every image in turn, round by round.
+
+A group is a kernel on a machine under an accelerator. Each image first boots once for nothing,
+which warms the host's caches and shows whether it boots this kernel at all; then come the rounds,
+each beginning with another image, so that noise hits all alike.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fwbuild.bench.contenders import Contender
+from fwbuild.bench.events import Event, Run, Step
+from fwbuild.bench.kernel import Kernel
+from fwbuild.bench.result import Row
+from fwbuild.bench.runner import plain, traced
+from fwbuild.emulator import loader
+from fwbuild.emulator.stages import count_stages
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.guest import Guest
+from fwbuild.qemu.command import command
+from fwbuild.qemu.count import Count, count
+from fwbuild.qemu.record import record
+from fwbuild.qemu.session import stopped
+
+# A vmlinux lies where it was linked, a bzImage is to do so too; a panic ends QEMU.
+WORDS = "nokaslr panic=-1"
+# Under TCG a kernel on microvm finds no clock that it trusts, and waits for ever.
+TCG_EXTRA = {"microvm": ("-icount", "shift=auto")}
+Say = Callable[[str], None]
+Counts = tuple[Count | None, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for. `guest` lacks machine, kernel and accelerator; `seconds` is the most
+    that one boot may take."""
+
+    contenders: Sequence[Contender]
+    kernels: Sequence[Kernel]
+    machines: Sequence[str]
+    guest: Guest
+    accel: str  # "auto", "kvm" or "tcg"
+    rounds: int
+    seconds: float
+    counts: bool = True
+
+
+class Race:
+    """The run of a plan; `say` is told what is going on, `notes` what a reader must know."""
+
+    def __init__(self, plan: Plan, say: Say) -> None:
+        self.plan, self.say = plan, say
+        self.counts: dict[tuple[Path, str, str], Counts] = {}  # they do not jitter
+        self.notes = [f"{k.path.name}: {k.note}" for k in plan.kernels if k.note]
+
+    def rows(self) -> Iterator[list[Row]]:
+        """The rows of one group after the other."""
+        for kernel in self.plan.kernels:
+            ways = list(self._ways(kernel))
+            for machine in self.plan.machines:
+                for accel, steps, whole in ways:
+                    guest = self.guest(kernel, machine, accel)
+                    yield self._group(kernel, guest, steps, whole)
+
+    def guest(self, kernel: Kernel, machine: str, accel: str) -> Guest:
+        """The guest that every image of a group boots."""
+        plan = self.plan
+        found = replace(plan.guest, machine=machine, kernel=kernel.path, accel=accel,
+                        append=f"{WORDS} {plan.guest.append}".strip())  # fmt: skip
+        if accel == "tcg" and found.smp == 1:
+            found = replace(found, extra=found.extra + TCG_EXTRA.get(found.family, ()))
+        return found
+
+    def _ways(self, kernel: Kernel) -> Iterator[tuple[str, tuple[Step, ...], bool]]:
+        """(accelerator, steps, whether to the first user program): how a kernel is measured.
+        KVM is taken as far as it gets; TCG where that is not all the way."""
+        whole = False
+        if self.plan.accel != "tcg":
+            reached = self._under_kvm(kernel)
+            whole = Event.START_USER in reached
+            steps = tuple(step for step in kernel.steps if step.event in reached)
+            if steps:
+                yield "kvm", steps, whole
+            if not whole:
+                where = reached[-1] if reached else "QEMU's start"
+                seconds = f"{self.plan.seconds:g} s"
+                self.notes.append(
+                    f"{kernel.path.name}: under KVM no image got past {where} in {seconds} on "
+                    f"{self.plan.machines[0]}"
+                    + ("; whole boots are measured under TCG" * (self.plan.accel == "auto"))
+                )
+        if self.plan.accel == "tcg" or (self.plan.accel == "auto" and not whole):
+            yield "tcg", kernel.steps, True
+
+    def _under_kvm(self, kernel: Kernel) -> list[str]:
+        """The events that KVM shows, of the image that gets furthest on the first machine."""
+        guest = self.guest(kernel, self.plan.machines[0], "kvm")
+        try:
+            with stopped(command(guest), "-gdb"):
+                pass
+        except FwbuildError as error:
+            if self.plan.accel == "kvm":
+                raise FwbuildError(ExitCode.QEMU, f"KVM does not work here: {error.what}",
+                                   hint="use --accel tcg") from None  # fmt: skip
+            return []
+        best: list[str] = []
+        for contender in self.plan.contenders:
+            self.say(f"{kernel.path.name} under KVM with {contender.name}")
+            run = traced(guest, contender.files[guest.family], kernel.steps, self.plan.seconds)
+            best = max(best, [str(e) for e in Event if e in run.events], key=len)
+            if Event.START_USER in best:
+                break
+        return best
+
+    def _count(self, runner: "_Runner") -> Counts:
+        try:
+            return runner.count()
+        except FwbuildError as error:
+            row = runner.row
+            self.notes.append(f"{row.image} on {row.machine} was not counted: {error}")
+            return None, []
+
+    def _group(
+        self, kernel: Kernel, guest: Guest, steps: tuple[Step, ...], whole: bool
+    ) -> list[Row]:
+        runners = [_Runner(self.plan, c, kernel, guest, steps, whole) for c in self.plan.contenders]
+        where = f"{kernel.path.name} on {guest.machine} under {guest.accel.upper()}"
+        for runner in runners:
+            self.say(f"{where}: {runner.row.image}, warm-up")
+            runner.warm_up()
+        racing = [runner for runner in runners if not runner.row.failure]
+        for number in range(self.plan.rounds):
+            first = number % max(1, len(racing))
+            for runner in racing[first:] + racing[:first]:
+                self.say(f"{where}: {runner.row.image}, {number + 1} of {self.plan.rounds}")
+                runner.race()
+        for runner in racing if self.plan.counts else ():
+            key = (kernel.path, guest.machine, runner.row.image)
+            if key not in self.counts:
+                self.say(f"{where}: {runner.row.image}, counting")
+                self.counts[key] = self._count(runner)
+            runner.row.count, runner.row.stage_counts = self.counts[key]
+        return [runner.row for runner in runners]
+
+
+class _Runner:
+    """One contender in one group."""
+
+    def __init__(
+        self, plan: Plan, contender: Contender, kernel: Kernel, guest: Guest,
+        steps: tuple[Step, ...], whole: bool,
+    ) -> None:  # fmt: skip
+        self.plan, self.contender, self.kernel, self.guest = plan, contender, kernel, guest
+        self.steps = steps
+        self.bios = contender.files[guest.family]
+        self.row = Row(guest.machine, kernel.path.name, kernel.kind, contender.name, guest.accel,
+                       whole, command(guest, bios=self.bios))  # fmt: skip
+
+    def warm_up(self) -> None:
+        """Boot once; a failure is the row's."""
+        run = self._traced()
+        self.row.failure = run.failure
+        self.row.entry = self.kernel.entry_name(run.entry)
+
+    def race(self) -> None:
+        """One round: with instruments, without, and with the trace points on."""
+        row, seconds = self.row, self.plan.seconds
+        row.runs.append(self._traced())
+        if row.whole:
+            row.plain.append(plain(self.guest, self.bios, seconds).total)
+        if self.contender.traced:
+            row.traced.append(
+                traced(self.guest, self.contender.traced, self.steps[:1], seconds, to_user=False)
+            )
+
+    def count(self) -> Counts:
+        """Device accesses and instructions to the kernel, and of each stage, both exact."""
+        guest = replace(self.guest, accel="tcg", extra=self.plan.guest.extra)
+        whole = count(guest, self.bios, *self.kernel.entries.values())
+        if not self.contender.image:
+            return whole, []
+        recorded = record(guest)
+        _, stages = count_stages(self.contender.image, recorded, loader.load(guest, recorded))
+        return whole, [asdict(stage) for stage in stages]
+
+    def _traced(self) -> Run:
+        return traced(self.guest, self.bios, self.steps, self.plan.seconds, self.row.whole)

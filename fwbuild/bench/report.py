@@ -1,0 +1,198 @@
+"""The results as one page of HTML: tables, and pictures drawn to scale.
+
+Everything that the page shows is computed here; the template places it. Bars are SVG whose lengths
+are percentages, so that they fit a phone and a sheet of paper alike.
+"""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import floor, log10
+from pathlib import Path
+
+from fwbuild.bench import tables
+from fwbuild.bench.events import Event
+from fwbuild.bench.result import Result, Row
+from fwbuild.bench.stats import Summary, summarize, within_noise
+from fwbuild.image.artefacts import render
+
+# What lies between two events, by the later one.
+PHASES = {
+    Event.QEMU_INIT_END: "QEMU makes the machine",
+    Event.FW_START: "CPU released",
+    Event.FW_DO_BOOT: "firmware",
+    Event.STARTUP_64: "to the kernel's 64-bit entry (a bzImage unpacks itself)",
+    Event.START_KERNEL: "to start_kernel",
+    Event.START_USER: "kernel, to the first user program",
+}
+TICKS = 5  # a scale has about so many
+STAGE_COLOURS = 6
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of a bar: where it begins and how long it is in percent of the scale, the class
+    of its colour, and what it says."""
+
+    x: float
+    width: float
+    colour: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A bar with its name and its length in words."""
+
+    name: str
+    value: str
+    segments: list[Segment]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Bars on one scale; `ticks` are (percent, words)."""
+
+    title: str
+    lanes: list[Lane]
+    ticks: list[tuple[float, str]]
+
+
+def ms(value: float) -> str:
+    """Milliseconds with about three digits."""
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    return f"{value:.{digits}f} ms"
+
+
+def scale(longest: float) -> tuple[float, list[tuple[float, str]]]:
+    """(end, ticks) of a scale that `longest` milliseconds fit."""
+    step = 10 ** floor(log10(longest / TICKS)) if longest > 0 else 1.0
+    step = next(step * factor for factor in (1, 2, 5, 10) if longest / (step * factor) <= TICKS)
+    end = longest * 1.02
+    count = int(longest / step)
+    return end, [(round(100 * i * step / end, 3), f"{i * step:g}") for i in range(count + 1)]
+
+
+def waterfall(rows: Sequence[Row], longest: float) -> Chart:
+    """The whole boot of each image, phase by phase, at its medians."""
+    end, ticks = scale(longest)
+    lanes = []
+    for row in rows:
+        at, segments = 0.0, []
+        for number, (event, phase) in enumerate(PHASES.items()):
+            seen = summarize(row.at(event))
+            if seen:
+                label = f"{phase}: {ms(seen.median - at)}"
+                segments.append(_segment(at, seen.median, end, f"phase{number}", label))
+                at = seen.median
+        lanes.append(Lane(row.image, ms(at) if segments else row.failure, segments))
+    return Chart("From QEMU's start, ms", lanes, ticks)
+
+
+def firmware(rows: Sequence[Row]) -> Chart | None:
+    """From the CPU's release to the kernel, enlarged."""
+    known = [(row, summary) for row in rows if (summary := summarize(row.handoff()))]
+    if not known:
+        return None
+    end, ticks = scale(max(summary.median for _, summary in known))
+    lanes = [
+        Lane(row.image, tables.spread(summary, " ms"),
+             [_segment(0, summary.median, end, "phase2", f"firmware: {ms(summary.median)}")])
+        for row, summary in known
+    ]  # fmt: skip
+    return Chart("The firmware alone, ms: median (lowest-highest)", lanes, ticks)
+
+
+def stages(row: Row) -> Chart | None:
+    """One image's firmware, stage by stage, enlarged again."""
+    found = row.stages()
+    if not found:
+        return None
+    end, ticks = scale(sum(summary.median for _, summary in found))
+    at, segments = 0.0, []
+    for number, (name, summary) in enumerate(found):
+        until = at + summary.median
+        label = f"{name}: {summary.median:.3f} ms"
+        segments.append(_segment(at, until, end, f"stage{number % STAGE_COLOURS}", label))
+        at = until
+    return Chart(f"{row.image}: stages, ms", [Lane("stages", ms(at), segments)], ticks)
+
+
+def stage_table(row: Row) -> list[dict[str, str]]:
+    """Each stage's time, accesses and instructions, as words."""
+    times = dict(row.stages())
+    counts = {count["stage"]: count for count in row.stage_counts}
+    return [
+        {
+            "stage": name,
+            "colour": f"stage{list(times).index(name) % STAGE_COLOURS}" if name in times else "",
+            "time": tables.spread(times[name]) if name in times else "-",
+            "accesses": str(counts[name]["accesses"]) if name in counts else "-",
+            "instructions": str(counts[name]["instructions"]) if name in counts else "-",
+        }
+        for name in dict.fromkeys([*times, *counts])
+    ]
+
+
+def html(result: Result) -> str:
+    """The page."""
+    groups = []
+    for rows in result.groups().values():
+        alike = [row for row in result.rows if row.accel == rows[0].accel]
+        groups.append({
+            "title": tables.title(rows, result.rounds),
+            "rows": rows,
+            "cells": [
+                (event, [tables.event_text(row, event) for row in rows])
+                for event in Event
+                if any(summarize(row.at(event)) for row in rows)
+            ],
+            "spans": _spans(result, rows),
+            "waterfall": waterfall(rows, _longest(alike)),
+            "firmware": firmware(rows),
+            "stages": [(stages(row), stage_table(row), row) for row in rows if row.stages()],
+        })  # fmt: skip
+    return render("boot.html.j2", result=result, groups=groups, phases=list(PHASES.values()),
+                  memory=result.memory >> 20, shown=_command)  # fmt: skip
+
+
+def _spans(result: Result, rows: Sequence[Row]) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """The lower half of a group's table: (what, [(value, ratio, class)] by image)."""
+    raced = next((row for row in rows if row.runs), None)
+    found = []
+    for name, method, arguments in tables.spans(raced) if raced else ():
+        cells = []
+        for row in rows:
+            ratio = result.ratio(row, method, *arguments)
+            value = tables.spread(summarize(getattr(row, method)(*arguments)))
+            cells.append((value, tables.ratio(ratio), _verdict(ratio)))
+        found.append((f"{name}, ms", cells))
+    if raced and raced.whole:
+        plain = [(tables.spread(summarize(row.plain)), "", "") for row in rows]
+        found.append(("total without instruments, ms", plain))
+    for name, label in (("accesses", "device accesses"), ("instructions", "instructions")):
+        if any(row.count for row in rows):
+            exact = [str(getattr(row.count, name)) if row.count else "-" for row in rows]
+            found.append((f"{label} to the kernel", [(value, "", "") for value in exact]))
+    return found
+
+
+def _verdict(ratio: Summary | None) -> str:
+    if not ratio or within_noise(ratio):
+        return ""
+    return "slower" if ratio.median > 1 else "faster"
+
+
+def _longest(rows: Iterable[Row]) -> float:
+    """The last event of all, so that one scale serves every group under an accelerator."""
+    ends = (summarize(row.at(row.last_event())) for row in rows if row.last_event())
+    return max((end.median for end in ends if end), default=1.0)
+
+
+def _segment(begin: float, until: float, end: float, colour: str, label: str) -> Segment:
+    x, width = (round(100 * value / end, 3) for value in (begin, until - begin))
+    return Segment(x, width, colour, label)
+
+
+def _command(row: Row) -> str:
+    return shlex.join([Path(row.command[0]).name, *row.command[1:]])

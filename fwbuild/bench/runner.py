@@ -1,0 +1,150 @@
+"""Boots a guest once and says when the events were: with instruments, and without any.
+
+A traced run holds QEMU before the first instruction, releases it through its gdb stub, and sets
+one hardware breakpoint after the other. A plain run is QEMU as a user starts it, timed from
+outside.
+"""
+
+import os
+import select
+import socket
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fwbuild.abi import bench, ports
+from fwbuild.bench.events import Event, Run, Step, milliseconds, run_of
+from fwbuild.bench.trace_port import TracePort
+from fwbuild.guest import Guest
+from fwbuild.qemu.command import command
+from fwbuild.qemu.gdbstub import GdbStub
+from fwbuild.qemu.session import Session, started, stop_of, stub_arguments
+
+BREAKPOINT = "T05"  # how the stub reports one
+NS = 1_000_000_000
+SILENCE = "nothing more came in time"
+GUEST_RESET = 0  # QEMU's exit status where -no-reboot ends it
+
+
+def traced(
+    guest: Guest, bios: Path, steps: Sequence[Step], seconds: float, to_user: bool = True
+) -> Run:
+    """Boot with instruments: to the first user program, or no further than the last step."""
+    ours, theirs = socket.socketpair()
+    port = TracePort()
+    argv = [*command(guest, bios=bios), *port.arguments(), *stub_arguments(theirs, "-gdb")]
+    with ours, theirs, port.ours, port.theirs:
+        start = time.time_ns()
+        with started(argv, [theirs, port.theirs]) as session:
+            boot = _Boot(session, ours, port, steps, to_user)
+            failure = boot.run(start + int(seconds * NS))
+        port.drain()
+    run = run_of(start, boot.stops, port.writes, boot.end)
+    run.entry = boot.entry
+    run.failure = failure and f"{failure} after {run.last}"
+    return run
+
+
+def plain(guest: Guest, bios: Path, seconds: float) -> Run:
+    """Boot without instruments: `total` is all that is known."""
+    start = time.time_ns()
+    with started(command(guest, bios=bios)) as session:
+        descriptor = os.pidfd_open(session.process.pid)
+        ended, _, _ = select.select([descriptor], [], [], seconds)
+        end = time.time_ns()
+        os.close(descriptor)
+        if not ended:
+            return Run(failure=SILENCE)
+        failure = _reason(session)
+    return Run(total=None if failure else milliseconds(start, end), failure=failure)
+
+
+class _Boot:
+    """One traced boot: what was seen, and what is awaited."""
+
+    def __init__(
+        self,
+        session: Session,
+        connection: socket.socket,
+        port: TracePort,
+        steps: Sequence[Step],
+        to_user: bool,
+    ) -> None:
+        self.session, self.connection, self.port = session, connection, port
+        self.stub = GdbStub(connection)
+        self.steps, self.to_user = list(steps), to_user
+        self.stops: dict[Event, int] = {}
+        self.entry: int | None = None
+        self.end: int | None = None
+
+    def run(self, deadline: int) -> str:
+        """Why it did not get where it should, or nothing. The deadline is in nanoseconds."""
+        self.connection.settimeout(max(0, (deadline - time.time_ns()) / NS))
+        process = os.pidfd_open(self.session.process.pid)
+        try:
+            self.stub.command("?")
+            self.stops[Event.QEMU_INIT_END] = time.time_ns()
+            self._await_next()
+            self.stops[Event.FW_START] = time.time_ns()
+            self.stub.send("c")
+            return self._follow(process, deadline)
+        except OSError as error:
+            return str(self.session.failure(error))
+        finally:
+            os.close(process)
+
+    def _follow(self, process: int, deadline: int) -> str:
+        watched: list[Any] = [process, self.port.ours, self.connection]
+        while (left := deadline - time.time_ns()) > 0:
+            ready, _, _ = select.select(watched, [], [], left / NS)
+            now = time.time_ns()
+            if process in ready:
+                self.end = now
+                return _reason(self.session)
+            if self.port.ours in ready and not self.port.drain():
+                watched.remove(self.port.ours)
+            if self.connection in ready:
+                try:
+                    reply = self.stub.receive()
+                except OSError:
+                    watched.remove(self.connection)  # QEMU is about to end
+                    continue
+                if reply and reply.startswith(BREAKPOINT):
+                    self._reached(now)
+                    if not (self.steps or self.to_user):
+                        return ""
+                    self.stub.send("c")
+                elif reply and reply.startswith("T"):
+                    return f"the CPU stopped ({reply})"
+        return SILENCE
+
+    def _await_next(self) -> None:
+        for address in self.steps[0].addresses if self.steps else ():
+            self.stub.set_breakpoint(address)
+
+    def _reached(self, now: int) -> None:
+        step = self.steps.pop(0)
+        self.stops[step.event] = now
+        if step.event == Event.FW_DO_BOOT:
+            pointer = self.stub.instruction_pointer()
+            # in real mode it counts from CS, and only the first address is entered there
+            self.entry = pointer if pointer in step.addresses else step.addresses[0]
+        for address in step.addresses:
+            self.stub.clear_breakpoint(address)
+        self._await_next()
+
+
+def _reason(session: Session) -> str:
+    """Why QEMU ended before the first user program ended it, or nothing."""
+    status = session.process.wait()
+    if status == ports.debug_exit_status(bench.EXIT_USER):
+        return ""
+    if stop := stop_of(status):
+        return f"the firmware stopped: {stop.what}"
+    if status == GUEST_RESET:
+        return "the guest reset itself"
+    words = session.last_words()
+    return f"QEMU ended with status {status}" + (f": {words}" if words else "")
+
+

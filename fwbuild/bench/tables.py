@@ -1,0 +1,81 @@
+"""The results as tables of text: events down, images across, as in the table of 2018."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from fwbuild.bench.events import Event
+from fwbuild.bench.result import Result, Row
+from fwbuild.bench.stats import Summary, summarize, within_noise
+
+
+def spread(summary: Summary | None, unit: str = "") -> str:
+    """A median and its extremes."""
+    if not summary:
+        return "-"
+    return f"{summary.median:.2f}{unit} ({summary.low:.2f}-{summary.high:.2f})"
+
+
+def ratio(summary: Summary | None) -> str:
+    """A ratio to the baseline, and whether it means anything."""
+    if not summary:
+        return ""
+    text = f"x {summary.median:.2f} ({summary.low:.2f}-{summary.high:.2f})"
+    return f"{text}, noise" if within_noise(summary) else text
+
+
+def event_text(row: Row, event: Event) -> str:
+    """When an event was, and how long after the one before, in milliseconds."""
+    at = summarize(row.at(event))
+    if not at:
+        return "-"
+    earlier = [e for e in list(Event)[: list(Event).index(event)] if summarize(row.at(e))]
+    step = summarize(row.span(earlier[-1], event)) if earlier else None
+    return f"{at.median:.2f} (+{step.median:.2f})" if step else f"{at.median:.2f}"
+
+
+def spans(row: Row) -> list[tuple[str, str, tuple[str, ...]]]:
+    """What is compared: (what it is, Row's method, its arguments)."""
+    found: list[tuple[str, str, tuple[str, ...]]] = [
+        ("firmware", "span", (Event.FW_START, Event.FW_DO_BOOT))
+    ]
+    if row.last_event() not in ("", Event.FW_DO_BOOT):
+        found.append(("guest", "span", (Event.FW_START, row.last_event())))
+    if row.whole:
+        found.append(("total", "totals", ()))
+    return found
+
+
+def title(rows: Sequence[Row], rounds: int) -> str:
+    """What a group's table is of."""
+    row = rows[0]
+    return f"{row.kernel} ({row.kind}) on {row.machine}, {row.accel.upper()}, {rounds} runs"
+
+
+def group(result: Result, rows: Sequence[Row]) -> Table:
+    """The table of one group. Times are medians in milliseconds."""
+    table = Table(title=title(rows, result.rounds), title_justify="left")
+    table.add_column("ms since QEMU's start")
+    for row in rows:
+        entry = f"\n{row.entry} entry" if row.entry else ""
+        table.add_column(f"{row.image}{entry}", justify="right")
+    for event in Event:
+        if any(summarize(row.at(event)) for row in rows):
+            table.add_row(str(event), *(event_text(row, event) for row in rows))
+    table.add_section()
+    raced = next((row for row in rows if row.runs), None)
+    for name, method, arguments in spans(raced) if raced else ():
+        values = (summarize(getattr(row, method)(*arguments)) for row in rows)
+        table.add_row(name, *(spread(value) for value in values))
+        ratios = [ratio(result.ratio(row, method, *arguments)) for row in rows]
+        table.add_row("  ratio", *ratios)
+    if raced and raced.whole:
+        table.add_row("total, plain", *(spread(summarize(row.plain)) for row in rows))
+    for name in ("accesses", "instructions"):
+        if any(row.count for row in rows):
+            counts = (str(getattr(row.count, name)) if row.count else "-" for row in rows)
+            table.add_row(name, *counts)
+    for row in rows:
+        if problem := row.failure or "; ".join(sorted(set(row.failures()))):
+            table.caption = f"{table.caption or ''}{row.image}: {problem}. "
+    return table

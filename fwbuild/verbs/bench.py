@@ -1,0 +1,109 @@
+"""Measure boots: six events from QEMU's start to the first user program, of our image, of others'
+and of Debian's qboot and SeaBIOS, with any kernels and machines. It needs no root, no patched
+kernel and no patched firmware."""
+
+import argparse
+import os
+import platform
+import re
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from fwbuild.bench import contenders, report, tables
+from fwbuild.bench.init import build_initrd
+from fwbuild.bench.kernel import read_kernel
+from fwbuild.bench.race import WORDS, Plan, Race
+from fwbuild.bench.result import Result
+from fwbuild.errors import ExitCode
+from fwbuild.guest import MACHINES, Guest
+from fwbuild.image.artefacts import write_all
+from fwbuild.image.template import DEFAULT
+from fwbuild.qemu.record import version
+from fwbuild.verbs.guest_options import add_size_arguments, check_files, positive
+
+HELP = "measure boots, beside qboot and SeaBIOS"
+WIDTH = 110  # of a table in a file
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    race = parser.add_argument_group("the contenders")
+    race.add_argument("--template", action="append", metavar="NAME",
+                      help="our images, repeatable; default: universal")  # fmt: skip
+    race.add_argument("--bios", type=Path, action="append", default=[], metavar="IMG",
+                      help="another image, repeatable")  # fmt: skip
+    race.add_argument("--no-peers", action="store_true",
+                      help="leave Debian's qboot.rom and SeaBIOS out")  # fmt: skip
+    guest = parser.add_argument_group("the guests, in QEMU's words")
+    guest.add_argument("--kernel", type=Path, action="append", required=True, metavar="FILE",
+                       help="a vmlinux or bzImage, repeatable")  # fmt: skip
+    guest.add_argument("-M", "--machine", action="append", help="repeatable; default: all three")
+    guest.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto",
+                       help="auto: KVM as far as it gets, and TCG where that is not all the way")
+    guest.add_argument("--append", default="", metavar="CMDLINE",
+                       help=f"after the bench's own '{WORDS}'")  # fmt: skip
+    add_size_arguments(guest)
+    parser.add_argument("--runs", type=positive, default=5, metavar="N",
+                        help="default: %(default)s")  # fmt: skip
+    parser.add_argument("--timeout", type=float, default=30, metavar="SECONDS",
+                        help="of one boot; default: %(default)s")  # fmt: skip
+    parser.add_argument("--no-counts", action="store_true",
+                        help="do not count accesses and instructions")  # fmt: skip
+    parser.add_argument("--out", type=Path, default=Path("out/bench"), metavar="DIR",
+                        help="for images, initrd and results.json; default: %(default)s")
+    parser.add_argument("--report", type=Path, metavar="HTML", help="write tables and pictures")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+
+
+def run(args: argparse.Namespace) -> int:
+    check_files(*args.kernel, *args.bios)
+    images = [contenders.ours(name, args.out) for name in args.template or [DEFAULT]]
+    images += [contenders.theirs(path) for path in args.bios]
+    images += [] if args.no_peers else contenders.peers()
+    contenders.check_names(images)
+    kernels = [read_kernel(path) for path in args.kernel]
+    initrd = args.out / "init.cpio"
+    guest = Guest("", args.memory, args.smp, initrd=initrd, append=args.append)
+    plan = Plan(images, kernels, args.machine or MACHINES, guest, args.accel, args.runs,
+                args.timeout, not args.no_counts)  # fmt: skip
+    result = Result(version(), host(), datetime.now(UTC).date().isoformat(), args.runs,
+                    args.memory, f"{WORDS} {args.append}".strip(), images[0].name)  # fmt: skip
+    made = {path: data for image in images for path, data in image.contents.items()}
+    write_all({initrd: build_initrd(), **made})
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    _race(plan, result, console if not args.json else None)
+    written = {args.out / "results.json": result.to_json().encode()}
+    if args.report:
+        written[args.report] = report.html(result).encode()
+    write_all(written)
+    if args.json:
+        print(result.to_json(), end="")
+    else:
+        for note in result.notes:
+            console.print(f"Note: {note}", markup=False, highlight=False)
+        console.print(f"Raw results: {args.out / 'results.json'}", highlight=False)
+    return int(ExitCode.OK)
+
+
+def _race(plan: Plan, result: Result, console: Console | None) -> None:
+    """Fill the result, and show each group as it comes; progress goes to stderr."""
+    with Console(file=sys.stderr).status("starting") as status:
+        race = Race(plan, status.update)
+        for rows in race.rows():
+            result.rows += rows
+            if console:
+                console.print(tables.group(result, rows), "")
+        result.notes = race.notes
+
+
+def host() -> dict[str, str]:
+    """What the numbers depend on."""
+    text = CPUINFO.read_text() if CPUINFO.exists() else ""
+    model = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
+    return {
+        "CPU": f"{os.cpu_count()} x {model[1] if model else platform.machine()}",
+        "kernel": f"{platform.system()} {platform.release()}",
+    }

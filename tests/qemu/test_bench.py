@@ -1,0 +1,114 @@
+"""A short real bench: the six events of a real boot, an image that boots nothing, and growth."""
+
+import json
+import shlex
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from fwbuild.abi import bench, ports
+from fwbuild.bench.events import Event
+from fwbuild.bench.grow import points
+from fwbuild.bench.init import build_initrd
+from fwbuild.bench.kernel import read_kernel
+from fwbuild.bench.result import Result
+from fwbuild.bench.runner import plain, traced
+from fwbuild.cli import main
+from fwbuild.emulator.stages import RESET
+from fwbuild.errors import ExitCode
+from fwbuild.guest import Guest
+from fwbuild.image.build import Image
+from fwbuild.layout import IMAGE_SIZE
+from fwbuild.qemu.count import count
+from tests.support import debian
+
+pytestmark = pytest.mark.qemu
+
+HALTS = b"\xfa\xf4\xeb\xfd".ljust(16, b"\0")  # cli; hlt; jmp back to hlt
+RESETS = b"\xb0\xfe\xe6\x64\xf4".ljust(16, b"\0")  # the keyboard controller's reset line
+
+
+@pytest.mark.parametrize("kind", ["vmlinux", "bzImage"])
+def test_bench(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kernel = debian.cloud_vmlinux() if kind == "vmlinux" else debian.cloud_vmlinuz()
+    halts = tmp_path / "halts.bin"
+    halts.write_bytes(HALTS.rjust(IMAGE_SIZE, b"\0"))
+    page = tmp_path / "boot.html"
+    arguments = ["bench", "--kernel", str(kernel), "-M", "pc", "--accel", "tcg", "--no-peers",
+                 "--bios", str(halts), "--runs", "1", "--timeout", "15", "--out", str(tmp_path),
+                 "--report", str(page), "--json"]  # fmt: skip
+    assert main(arguments) == ExitCode.OK
+    text = capsys.readouterr().out
+    assert (tmp_path / "results.json").read_text() == text
+    result = Result.from_json(text)
+    ours, broken = result.rows
+    assert (ours.kind, ours.failure, ours.whole) == (kind, "", True)
+    assert ours.entry == ("PVH" if kind == "vmlinux" else "32-bit")
+    (run,) = ours.runs
+    assert list(run.events) == [str(event) for event in Event]
+    assert all(a <= b for a, b in pairwise(run.events.values()))
+    assert run.total and run.total >= run.events[Event.START_USER]
+    assert ours.plain[0]
+    assert ours.count and ours.count.accesses == sum(s["accesses"] for s in ours.stage_counts)
+    assert ours.count.instructions == sum(s["instructions"] for s in ours.stage_counts)
+    timed = [name for name, _ in ours.stages()]
+    assert timed[:2] == [RESET, "start"]
+    assert [*timed, "handoff"] == [s["stage"] for s in ours.stage_counts]
+    assert broken.runs == []
+    assert broken.failure == "nothing more came in time after fw_start"
+    assert "halts.bin</strong> does not boot this kernel here" in page.read_text()
+    # the command in the report is one that anybody can run
+    status = subprocess.run(ours.command, timeout=60, check=False).returncode
+    assert status == ports.debug_exit_status(bench.EXIT_USER), shlex.join(ours.command)
+
+
+def test_why_a_boot_failed(tmp_path: Path, image: Image, test_kernel: bytes) -> None:
+    path, resets, ours = tmp_path / "kernel", tmp_path / "resets", tmp_path / "ours"
+    initrd = tmp_path / "init.cpio"
+    path.write_bytes(test_kernel)
+    resets.write_bytes(RESETS.rjust(IMAGE_SIZE, b"\0"))
+    ours.write_bytes(image.image)
+    initrd.write_bytes(build_initrd())
+    steps = read_kernel(path).steps
+    guest = Guest("pc", kernel=path, initrd=initrd)
+    cases = [
+        (resets, guest, "the guest reset itself after fw_start"),
+        (ours, Guest("pc"), "the firmware stopped: no kernel after fw_start"),
+        (ours, guest, "QEMU ended with status 3 after fw_do_boot"),  # no first user program
+        (ours, Guest("nonesuch"), "QEMU failed: "),
+    ]
+    for bios, asked, words in cases:
+        run = traced(asked, bios, steps, 20)
+        assert run.failure.startswith(words), run.failure
+        assert plain(asked, bios, 20).total is None
+    run = traced(guest, ours, steps, 20, to_user=False)
+    assert (run.failure, run.entry) == ("", steps[0].addresses[0])
+
+
+@pytest.mark.parametrize("machine", ["microvm", "pc"])
+def test_growth(machine: str, image: Image, tmp_path: Path, test_kernel: bytes) -> None:
+    bios, kernel = tmp_path / "bios", tmp_path / "kernel"
+    bios.write_bytes(image.image)
+    kernel.write_bytes(test_kernel)
+    entries = read_kernel(kernel).entries.values()
+    found = {
+        (point.what, point.value): count(point.guest, bios, *entries)
+        for point in points(Guest(machine, kernel=kernel), tmp_path)
+        if point.value not in ("64", "8")
+    }
+    assert found["CPUs", "255"].instructions > found["CPUs", "1"].instructions
+    # an initrd of any size is one transfer
+    assert found["initrd, MiB", "1"].accesses == found["CPUs", "1"].accesses + 1
+
+
+def test_cost_tells_stages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cost", "-M", "pc", "--json"]) == ExitCode.OK
+    ours, *others = json.loads(capsys.readouterr().out)
+    emulated = ours["emulated"]
+    assert (emulated["accesses"], emulated["instructions"]) == (
+        ours["accesses"], ours["instructions"])  # fmt: skip
+    for what in ("accesses", "instructions"):
+        assert sum(stage[what] for stage in ours["stages"]) == ours[what]
+    assert all(other["stages"] == [] for other in others)

@@ -1,0 +1,87 @@
+"""The template that wakes every CPU."""
+
+from dataclasses import replace
+
+import pytest
+from unicorn import UC_HOOK_CODE
+from unicorn import x86_const as ux
+
+from fwbuild.abi import fw_cfg, stop_codes, work, x86
+from fwbuild.abi.fw_cfg import Key
+from fwbuild.emulator import loader, recording
+from fwbuild.emulator.judge import judge
+from fwbuild.emulator.machine import Machine
+from fwbuild.guest import Guest
+from fwbuild.image.build import Image, build_image
+from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.layout import ROM
+from tests.support.files import put_files
+
+
+@pytest.fixture(scope="module")
+def all_cpus() -> Image:
+    return build_image("all-cpus")
+
+
+def machine_of(name: str, cpus: int, image: Image, there: int = 0) -> Machine:
+    found = recording.find(Guest(name))
+    keys = {**found.keys, int(Key.NB_CPUS): cpus.to_bytes(2, "little")}
+    found = replace(found, smp=there or cpus, keys=keys)
+    return Machine(image.image, found, loader.load(Guest(name), found, build_test_kernel()))
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 8])
+@pytest.mark.parametrize("name", ["microvm", "pc", "q35"])
+def test_wakes_every_cpu(name: str, cpus: int, all_cpus: Image) -> None:
+    machine = machine_of(name, cpus, all_cpus)
+    assert judge(machine, machine.run()) == []
+    assert len(machine.awake) == cpus - 1
+    for registers in machine.awake:
+        assert registers["cr0"] & x86.Cr0.PE
+        assert registers["eip"] >= ROM.base
+        assert not registers["eflags"] & x86.Eflags.IF
+
+
+def test_more_cpus_cost_no_accesses(all_cpus: Image) -> None:
+    two, many = (machine_of("pc", n, all_cpus).run().accesses for n in (2, 255))
+    assert len(two) == len(many)
+
+
+def test_universal_wakes_none(image: Image) -> None:
+    machine = machine_of("pc", 4, image)
+    machine.run()
+    assert machine.awake == machine.board.apic.ipis == []
+
+
+def test_feature_control(all_cpus: Image) -> None:
+    """Each CPU writes the MSR, and nothing else that the boot CPU does not write."""
+    machine = machine_of("q35", 3, all_cpus)
+    put_files(machine, {fw_cfg.FEATURE_CONTROL_FILE: (5).to_bytes(8, "little")})
+    written = []
+
+    def look(uc: object, address: int, size: int, _data: object) -> None:
+        if size == 2 and machine.read(address, 2) == b"\x0f\x30":
+            ecx, eax, edx = (
+                machine.uc.reg_read(getattr(ux, f"UC_X86_REG_{r}")) for r in ("ECX", "EAX", "EDX")
+            )
+            written.append((ecx, edx << 32 | eax))
+
+    machine.uc.hook_add(UC_HOOK_CODE, look)
+    assert judge(machine, machine.run()) == []
+    assert written.count((x86.Msr.FEATURE_CONTROL, 5)) == 3
+    third, rest = divmod(len(written), 3)
+    assert rest == 0
+    assert sorted(written) == sorted(written[:third] * 3)
+
+
+def test_cpus_that_do_not_wake(all_cpus: Image) -> None:
+    machine = machine_of("pc", 4, all_cpus, there=2)
+
+    def lose_patience(uc: object, address: int, _size: int, _data: object) -> None:
+        if machine.uc.reg_read(ux.UC_X86_REG_ECX) == work.CPU_PATIENCE - 10:
+            machine.uc.reg_write(ux.UC_X86_REG_ECX, 1)
+
+    machine.uc.hook_add(UC_HOOK_CODE, lose_patience)
+    outcome = machine.run()
+    stop = stop_codes.BY_NAME["CPUS"]
+    assert outcome.console == f"fwbuild: {stop.code:02x} {stop.what} 00000002\n"
