@@ -3,10 +3,12 @@
 Source: System V ABI, chapters 4 and 5, and its i386 supplement.
 """
 
-from construct import Bytes, Const, Int8ul, Int16ul, Int32ul, Struct
+from construct import Const, Int8ul, Int16ul, Int32ul, Struct
+
+MAGIC = b"\x7fELF"
 
 EHDR = Struct(
-    "magic" / Const(b"\x7fELF\x01\x01\x01" + bytes(9)),  # 32-bit, little-endian, version 1
+    "magic" / Const(MAGIC + b"\x01\x01\x01" + bytes(9)),  # 32-bit, little-endian, version 1
     "type" / Int16ul,
     "machine" / Int16ul,
     "version" / Int32ul,
@@ -33,7 +35,8 @@ SYM = Struct(
     "name" / Int32ul, "value" / Int32ul, "size" / Int32ul,
     "info" / Int8ul, "other" / Int8ul, "shndx" / Int16ul,
 )  # fmt: skip
-NHDR = Struct("namesz" / Int32ul, "descsz" / Int32ul, "type" / Int32ul, "name" / Bytes(4))
+NHDR = Struct("namesz" / Int32ul, "descsz" / Int32ul, "type" / Int32ul)
+NOTE_ALIGN = 4  # of a note, its name and its descriptor
 
 ET_EXEC, EM_386, EV_CURRENT = 2, 3, 1
 PT_LOAD, PT_NOTE = 1, 4

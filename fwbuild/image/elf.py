@@ -65,9 +65,9 @@ def pvh_note(entry: int, width: int = 4) -> bytes:
     """The PVH note with a descriptor of 4 or 8 bytes."""
     name = pvh.ELF_NOTE_NAME + b"\0"
     header = NHDR.build(
-        {"namesz": len(name), "descsz": width, "type": pvh.ELF_NOTE_PHYS32_ENTRY, "name": name}
+        {"namesz": len(name), "descsz": width, "type": pvh.ELF_NOTE_PHYS32_ENTRY}
     )
-    return bytes(header) + entry.to_bytes(width, "little")
+    return bytes(header) + name + entry.to_bytes(width, "little")
 
 
 def _strings(names: list[str]) -> tuple[bytes, list[int]]:

@@ -5,8 +5,8 @@ import re
 from elftools.common.exceptions import ELFError
 
 from fwbuild import layout
+from fwbuild.abi.elf import MAGIC
 from fwbuild.inspection.report import Problem, Report
-from fwbuild.kernel.bzimage import ELF_MAGIC
 from fwbuild.kernel.multiboot import has_multiboot2
 from fwbuild.kernel.vmlinux import Elf, parse_elf, pvh_problem
 
@@ -17,7 +17,7 @@ OLD_MACHINES = "machine types up to 3.1 (pc-i440fx-3.1, pc-q35-3.1) do not load 
 
 def report(data: bytes) -> Report | None:
     """The report on an ELF file that is no Multiboot kernel, None for another file."""
-    if not data.startswith(ELF_MAGIC):
+    if not data.startswith(MAGIC):
         return None
     try:
         elf = parse_elf(data)

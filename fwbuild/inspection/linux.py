@@ -81,6 +81,8 @@ def _protocol(image: Bzimage, found: Report) -> None:
         found.problems.append(Problem("a zImage, which is loaded below 1 MiB", "build a bzImage"))
     else:
         found.protocol = "linux16"
+        if image.setup_size > linux_boot.SETUP_SIZE_MAX:
+            found.stops("SETUP_SIZE", f"{image.setup_size:#x}")
     if found.protocol and not found.templates:
         found.stops("KERNEL_KIND", f"{header.version:#x}")
     if found.facts["compression"] and header.version >= linux_boot.PROTOCOL_MODERN:

@@ -1,10 +1,9 @@
 """Reports on a Multiboot kernel."""
 
-from fwbuild.abi import e820
+from fwbuild.abi import e820, elf
 from fwbuild.abi.multiboot import HeaderFlag
 from fwbuild.errors import FwbuildError
 from fwbuild.inspection.report import Problem, Report, flag_names
-from fwbuild.kernel.bzimage import ELF_MAGIC
 from fwbuild.kernel.multiboot import find_header, parse_multiboot
 
 
@@ -23,7 +22,7 @@ def report(data: bytes) -> Report | None:
         kernel = parse_multiboot(data, "")
     except FwbuildError as error:
         hint = "copy the file again, or relink it"
-        if data.startswith(ELF_MAGIC) and not fields.flags & HeaderFlag.ADDRESSES:
+        if data.startswith(elf.MAGIC) and not fields.flags & HeaderFlag.ADDRESSES:
             hint = "a 64-bit one becomes loadable by objcopy -O elf32-i386"
         found.problems.append(Problem(error.what, hint))
         return found

@@ -6,12 +6,11 @@ from typing import Any
 
 from elftools.common.exceptions import ELFError
 
-from fwbuild.abi import linux_boot, offsets
+from fwbuild.abi import elf, linux_boot, offsets
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.kernel.decompress import PayloadError, decompress
 from fwbuild.kernel.vmlinux import Elf, parse_elf, read_file
 
-ELF_MAGIC = b"\x7fELF"
 HEADER_SIZE = linux_boot.SETUP_HEADER.sizeof()
 PARAGRAPH = 16
 PAYLOAD_MIN = 8  # a magic, and the size at its end
@@ -82,7 +81,7 @@ def extract_vmlinux(path: Path) -> tuple[str, bytes, Elf]:
     """(compression, the file, what it is) of the vmlinux inside a bzImage."""
     data = read_file(path)
     if not is_bzimage(data):
-        is_elf = data.startswith(ELF_MAGIC)
+        is_elf = data.startswith(elf.MAGIC)
         what = "is an ELF file already" if is_elf else "no bzImage"
         raise _error(path, what, "boot a vmlinux as it is" if is_elf else "")
     try:

@@ -11,14 +11,11 @@ get_elf_note_type and hw/i386/x86.c read_pvh_start_addr.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from construct import Int32ul, Struct
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
-from fwbuild.abi import pvh
+from fwbuild.abi import elf, pvh
 
-HEADER = Struct("namesz" / Int32ul, "descsz" / Int32ul, "type" / Int32ul)
-ALIGN = 4
 AREA_MAX = 1 << 20  # of a segment or section; real ones take some hundred bytes
 QEMU_READS = 8  # bytes of the descriptor, whatever its size, of which it keeps the lower 4
 
@@ -36,20 +33,20 @@ class Note:
 def walk(data: bytes, align: int) -> Iterator[Note]:
     """The notes of a segment or section, each part aligned to `align`."""
     at, data = 0, data[:AREA_MAX]
-    while at + HEADER.sizeof() <= len(data):
-        header = HEADER.parse(data[at : at + HEADER.sizeof()])
-        at += HEADER.sizeof()
+    while at + elf.NHDR.sizeof() <= len(data):
+        header = elf.NHDR.parse(data[at : at + elf.NHDR.sizeof()])
+        at += elf.NHDR.sizeof()
         name = data[at : at + header.namesz].rstrip(b"\0")
         at += -(-header.namesz // align) * align
         yield Note(name, header.type, header.descsz, data[at : at + max(header.descsz, QEMU_READS)])
         at += -(-header.descsz // align) * align
 
 
-def written_entry(elf: ELFFile) -> int | None:
+def written_entry(file: ELFFile) -> int | None:
     """The entry in the PVH note as it is written; None without one."""
-    parts = [*elf.iter_segments("PT_NOTE"), *elf.iter_sections("SHT_NOTE")]
+    parts = [*file.iter_segments("PT_NOTE"), *file.iter_sections("SHT_NOTE")]
     for part in parts:
-        for note in walk(part.data(), ALIGN):
+        for note in walk(part.data(), elf.NOTE_ALIGN):
             if (note.name, note.type) == (pvh.ELF_NOTE_NAME, pvh.ELF_NOTE_PHYS32_ENTRY):
                 if note.descsz not in pvh.ELF_NOTE_SIZES:
                     raise ELFError(f"a PVH note of {note.descsz} bytes")
@@ -57,11 +54,11 @@ def written_entry(elf: ELFFile) -> int | None:
     return None
 
 
-def qemu_entry(elf: ELFFile) -> int | None:
+def qemu_entry(file: ELFFile) -> int | None:
     """The entry that QEMU takes: of the last segment with a note of the type, whatever its
     name. None where it finds none and refuses the file."""
     found = 0
-    for segment in elf.iter_segments("PT_NOTE"):
+    for segment in file.iter_segments("PT_NOTE"):
         for note in walk(segment.data(), max(segment["p_align"], 1)):
             if note.type == pvh.ELF_NOTE_PHYS32_ENTRY:
                 found = int.from_bytes(note.rest[:QEMU_READS], "little")

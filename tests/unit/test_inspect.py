@@ -91,6 +91,9 @@ FILES: dict[str, tuple[bytes, str, str | None, str]] = {
     "bzImage": (bzimage(gzip.compress(KERNEL)), "bzimage", "linux", ""),
     "bzImage without payload": (bzimage(b""), "bzimage", "linux", ""),
     "bzImage of 2.07": (bzimage(b"", version=0x207), "bzimage", "linux16", ""),
+    "bzImage of 2.07, long setup": (
+        bzimage(b"", version=0x207, setup_sects=64).ljust(1 << 16, b"\0"), "bzimage", "linux16",
+        stop_words("SETUP_SIZE")),
     "bzImage of 2.01": (
         bzimage(b"", version=0x201), "bzimage", None, stop_words("KERNEL_KIND") + " 0x201"),
     "zImage": (bzimage(b"", version=0x204, loadflags=0), "bzimage", None, "zImage"),
