@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from fwbuild.bench import tables
-from fwbuild.bench.events import Event
 from fwbuild.bench.init import build_init
 from fwbuild.bench.report import ms
 from fwbuild.bench.result import Result, Row
@@ -46,7 +45,7 @@ def _summary(result: Result, rows: Sequence[Row]) -> list[list[str]]:
     for row in rows:
         if row is base:
             continue
-        whole = result.ratio(row, "span", Event.FW_START, Event.START_USER)
+        whole = result.ratio(row, "plain_totals")
         firmware = [ms(s.median) if (s := summarize(r.handoff())) else "-" for r in (base, row)]
         found.append([row.kind, row.machine, row.accel.upper(), row.image, *firmware,
                       _times(result.ratio(row, "handoff")),

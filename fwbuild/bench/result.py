@@ -57,6 +57,10 @@ class Row:
         """From QEMU's start to its end, with instruments."""
         return [run.total if not run.failure else None for run in self.runs]
 
+    def plain_totals(self) -> list[float | None]:
+        """The same without."""
+        return self.plain
+
     def instruments(self) -> Summary | None:
         """Total with instruments / total without, in pairs: what measuring costs."""
         return pair_ratios(self.totals(), self.plain) if self.whole else None

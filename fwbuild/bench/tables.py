@@ -61,6 +61,7 @@ def spans(row: Row) -> list[tuple[str, str, tuple[str, ...]]]:
         found.append(("guest", "span", (Event.FW_START, row.last_event())))
     if row.whole:
         found.append(("total", "totals", ()))
+        found.append(("total without instruments", "plain_totals", ()))
     return found
 
 
@@ -85,8 +86,6 @@ def lines(result: Result, rows: Sequence[Row]) -> list[Line]:
             cells.append(Cell(value, result.ratio(row, method, *arguments)))
         found.append(Line(f"{name}, ms", cells, section=True))
     if raced and raced.whole:
-        plain = [Cell(spread(summarize(row.plain))) for row in rows]
-        found.append(Line("total without instruments, ms", plain, section=True))
         cost = [Cell(spread(row.instruments())) for row in rows]
         found.append(Line("total with / without instruments", cost, section=True))
     for name, label in (("accesses", "device accesses"), ("instructions", "instructions")):
