@@ -44,12 +44,18 @@ def read_kernel(path: Path) -> Kernel:
     vmlinux = extract_vmlinux(path)[1] if packed else read_file(path)
     steps = [Step(Event.FW_DO_BOOT, tuple(entries.values()))]
     elf = ELFFile(io.BytesIO(vmlinux))
+    notes = []
     if elf.elfclass == 64:
         steps.append(Step(Event.STARTUP_64, (elf.header["e_entry"],)))
-    address, note = start_kernel(elf, vmlinux)
+    else:
+        notes.append("the bench's first user program needs a 64-bit kernel")
+    address, why_not = start_kernel(elf, vmlinux)
     if address is not None:
         steps.append(Step(Event.START_KERNEL, (address,)))
-    return Kernel(path, "bzImage" if packed else "vmlinux", entries, tuple(steps), note)
+    else:
+        notes.append(why_not)
+    kind = "bzImage" if packed else "vmlinux"
+    return Kernel(path, kind, entries, tuple(steps), "; ".join(notes))
 
 
 def read_entries(path: Path) -> dict[str, int]:

@@ -142,39 +142,14 @@ def html(result: Result) -> str:
         groups.append({
             "title": tables.title(rows, result.rounds),
             "rows": rows,
-            "cells": [
-                (event, [tables.event_text(row, event) for row in rows])
-                for event in Event
-                if any(summarize(row.at(event)) for row in rows)
-            ],
-            "spans": _spans(result, rows),
+            "lines": tables.lines(result, rows),
             "waterfall": waterfall(rows, _longest(alike)),
             "firmware": firmware(rows),
             "stages": [(stages(row), stage_table(row), row) for row in rows if row.stages()],
         })  # fmt: skip
     return render("boot.html.j2", result=result, groups=groups, phases=list(PHASES.values()),
-                  memory=result.memory >> 20, shown=_command)  # fmt: skip
-
-
-def _spans(result: Result, rows: Sequence[Row]) -> list[tuple[str, list[tuple[str, str, str]]]]:
-    """The lower half of a group's table: (what, [(value, ratio, class)] by image)."""
-    raced = next((row for row in rows if row.runs), None)
-    found = []
-    for name, method, arguments in tables.spans(raced) if raced else ():
-        cells = []
-        for row in rows:
-            ratio = result.ratio(row, method, *arguments)
-            value = tables.spread(summarize(getattr(row, method)(*arguments)))
-            cells.append((value, tables.ratio(ratio), _verdict(ratio)))
-        found.append((f"{name}, ms", cells))
-    if raced and raced.whole:
-        plain = [(tables.spread(summarize(row.plain)), "", "") for row in rows]
-        found.append(("total without instruments, ms", plain))
-    for name, label in (("accesses", "device accesses"), ("instructions", "instructions")):
-        if any(row.count for row in rows):
-            exact = [str(getattr(row.count, name)) if row.count else "-" for row in rows]
-            found.append((f"{label} to the kernel", [(value, "", "") for value in exact]))
-    return found
+                  memory=result.memory >> 20, shown=_command, ratio=tables.ratio,
+                  verdict=_verdict)  # fmt: skip
 
 
 def _verdict(ratio: Summary | None) -> str:

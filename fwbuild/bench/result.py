@@ -57,6 +57,14 @@ class Row:
         """From QEMU's start to its end, with instruments."""
         return [run.total if not run.failure else None for run in self.runs]
 
+    def plain_totals(self) -> list[float | None]:
+        """The same without."""
+        return self.plain
+
+    def instruments(self) -> Summary | None:
+        """Total with instruments / total without, in pairs: what measuring costs."""
+        return pair_ratios(self.totals(), self.plain) if self.whole else None
+
     def last_event(self) -> str:
         """The end of what is measured: the last event that its runs have."""
         seen = [event for event in Event if any(at is not None for at in self.at(event))]

@@ -1,12 +1,30 @@
 """The results as tables of text: events down, images across, as in the table of 2018."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.table import Table
 
 from fwbuild.bench.events import Event
 from fwbuild.bench.result import Result, Row
 from fwbuild.bench.stats import Summary, summarize, within_noise
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value in words, and how it compares with the baseline's."""
+
+    value: str
+    ratio: Summary | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a table, a cell for each image. `section`: it belongs to the lower half."""
+
+    name: str
+    cells: list[Cell]
+    section: bool = False
 
 
 def spread(summary: Summary | None, unit: str = "") -> str:
@@ -43,6 +61,7 @@ def spans(row: Row) -> list[tuple[str, str, tuple[str, ...]]]:
         found.append(("guest", "span", (Event.FW_START, row.last_event())))
     if row.whole:
         found.append(("total", "totals", ()))
+        found.append(("total without instruments", "plain_totals", ()))
     return found
 
 
@@ -52,6 +71,30 @@ def title(rows: Sequence[Row], rounds: int) -> str:
     return f"{row.kernel} ({row.kind}) on {row.machine}, {row.accel.upper()}, {rounds} runs"
 
 
+def lines(result: Result, rows: Sequence[Row]) -> list[Line]:
+    """A group's table: the events, what is compared, and what is exact."""
+    found = [
+        Line(str(event), [Cell(event_text(row, event)) for row in rows])
+        for event in Event
+        if any(summarize(row.at(event)) for row in rows)
+    ]
+    raced = next((row for row in rows if row.runs), None)
+    for name, method, arguments in spans(raced) if raced else ():
+        cells = []
+        for row in rows:
+            value = spread(summarize(getattr(row, method)(*arguments)))
+            cells.append(Cell(value, result.ratio(row, method, *arguments)))
+        found.append(Line(f"{name}, ms", cells, section=True))
+    if raced and raced.whole:
+        cost = [Cell(spread(row.instruments())) for row in rows]
+        found.append(Line("total with / without instruments", cost, section=True))
+    for name, label in (("accesses", "device accesses"), ("instructions", "instructions")):
+        if any(row.count for row in rows):
+            counts = (str(getattr(row.count, name)) if row.count else "-" for row in rows)
+            found.append(Line(f"{label} to the kernel", [Cell(c) for c in counts], section=True))
+    return found
+
+
 def group(result: Result, rows: Sequence[Row]) -> Table:
     """The table of one group. Times are medians in milliseconds."""
     table = Table(title=title(rows, result.rounds), title_justify="left")
@@ -59,23 +102,16 @@ def group(result: Result, rows: Sequence[Row]) -> Table:
     for row in rows:
         entry = f"\n{row.entry} entry" if row.entry else ""
         table.add_column(f"{row.image}{entry}", justify="right")
-    for event in Event:
-        if any(summarize(row.at(event)) for row in rows):
-            table.add_row(str(event), *(event_text(row, event) for row in rows))
-    table.add_section()
-    raced = next((row for row in rows if row.runs), None)
-    for name, method, arguments in spans(raced) if raced else ():
-        values = (summarize(getattr(row, method)(*arguments)) for row in rows)
-        table.add_row(name, *(spread(value) for value in values))
-        ratios = [ratio(result.ratio(row, method, *arguments)) for row in rows]
-        table.add_row("  ratio", *ratios)
-    if raced and raced.whole:
-        table.add_row("total, plain", *(spread(summarize(row.plain)) for row in rows))
-    for name in ("accesses", "instructions"):
-        if any(row.count for row in rows):
-            counts = (str(getattr(row.count, name)) if row.count else "-" for row in rows)
-            table.add_row(name, *counts)
-    for row in rows:
-        if problem := row.failure or "; ".join(sorted(set(row.failures()))):
-            table.caption = f"{table.caption or ''}{row.image}: {problem}. "
+    section = False
+    for line in lines(result, rows):
+        if line.section and not section:
+            table.add_section()
+            section = True
+        table.add_row(line.name, *("\n".join(filter(None, (cell.value, ratio(cell.ratio))))
+                                   for cell in line.cells))  # fmt: skip
+    problems = (
+        f"{row.image}: {problem}." for row in rows
+        if (problem := row.failure or "; ".join(sorted(set(row.failures()))))
+    )  # fmt: skip
+    table.caption = " ".join(problems) or None
     return table

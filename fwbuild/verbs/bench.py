@@ -75,10 +75,9 @@ def run(args: argparse.Namespace) -> int:
     write_all({initrd: build_initrd(), **made})
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     _race(plan, result, console if not args.json else None)
-    written = {args.out / "results.json": result.to_json().encode()}
+    write_all({args.out / "results.json": result.to_json().encode()})
     if args.report:
-        written[args.report] = report.html(result).encode()
-    write_all(written)
+        write_all({args.report: report.html(result).encode()})
     if args.json:
         print(result.to_json(), end="")
     else:

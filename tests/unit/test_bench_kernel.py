@@ -45,7 +45,8 @@ def test_vmlinux(tmp_path: Path) -> None:
     # a 32-bit kernel without start_kernel has only its handoff
     assert [(step.event, step.addresses) for step in kernel.steps] == [
         (Event.FW_DO_BOOT, (entry,))]  # fmt: skip
-    assert "start_kernel" in kernel.note
+    assert "64-bit kernel" in kernel.note
+    assert "no start_kernel" in kernel.note
 
 
 def test_symbols_of_the_elf_file() -> None:

@@ -93,7 +93,7 @@ def test_table() -> None:
     assert re.search(r"43\.50 \(\+2\.00\) .* 49\.50 \(\+8\.00\) .* - ", rows["fw_do_boot"])
     assert "x 4.00 (4.00-4.00)" in text
     assert "broken.bin: nothing more came in time after fw_start" in " ".join(text.split())
-    assert "62739" in rows["instructions"]
+    assert "62739" in rows["instructions to the kernel"]
 
 
 def test_page_is_whole(page: str) -> None:

@@ -1,0 +1,96 @@
+"""Writes docs/boot-time.md from a bench's results and from `cost --grow`: `make boot-time`."""
+
+import argparse
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fwbuild.bench import tables
+from fwbuild.bench.init import build_init
+from fwbuild.bench.report import ms
+from fwbuild.bench.result import Result, Row
+from fwbuild.bench.stats import Summary, summarize, within_noise
+from fwbuild.image.artefacts import render, write_all
+from fwbuild.image.docs import DOCS
+from fwbuild.kernel.vmlinux import read_file
+
+
+def document(result: Result, growth: Sequence[dict[str, Any]]) -> str:
+    """The text."""
+    return render(
+        "boot-time.md.j2",
+        result=result,
+        memory=result.memory >> 20,
+        summary=[line for rows in result.groups().values() for line in _summary(result, rows)],
+        groups=[
+            {"title": tables.title(rows, result.rounds), "rows": rows,
+             "lines": tables.lines(result, rows)}
+            for rows in result.groups().values()
+        ],
+        stages=[_stages(row) for row in result.rows if row.stages()],
+        growth=_growth(growth),
+        init_size=len(build_init()),
+        commands=[shlex.join([Path(r.command[0]).name, *r.command[1:]]) for r in result.rows],
+    )  # fmt: skip
+
+
+def _summary(result: Result, rows: Sequence[Row]) -> list[list[str]]:
+    """A line of the first table for each image but the baseline."""
+    base = next((row for row in rows if row.image == result.baseline), None)
+    if not base or not base.runs:
+        return []
+    found = []
+    for row in rows:
+        if row is base:
+            continue
+        whole = result.ratio(row, "plain_totals")
+        firmware = [ms(s.median) if (s := summarize(r.handoff())) else "-" for r in (base, row)]
+        found.append([row.kind, row.machine, row.accel.upper(), row.image, *firmware,
+                      _times(result.ratio(row, "handoff")),
+                      _times(whole) if row.whole else "not measured"])  # fmt: skip
+    return found
+
+
+def _times(ratio: Summary | None) -> str:
+    if not ratio:
+        return "-"
+    text = f"{ratio.median:.2f} ({ratio.low:.2f}-{ratio.high:.2f})"
+    return f"{text}, noise" if within_noise(ratio) else text
+
+
+def _stages(row: Row) -> dict[str, Any]:
+    counts = {count["stage"]: count for count in row.stage_counts}
+    lines = []
+    for name, summary in row.stages():
+        count = counts.get(name, {})
+        exact = [str(count.get(key, "-")) for key in ("accesses", "instructions")]
+        lines.append([name, f"{summary.median:.3f}", *exact])
+    return {"title": f"{row.image}, {row.kind} on {row.machine}, {row.accel.upper()}",
+            "lines": lines}  # fmt: skip
+
+
+def _growth(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """(images, lines) of the table of growth."""
+    images = list(dict.fromkeys(Path(row["image"]).name for row in rows))
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        key = (row["machine"], row["what"], row["value"])
+        found.setdefault(key, []).append(f"{row['accesses']} / {row['instructions']}")
+    return images, [[*key, *counts] for key, counts in found.items()]
+
+
+def main() -> None:
+    """Read the two files, write the document."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("growth", type=Path)
+    args = parser.parse_args()
+    result = Result.from_json(read_file(args.results).decode())
+    text = document(result, json.loads(read_file(args.growth)))
+    write_all({DOCS / "boot-time.md": text.encode()})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""docs/boot-time.md, from results that are made up."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fwbuild.bench import document
+from tests.support.results import result
+
+GROWTH = [
+    {"machine": "pc", "what": "CPUs", "value": value, "image": image, "accesses": a,
+     "instructions": i}
+    for value, image, a, i in (
+        ("1", "fwbuild <x>", 25, 9604), ("1", "/usr/share/q.rom", 247, 62739),
+        ("8", "fwbuild <x>", 25, 9700), ("8", "/usr/share/q.rom", 247, 63000),
+    )
+]  # fmt: skip
+
+
+def test_document() -> None:
+    text = document.document(result(), GROWTH)
+    assert "| vmlinux | pc | TCG | qboot.rom | 2.00 ms | 8.00 ms | 4.00 (4.00-4.00) |" in text
+    assert "| vmlinux | pc | TCG | broken.bin | 2.00 ms | - | - | - |" in text
+    assert "| fw_do_boot | 43.50 (+2.00) | 49.50 (+8.00) | - |" in text
+    assert "| acpi | 1.500 | 3 | 8143 |" in text
+    assert "| pc | CPUs | 8 | 25 / 9700 | 247 / 63000 |" in text
+    assert "broken.bin does not boot this kernel here: nothing more came" in text
+    assert "    qemu-system-x86_64 -M pc -append 'a b'\n" in text
+    assert "/usr/" not in text
+
+
+def test_tables_have_no_holes() -> None:
+    """A table's lines follow each other and have as many cells as its head."""
+    lines = document.document(result(), GROWTH).splitlines()
+    heads = [i for i, line in enumerate(lines) if line.startswith("|---")]
+    assert len(heads) == 5
+    for i in heads:
+        cells = lines[i].count("|")
+        assert lines[i - 1].startswith("|") and lines[i - 1].count("|") == cells
+        body = lines[i + 1 :]
+        rows = body[: body.index("")]
+        assert rows and all(row.startswith("|") and row.count("|") == cells for row in rows)
+
+
+def test_main(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "results.json").write_text(result().to_json())
+    (tmp_path / "growth.json").write_text(json.dumps(GROWTH))
+    monkeypatch.setattr(document, "DOCS", tmp_path / "docs")
+    monkeypatch.setattr("sys.argv", ["document", str(tmp_path / "results.json"),
+                                     str(tmp_path / "growth.json")])  # fmt: skip
+    document.main()
+    written = (tmp_path / "docs" / "boot-time.md").read_text()
+    assert written == document.document(result(), GROWTH)
