@@ -1,6 +1,7 @@
 """Reports on an ELF kernel, with a PVH note or without."""
 
 import re
+from typing import Any
 
 from elftools.common.exceptions import ELFError
 
@@ -27,18 +28,23 @@ def report(data: bytes) -> Report | None:
                                       "copy the file again, or build it for x86"))  # fmt: skip
         return found
     note = "without" if elf.pvh_written is None else "with"
-    found = Report("vmlinux", f"vmlinux, {elf.bits}-bit, {note} PVH note", {
+    found = Report("vmlinux", f"vmlinux, {elf.bits}-bit, {note} PVH note", facts(elf))
+    found.facts["multiboot2"] = has_multiboot2(data)
+    if banner := BANNER.search(data):
+        found.facts["kernel_version"] = banner[1].decode("ascii")
+    _pvh(elf, found)
+    return found
+
+
+def facts(elf: Elf) -> dict[str, Any]:
+    """What an ELF kernel says of itself."""
+    return {
         "bits": elf.bits,
         "elf_entry": elf.entry,
         "load_address": elf.low,
         "load_end": elf.high,
         "pvh_entry": elf.pvh_written,
-        "multiboot2": has_multiboot2(data),
-    })  # fmt: skip
-    if banner := BANNER.search(data):
-        found.facts["kernel_version"] = banner[1].decode("ascii")
-    _pvh(elf, found)
-    return found
+    }
 
 
 def _pvh(elf: Elf, found: Report) -> None:

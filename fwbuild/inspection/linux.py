@@ -7,9 +7,11 @@ from enum import IntFlag
 from typing import Any
 
 from fwbuild.abi import linux_boot
+from fwbuild.inspection import elf
 from fwbuild.inspection.report import Problem, Report, flag_names
-from fwbuild.kernel.bzimage import Bzimage, is_bzimage, parse_bzimage, version_text
+from fwbuild.kernel.bzimage import Bzimage, is_bzimage, parse_bzimage, unpack, version_text
 from fwbuild.kernel.decompress import PayloadError, compression
+from fwbuild.kernel.vmlinux import pvh_problem
 
 # Field: the boot protocol that introduced it. 0x200 is the oldest with a header.
 FIELDS = {
@@ -49,6 +51,7 @@ def report(data: bytes) -> Report | None:
         missing = "the file ends before the kernel does"
         found.problems.append(Problem(missing, "copy the file again"))
     _protocol(image, found)
+    _inside(image, found)
     return found
 
 
@@ -85,5 +88,22 @@ def _protocol(image: Bzimage, found: Report) -> None:
             found.stops("SETUP_SIZE", f"{image.setup_size:#x}")
     if found.protocol and not found.templates:
         found.stops("KERNEL_KIND", f"{header.version:#x}")
-    if found.facts["compression"] and header.version >= linux_boot.PROTOCOL_MODERN:
-        found.notes.append("`fwbuild extract` takes the vmlinux out of it")
+
+
+def _inside(image: Bzimage, found: Report) -> None:
+    """What the vmlinux inside is."""
+    found.facts["vmlinux"] = None
+    try:
+        vmlinux = unpack(image)[2]
+    except PayloadError as error:
+        if found.facts["compression"]:
+            what = f"the kernel inside cannot be unpacked: {error}"
+            found.problems.append(Problem(what, "copy the file again"))
+        else:  # not all that is made like Linux has one: memtest86+, iPXE
+            found.notes.append(f"no vmlinux is seen inside: {error}")
+        return
+    found.facts["vmlinux"] = elf.facts(vmlinux)
+    if problem := pvh_problem(vmlinux):
+        found.notes.append(f"the vmlinux inside does not boot by PVH: {problem[0]}")
+    else:
+        found.notes.append("the vmlinux inside boots by PVH; `fwbuild extract` takes it out")

@@ -45,6 +45,8 @@ class Bzimage:
         if self.header.version < linux_boot.PROTOCOL_PAYLOAD:
             version = version_text(self.header.version)
             raise PayloadError(f"boot protocol {version} does not tell where the kernel is")
+        if not self.header.payload_length:
+            raise PayloadError("it has no payload")
         start = self.setup_size + self.header.payload_offset
         found = self.data[start : start + self.header.payload_length]
         if len(found) < max(self.header.payload_length, PAYLOAD_MIN):
@@ -77,21 +79,27 @@ def parse_bzimage(data: bytes) -> Bzimage:
     return Bzimage(data, linux_boot.SETUP_HEADER.parse(start))
 
 
+def unpack(image: Bzimage) -> tuple[str, bytes, Elf]:
+    """(compression, the file, what it is) of the vmlinux inside; PayloadError tells why there
+    is none."""
+    name, vmlinux = decompress(image.payload)
+    try:
+        return name, vmlinux, parse_elf(vmlinux)
+    except ELFError as error:
+        raise PayloadError(f"the payload is no ELF file to boot: {error}") from None
+
+
 def extract_vmlinux(path: Path) -> tuple[str, bytes, Elf]:
-    """(compression, the file, what it is) of the vmlinux inside a bzImage."""
+    """What unpack() gives, of a file that has to be a bzImage."""
     data = read_file(path)
     if not is_bzimage(data):
         is_elf = data.startswith(elf.MAGIC)
         what = "is an ELF file already" if is_elf else "no bzImage"
         raise _error(path, what, "boot a vmlinux as it is" if is_elf else "")
     try:
-        name, vmlinux = decompress(parse_bzimage(data).payload)
+        return unpack(parse_bzimage(data))
     except PayloadError as error:
         raise _error(path, str(error), "the file is damaged, or no Linux") from None
-    try:
-        return name, vmlinux, parse_elf(vmlinux)
-    except ELFError as error:
-        raise _error(path, f"the payload is no ELF file to boot: {error}") from None
 
 
 def _error(path: Path, what: str, hint: str = "") -> FwbuildError:

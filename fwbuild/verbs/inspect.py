@@ -2,7 +2,8 @@
 not boot where it does not. Exit code 7 says that it does not boot.
 
 The keys of --json: file, size; kind (one of those below), what; facts, in the words of the
-file's format, numbers as numbers; qemu; protocol (pvh, linux, linux16, multiboot or null) and
+file's format, numbers as numbers, those of a bzImage's vmlinux below vmlinux (null where it
+cannot be unpacked); qemu; protocol (pvh, linux, linux16, multiboot or null) and
 templates, whose images boot it; boots, problems (each with what and hint) and notes.
 """
 
@@ -42,11 +43,14 @@ def _show(path: Path, size: int, report: Report) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
 
     def line(name: str, text: str) -> None:
-        console.print(_printable(f"  {name:18} {text}"))
+        console.print(_printable(f"  {name:20} {text}"))
 
     console.print(_printable(f"{path}: {report.what}, {size} bytes"))
     for name, value in report.facts.items():
-        if name != "sections":
+        if isinstance(value, dict):
+            for inner, fact in value.items():
+                line(f"{name} {inner}", _text(fact))
+        elif name != "sections":
             line(name, _text(value))
     if report.qemu:
         line("QEMU", report.qemu)

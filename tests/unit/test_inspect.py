@@ -67,6 +67,8 @@ LOW = KERNEL.replace(b"\0\0\x10\0" * 2, b"\0\x10\0\0" * 2, 1)  # p_vaddr and p_p
 FAR_SEGMENTS = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, EM_X86_64, 1, 0, 1 << 63, 0,
                            0, 64, 56, 1, 64, 1, 0).ljust(128, b"\0")  # fmt: skip
 FIRMWARE = bytes(0xFFF0) + b"\xea\x5b\xe0\x00\xf0".ljust(16, b"\0")
+PACKED = gzip.compress(KERNEL)
+DAMAGED = PACKED[:100] + b"\xff" * 8 + PACKED[108:]
 XZ_MAGIC = b"\xfd7zXZ\0"
 
 # name: (file, kind, protocol, words of its only problem; "" where it boots if a template has
@@ -88,8 +90,13 @@ FILES: dict[str, tuple[bytes, str, str | None, str]] = {
     "ELF low": (
         LOW.replace(NOTE_START + b"\0\0\x10\0", NOTE_START + b"\0\x10\0\0"), "vmlinux", "pvh",
         stop_words("KERNEL_OVERLAP")),
-    "bzImage": (bzimage(gzip.compress(KERNEL)), "bzimage", "linux", ""),
+    "bzImage": (bzimage(PACKED), "bzimage", "linux", ""),
+    "bzImage of unknown compression": (bzimage(b"\1" * 100), "bzimage", "linux", ""),
     "bzImage without payload": (bzimage(b""), "bzimage", "linux", ""),
+    "bzImage, damaged inside": (
+        bzimage(DAMAGED), "bzimage", "linux", "cannot be unpacked: gzip: Error -3"),
+    "bzImage around what is no ELF": (
+        bzimage(gzip.compress(b"hello hello")), "bzimage", "linux", "no ELF file to boot"),
     "bzImage of 2.07": (bzimage(b"", version=0x207), "bzimage", "linux16", ""),
     "bzImage of 2.07, long setup": (
         bzimage(b"", version=0x207, setup_sects=64).ljust(1 << 16, b"\0"), "bzimage", "linux16",
@@ -197,6 +204,35 @@ def test_facts_of_a_bzimage() -> None:
         "init_size": 0x3000, "pref_address": 0x1000000, "compression": "gzip",
         "uncompressed_size": len(KERNEL),
     }.items()  # fmt: skip
+
+
+INSIDE = {"bits": 32, "elf_entry": 0x100000, "load_address": 0x100000, "pvh_entry": 0x100000}
+# name: (payload of a bzImage, facts of the vmlinux inside, words of a note)
+PAYLOADS = {
+    "note": (PACKED, INSIDE, "boots by PVH"),
+    "no note": (gzip.compress(NOTELESS), INSIDE | {"pvh_entry": None},
+                "does not boot by PVH: no PVH ELF note"),
+    "nothing": (b"", None, "no vmlinux is seen inside: it has no payload"),
+    "unknown": (b"\1" * 100, None, "unknown compression 0101"),
+    "damaged": (DAMAGED, None, ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_vmlinux_inside(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    payload, facts, words = PAYLOADS[name]
+    path = tmp_path / "vmlinuz"
+    path.write_bytes(bzimage(payload))
+    cli.main(["inspect", "--json", str(path)])
+    plain = json.loads(capsys.readouterr().out)
+    inside = plain["facts"]["vmlinux"]
+    assert facts == (inside and {key: inside[key] for key in INSIDE})
+    assert words in "".join(plain["notes"])
+    assert bool(words) == bool(plain["notes"])
+    cli.main(["inspect", str(path)])
+    shown = re.findall(r"^  vmlinux (\w+) +(.*)$", capsys.readouterr().out, re.MULTILINE)
+    assert dict(shown).get("pvh_entry") == (
+        facts and ("none" if facts["pvh_entry"] is None else "1048576 (0x100000)"))  # fmt: skip
 
 
 # Documentation/arch/x86/boot.rst: "Offset/Size, Proto, Name"
