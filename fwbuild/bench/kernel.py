@@ -14,11 +14,14 @@ from fwbuild.abi import linux_boot
 from fwbuild.abi.linux_boot import XLoadFlag
 from fwbuild.bench.events import Event, Step
 from fwbuild.emulator.loader.linux import KERNEL_ADDR, REAL_ADDR
-from fwbuild.kernel.bzimage import extract_vmlinux, is_bzimage
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.kernel.bzimage import extract_vmlinux, is_bzimage, parse_bzimage
+from fwbuild.kernel.multiboot import find_header, parse_multiboot
 from fwbuild.kernel.vmlinux import parse_vmlinux, read_file
 
 ENTRY_64 = 0x200  # of the protected-mode part: the 64-bit entry
 START_KERNEL = "start_kernel"
+MULTIBOOT = "Multiboot"
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,13 @@ class Kernel:
 
 
 def read_kernel(path: Path) -> Kernel:
-    """The kernel in a file that QEMU takes for -kernel: a PVH vmlinux or a bzImage."""
+    """Linux, in a file that QEMU takes for -kernel: a PVH vmlinux or a bzImage."""
     entries = read_entries(path)
+    if MULTIBOOT in entries:
+        raise FwbuildError(
+            ExitCode.KERNEL, "a Multiboot kernel runs no user program of ours", where=str(path),
+            hint="`fwbuild cost` counts the way to its entry",
+        )  # fmt: skip
     packed = is_bzimage(read_file(path))
     vmlinux = extract_vmlinux(path)[1] if packed else read_file(path)
     steps = [Step(Event.FW_DO_BOOT, tuple(entries.values()))]
@@ -59,11 +67,14 @@ def read_kernel(path: Path) -> Kernel:
 
 
 def read_entries(path: Path) -> dict[str, int]:
-    """The linear address of each entry that a firmware may take, by name."""
+    """The linear address of each entry that a firmware may take, by name. Kernels are told
+    apart in QEMU's order."""
     data = read_file(path)
     if not is_bzimage(data):
+        if find_header(data):
+            return {MULTIBOOT: parse_multiboot(data, str(path)).entry}
         return {"PVH": parse_vmlinux(data, str(path)).entry}
-    header = linux_boot.SETUP_HEADER.parse(data)
+    header = parse_bzimage(data).header
     entries = {"16-bit": REAL_ADDR + linux_boot.SECTOR, "32-bit": KERNEL_ADDR}
     if header.version >= linux_boot.PROTOCOL_MODERN and header.xloadflags & XLoadFlag.KERNEL_64:
         entries["64-bit"] = KERNEL_ADDR + ENTRY_64

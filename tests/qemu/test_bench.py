@@ -3,6 +3,7 @@
 import json
 import shlex
 import subprocess
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -103,8 +104,21 @@ def test_growth(machine: str, image: Image, tmp_path: Path, test_kernel: bytes) 
     assert found["initrd, MiB", "1"].accesses == found["CPUs", "1"].accesses + 1
 
 
-def test_cost_tells_stages(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["cost", "-M", "pc", "--json"]) == ExitCode.OK
+# Of each boot protocol, as Debian ships them; None is the test kernel.
+COSTED: dict[str, Callable[[], Path | None]] = {
+    "test kernel": lambda: None,
+    "vmlinuz": debian.cloud_vmlinuz,
+    "iPXE": lambda: debian.package_file("ipxe", "boot/ipxe.lkrn"),
+    "Xen": debian.xen,
+    "memtest86+": lambda: debian.package_file("memtest86+", "boot/memtest86+x64.bin"),
+}
+
+
+@pytest.mark.parametrize("name", COSTED)
+def test_cost_tells_stages(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    kernel = COSTED[name]()
+    arguments = ["cost", "-M", "pc", "--json", *(["--kernel", str(kernel)] if kernel else [])]
+    assert main(arguments) == ExitCode.OK
     ours, *others = json.loads(capsys.readouterr().out)
     emulated = ours["emulated"]
     assert (emulated["accesses"], emulated["instructions"]) == (

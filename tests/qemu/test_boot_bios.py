@@ -1,7 +1,6 @@
 """Real QEMU: payloads that call the BIOS. Xen (Multiboot) and iPXE (an old bzImage), and the
 test kernel in both forms."""
 
-import gzip
 from pathlib import Path
 
 import pytest
@@ -16,9 +15,6 @@ from tests.support.kvm import kvm_works
 from tests.unit.test_handoff_linux16 import ANSWERS, e801_of, ranges_of, reported
 
 pytestmark = pytest.mark.qemu
-
-XEN, IPXE = "xen-hypervisor-4.17-amd64", "ipxe"
-
 
 ACCELS = ["tcg", pytest.param("kvm", marks=pytest.mark.kvm)]
 
@@ -61,11 +57,8 @@ def test_bios_calls(name: str, accel: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["microvm", "q35"])
 def test_xen(name: str, tmp_path: Path) -> None:
     """Xen goes to real mode and back, and takes INT 15h's memory map."""
-    packed = debian.package_file(XEN, "boot/xen-*-amd64.gz")
-    xen = tmp_path / "xen"
-    xen.write_bytes(gzip.decompress(packed.read_bytes()))
-    guest = Guest(name, 256 * MIB, kernel=xen, append="com1=115200 console=com1 loglvl=all",
-                  initrd=debian.cloud_vmlinuz())  # fmt: skip
+    guest = Guest(name, 256 * MIB, kernel=debian.xen(), initrd=debian.cloud_vmlinuz(),
+                  append="com1=115200 console=com1 loglvl=all")  # fmt: skip
     log = serial_until(guest, tmp_path, "load tracking window", 60)
     for line in ("(XEN) Bootloader: qemu", "(XEN) Command line: com1=115200 console=com1",
                  "(XEN) Xen-e820 RAM map:", "[0000000000000000, 000000000009ebff] (usable)",
@@ -76,7 +69,7 @@ def test_xen(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["microvm", "pc"])
 def test_ipxe(name: str, tmp_path: Path) -> None:
     """iPXE gets its features out, waits by the timer's ticks, and gives up without a network."""
-    kernel = debian.package_file(IPXE, "boot/ipxe.lkrn")
+    kernel = debian.package_file("ipxe", "boot/ipxe.lkrn")
     status, serial, console = boot(Guest(name, 256 * MIB, kernel=kernel), tmp_path)
     assert "Features: DNS HTTP iSCSI" in serial
     stop = stop_codes.BY_NAME["GAVE_UP"]

@@ -1,6 +1,5 @@
 """What inspect says of a kernel against what QEMU makes of it."""
 
-import gzip
 from pathlib import Path
 
 import pytest
@@ -48,24 +47,34 @@ KERNELS = {
     "memtest86+": ("boot/memtest86+x64.bin", "bzimage", {"code32_start": Key.KERNEL_ADDR}),
     "grub-xen-host": ("usr/lib/grub-xen/grub-i386-xen_pvh.bin", "vmlinux", {
         "pvh_entry": Key.KERNEL_ENTRY, "load_address": Key.KERNEL_ADDR}),
-    "xen-hypervisor-4.17-amd64": ("boot/xen-4.17-amd64.gz", "multiboot", {
+    debian.XEN: ("boot/xen-*-amd64.gz", "multiboot", {
         "entry": Key.KERNEL_ENTRY, "load_address": Key.KERNEL_ADDR}),
     "ipxe": ("boot/ipxe.lkrn", "bzimage", {}),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("package", KERNELS)
-def test_kernels_of_debian(package: str, tmp_path: Path) -> None:
+def test_kernels_of_debian(package: str) -> None:
     glob, kind, keys = KERNELS[package]
     kernel = debian.package_file(package, glob)
     if kernel.suffix == ".gz":
         assert report(kernel).kind == "compressed"
-        kernel = tmp_path / "kernel"
-        kernel.write_bytes(gzip.decompress(debian.package_file(package, glob).read_bytes()))
+        kernel = debian.xen()
     found = report(kernel)
     assert found.kind == kind
     assert bool(found.problems) != bool(found.templates)
     assert [found.facts[name] for name in keys] == numbers(kernel, *keys.values())
+
+
+@pytest.mark.parametrize("name", debian.KERNELS)
+def test_vmlinux_inside(name: str) -> None:
+    """QEMU finds there what inspect says of the bzImage around it."""
+    packed = debian.vmlinuz(name)
+    facts = report(packed).facts["vmlinux"]
+    low, size, entry = numbers(debian.vmlinux_of(packed), Key.KERNEL_ADDR, Key.KERNEL_SIZE,
+                               Key.KERNEL_ENTRY)  # fmt: skip
+    assert (facts["load_address"], facts["load_end"]) == (low, low + size)
+    assert facts["pvh_entry"] == entry
 
 
 def test_old_machines_do_not_load_pvh(tmp_path: Path, test_kernel: bytes) -> None:

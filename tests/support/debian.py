@@ -1,12 +1,13 @@
 """Files of Debian's packages as test subjects: downloaded once by name, never installed."""
 
 import fcntl
+import gzip
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fwbuild.kernel.bzimage import extract_vmlinux
@@ -15,6 +16,13 @@ from tests.conftest import need
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "debian"
 BUSYBOX = Path("/bin/busybox")
 SECONDS = 240  # a download
+# Kernels by the names that Debian's packages have for them.
+KERNELS = {
+    "cloud": "linux-image-cloud-amd64",
+    "generic": "linux-image-amd64",
+    "686-pae": "linux-image-686-pae:i386",
+}
+XEN = "xen-hypervisor-4.17-amd64"
 
 
 def package_file(package: str, path_glob: str) -> Path:
@@ -55,19 +63,35 @@ def _run(*argv: str, cwd: str | None = None, check: bool = True) -> str:
                           timeout=SECONDS).stdout  # fmt: skip
 
 
+def vmlinuz(name: str) -> Path:
+    """The bzImage of one of KERNELS."""
+    return package_file(KERNELS[name], "boot/vmlinuz-*")
+
+
 def cloud_vmlinuz() -> Path:
-    """The bzImage of the package that linux-image-cloud-amd64 stands for."""
-    return package_file("linux-image-cloud-amd64", "boot/vmlinuz-*")
+    """The one that most tests take."""
+    return vmlinuz("cloud")
 
 
 def vmlinux_of(source: Path) -> Path:
     """The vmlinux inside a bzImage that package_file gave."""
     target = source.with_name(source.name.replace("vmlinuz", "vmlinux"))
+    return _unpacked(target, lambda: extract_vmlinux(source)[1])
+
+
+def xen() -> Path:
+    """Xen's Multiboot kernel."""
+    packed = package_file(XEN, "boot/xen-*-amd64.gz")
+    return _unpacked(packed.with_suffix(""), lambda: gzip.decompress(packed.read_bytes()))
+
+
+def _unpacked(target: Path, unpack: Callable[[], bytes]) -> Path:
+    """A file beside a package's, made the first time that it is asked for."""
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
             part = target.with_suffix(".part")
-            part.write_bytes(extract_vmlinux(source)[1])
+            part.write_bytes(unpack())
             part.replace(target)
     return target
 
@@ -75,6 +99,13 @@ def vmlinux_of(source: Path) -> Path:
 def cloud_vmlinux() -> Path:
     """The vmlinux inside cloud_vmlinuz()."""
     return vmlinux_of(cloud_vmlinuz())
+
+
+def busybox_for(name: str) -> Path:
+    """A static busybox that one of KERNELS runs."""
+    if KERNELS[name].endswith(":i386"):
+        return package_file("busybox-static:i386", "bin/busybox")
+    return BUSYBOX
 
 
 # virtio-net and virtio-blk on PCI, and what they need, in the order of insmod.
@@ -86,7 +117,7 @@ def cloud_modules() -> list[Path]:
     """The files of MODULES that belong to cloud_vmlinuz()."""
     found = {}
     for pattern in ("*failover.ko", "virtio*.ko"):
-        last = package_file("linux-image-cloud-amd64", f"lib/modules/*/kernel/*/*/{pattern}")
+        last = package_file(KERNELS["cloud"], f"lib/modules/*/kernel/*/*/{pattern}")
         found |= {path.stem: path for path in last.parents[2].glob(f"*/*/{pattern}")}
     return [found[name] for name in MODULES]
 

@@ -12,7 +12,7 @@ from fwbuild.bench.events import Event
 from fwbuild.bench.kernel import read_entries, read_kernel, start_kernel
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.image.elf import Segment, Symbol, write_elf
-from fwbuild.image.test_kernel import build_test_bzimage, build_test_kernel
+from fwbuild.image.test_kernel import build_test_bzimage, build_test_kernel, build_test_multiboot
 
 # Linux, Documentation/arch/x86/boot.rst: the setup code at 0x200 of what QEMU puts at 0x10000, the
 # 32-bit entry at 0x100000, the 64-bit entry 0x200 behind it.
@@ -23,6 +23,10 @@ ENTRIES: dict[str, tuple[Callable[[], bytes], dict[str, int]]] = {
                        {"16-bit": 0x10200, "32-bit": 0x100000}),
     "old bzImage": (lambda: build_test_bzimage(version=0x207, xloadflags=1),
                     {"16-bit": 0x10200, "32-bit": 0x100000}),
+    "cut in its header": (lambda: build_test_bzimage(xloadflags=1)[:0x210],
+                          {"16-bit": 0x10200, "32-bit": 0x100000}),
+    # linked at 1 MiB, behind the 12 bytes of its header
+    "Multiboot": (build_test_multiboot, {"Multiboot": 0x10000C}),
 }  # fmt: skip
 
 
@@ -70,9 +74,19 @@ def test_without_vmlinux_to_elf(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "vmlinux-to-elf is not there" in note
 
 
-def test_no_kernel(tmp_path: Path) -> None:
+# name: (file, words of the error)
+BAD: dict[str, tuple[bytes, str]] = {
+    "text": (b"hello", "no ELF file to boot"),
+    "Multiboot": (build_test_multiboot(), "runs no user program"),
+    "bzImage without a payload": (build_test_bzimage(), "payload"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_no_linux(name: str, tmp_path: Path) -> None:
     path = tmp_path / "kernel"
-    path.write_text("hello")
-    with pytest.raises(FwbuildError) as error:
+    data, words = BAD[name]
+    path.write_bytes(data)
+    with pytest.raises(FwbuildError, match=words) as error:
         read_kernel(path)
     assert error.value.code == ExitCode.KERNEL

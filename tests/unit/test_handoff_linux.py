@@ -151,12 +151,16 @@ def test_kernel_reports(image: Image) -> None:
     assert "cmdline hello\n" in outcome.console
 
 
-def test_two_accesses_more_than_pvh(image: Image, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("template", ["universal", "linux"])
+def test_two_accesses_more_than_pvh(template: str, name: str, tmp_path: Path) -> None:
+    """The header and the kernel; the design allows four."""
     initrd = tmp_path / "initrd"
     initrd.write_bytes(bytes(MIB))
-    guest = Guest(initrd=initrd, append="a")
-    ours, pvh = boot(guest, image.image).outcome, boot_pvh(guest, image.image).outcome
-    assert len(ours.accesses) == len(pvh.accesses) + 2  # the header, the kernel
+    guest, image = Guest(name, initrd=initrd, append="a"), build_image(template).image
+    ours, pvh = boot(guest, image).outcome, boot_pvh(guest, image).outcome
+    assert ours.kind == pvh.kind == "handoff"
+    assert len(ours.accesses) == len(pvh.accesses) + 2
 
 
 def test_a_template_without_it(tmp_path: Path) -> None:
