@@ -1,4 +1,4 @@
-"""Real QEMU: bzImages as distributions ship them, unpacked by nobody but themselves."""
+"""Real QEMU: the test kernel as a bzImage, and memtest86+. Linux is in matrix.toml."""
 
 import subprocess
 import time
@@ -11,55 +11,11 @@ from fwbuild.guest import MACHINES, MIB, Guest
 from fwbuild.image.build import build_image
 from fwbuild.image.test_kernel import build_test_bzimage
 from fwbuild.qemu.command import command
-from tests.qemu.test_boot import CMDLINE, INIT, boot
+from tests.qemu.test_boot import boot
 from tests.support import debian
 from tests.support.kvm import kvm_works
 
 pytestmark = pytest.mark.qemu
-
-ICOUNT = ("-icount", "shift=auto")  # see test_boot.py
-CLOUD, GENERIC, PAE = "linux-image-cloud-amd64", "linux-image-amd64", "linux-image-686-pae:i386"
-NO_DMA = "pc-i440fx-2.4"  # the newest machine type whose fw_cfg has no DMA
-# name: (package, machine, template)
-KERNELS = {
-    **{f"cloud on {m}": (CLOUD, m, "universal") for m in (*MACHINES, NO_DMA)},
-    "cloud by the small image": (CLOUD, "microvm", "linux"),
-    "generic": (GENERIC, "q35", "universal"),
-    "generic, oldest": (GENERIC, NO_DMA, "universal"),
-    "32-bit": (PAE, "pc", "universal"),
-    "32-bit on microvm": (PAE, "microvm", "linux"),
-}
-
-
-def busybox_for(package: str) -> Path:
-    if package.endswith(":i386"):
-        return debian.package_file("busybox-static:i386", "bin/busybox")
-    return debian.BUSYBOX
-
-
-@pytest.mark.parametrize("name", KERNELS)
-def test_to_userspace(name: str, tmp_path: Path) -> None:
-    package, machine, template = KERNELS[name]
-    kernel = debian.package_file(package, "boot/vmlinuz-*")
-    initrd = debian.make_initrd(tmp_path, INIT, busybox_for(package))
-    guest = Guest(machine, 256 * MIB, kernel=kernel, initrd=initrd, append=CMDLINE, extra=ICOUNT)
-    status, serial, console = boot(guest, tmp_path, template)
-    assert status == 0, serial[-2000:]
-    assert console == ""
-    assert "userspace: 1 CPU" in serial, serial[-6000:]
-    assert f"userspace: cmdline {CMDLINE}" in serial
-
-
-@pytest.mark.parametrize("name", ["microvm", "q35"])
-def test_32_bit_vmlinux(name: str, tmp_path: Path) -> None:
-    """By PVH, which a 32-bit kernel knows as well."""
-    kernel = debian.vmlinux_of(debian.package_file(PAE, "boot/vmlinuz-*"))
-    initrd = debian.make_initrd(tmp_path, INIT, busybox_for(PAE))
-    guest = Guest(name, 256 * MIB, kernel=kernel, initrd=initrd, append=CMDLINE, extra=ICOUNT)
-    status, serial, console = boot(guest, tmp_path)
-    assert status == 0, serial[-2000:]
-    assert console == ""
-    assert "userspace: 1 CPU" in serial, serial[-6000:]
 
 
 @pytest.mark.parametrize("accel", ["tcg", pytest.param("kvm", marks=pytest.mark.kvm)])

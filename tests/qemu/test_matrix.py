@@ -27,6 +27,7 @@ B=/bin/busybox
 $B mount -t proc proc /proc
 $B mount -t sysfs sys /sys
 for m in /modules/*; do [ -e $m ] && $B insmod $m; done
+echo "cmdline $($B cat /proc/cmdline)"
 echo "cpus $($B grep -c ^processor /proc/cpuinfo)"
 echo "memory $($B awk '/MemTotal/ {print $2}' /proc/meminfo)"
 echo "nodes $($B ls -d /sys/devices/system/node/node* | $B wc -l)"
@@ -44,7 +45,6 @@ echo "userspace is done"
 $B grep -q end=reboot /proc/cmdline && $B reboot -f
 $B poweroff -f
 """
-KERNELS = {"cloud": "linux-image-cloud-amd64", "generic": "linux-image-amd64"}
 # What Linux says of tables and addresses that it does not want.
 TROUBLE = re.compile(
     r"[Ff]irmware [Bb]ug|ACPI.*(Error|Warning)|[Ii]ncorrect checksum|BAR .*fail|can't claim|"
@@ -80,21 +80,25 @@ def test_entry(name: str, template: str, tmp_path: Path, test_kernel: bytes) -> 
 @pytest.mark.parametrize("name, template", BOOTED)
 def test_boot(name: str, template: str, tmp_path: Path) -> None:
     case, image = CASES[name], build_image(template)
-    kernel = debian.vmlinux_of(debian.package_file(KERNELS[case.boot], "boot/vmlinuz-*"))
+    kernel = debian.vmlinuz(case.boot)
+    if case.form == "vmlinux":
+        kernel = debian.vmlinux_of(kernel)
     disks, nets = case.count("virtio-blk-pci"), case.count("virtio-net-pci")
     modules = debian.cloud_modules() if disks or nets else ()
-    initrd = debian.make_initrd(tmp_path, INIT, modules=modules)
-    append = f"console=ttyS0 reboot=t panic=-1 {case.append}"
+    initrd = debian.make_initrd(tmp_path, INIT, debian.busybox_for(case.boot), modules)
+    append = f"console=ttyS0 reboot=t panic=-1 {case.append}".rstrip()
     guest = case.guest(kernel=kernel, initrd=initrd, append=append)
-    bios, serial = tmp_path / "bios.bin", tmp_path / "serial"
+    bios, serial, console = (tmp_path / name for name in ("bios.bin", "serial", "console"))
     bios.write_bytes(image.image)
     # without -icount a kernel of one CPU often finds its clock unstable under TCG
     icount = ["-icount", "shift=auto"] if guest.smp == 1 else []
-    argv = [*command(guest, bios=bios), *icount, "-serial", f"file:{serial}"]
+    argv = [*command(guest, bios=bios, console=console), *icount, "-serial", f"file:{serial}"]
     status = subprocess.run(argv, timeout=200, capture_output=True, check=False).returncode
     text = serial.read_text(errors="replace").replace("\r", "")
     assert status == 0, text[-3000:]
+    assert console.read_text() == ""
     assert "userspace is done" in text, text[-3000:]
+    assert f"\ncmdline {append}" in text
     for pattern in case.expect:
         assert re.search(pattern, text, re.MULTILINE), (pattern, text[-3000:])
     assert count(text, r"^pci ()") == len(record(case.guest()).pci)

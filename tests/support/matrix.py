@@ -2,13 +2,17 @@
 
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 from fwbuild.guest import MIB, Guest
 
 PATH = Path(__file__).resolve().parents[1] / "matrix.toml"
 UNITS = {"M": MIB, "G": 1024 * MIB}
+VARIED = ("machine", "boot", "form")  # where a list stands for a guest each
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Stanza:
     entry: bool | str = False
     unassigned: int = 0
     boot: str = ""
+    form: str = "vmlinux"
     append: str = ""
     expect: tuple[str, ...] = ()
     reboots: int = 0
@@ -52,8 +57,16 @@ def stanzas() -> dict[str, Stanza]:
     found = tomllib.loads(PATH.read_text(encoding="utf-8"))
     return {
         name: Stanza(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
-        for name, fields in found.items()
+        for stanza in found.items()
+        for name, fields in _guests(*stanza)
     }
+
+
+def _guests(name: str, fields: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name, fields) of each guest that a stanza stands for."""
+    varied = {key: fields[key] for key in VARIED if isinstance(fields.get(key), list)}
+    for values in product(*varied.values()):
+        yield "-".join((name, *values)), fields | dict(zip(varied, values, strict=True))
 
 
 def recorded() -> dict[str, Guest]:

@@ -11,9 +11,11 @@ from fwbuild.emulator.handoff_linux import LinuxHandoff, read_linux_handoff
 from fwbuild.emulator.judge_linux import judge_linux
 from fwbuild.emulator.loader import Loaded
 from fwbuild.emulator.machine import Machine
+from fwbuild.emulator.protocols import handoff_of, judge_handoff
 from fwbuild.guest import MACHINES, MIB, Guest
 from fwbuild.image.build import Image, build_image
-from fwbuild.image.test_kernel import build_test_bzimage
+from fwbuild.image.test_kernel import build_test_bzimage, build_test_kernel
+from tests.support.files import put_files
 from tests.unit.test_handoff import SIZES
 from tests.unit.test_handoff import boot as boot_pvh
 
@@ -149,6 +151,22 @@ def test_kernel_reports(image: Image) -> None:
     outcome = machine.run_kernel()
     assert (outcome.kind, outcome.exit_value) == ("exit", 1)
     assert "cmdline hello\n" in outcome.console
+
+
+@pytest.mark.parametrize("kernel", [build_test_bzimage(), build_test_kernel()],
+                         ids=["bzImage", "PVH"])  # fmt: skip
+@pytest.mark.parametrize("name", MACHINES)
+def test_the_kernel_as_files_too(name: str, kernel: bytes, image: Image) -> None:
+    """QEMU 10 offers the kernel's file, and a shim, to UEFI by names in the directory."""
+    found = recording.find(Guest(name))
+    loaded = loader.load(Guest(name, append="a"), found, kernel)
+    plain, offered = (Machine(image.image, found, loaded) for _ in range(2))
+    put_files(offered, {"etc/boot/kernel": kernel, "etc/boot/shim": b"MZ" * 50000})
+    for machine in (plain, offered):
+        machine.run()
+        assert judge_handoff(machine) == []
+    assert handoff_of(offered).plain() == handoff_of(plain).plain()
+    assert len(offered.outcome.accesses) == len(plain.outcome.accesses)
 
 
 @pytest.mark.parametrize("name", MACHINES)
