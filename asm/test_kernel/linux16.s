@@ -125,6 +125,14 @@ test_linux16_memmap:
     setnz al
     xor ah, ah
     call print16_word
+    mov si, text16_time - ram.setup.base
+    call print16
+    xor ah, ah
+    int bios.Vector.TIME
+    cmp dx, bx
+    setnz al
+    xor ah, ah
+    call print16_word
     mov si, text16_end - ram.setup.base
     call print16
     int bios.Vector.BOOTSTRAP
@@ -257,6 +265,11 @@ text16_range:
 #: mode: data
 text16_tick:
     .asciz "\ntick "
+
+#: -
+#: mode: data
+text16_time:
+    .asciz "\ntime "
 
 #: -
 #: mode: data

@@ -54,7 +54,7 @@ def test_bios_calls(name: str, accel: str, tmp_path: Path) -> None:
     assert serial == console
 
 
-@pytest.mark.parametrize("name", ["microvm", "q35"])
+@pytest.mark.parametrize("name", MACHINES)
 def test_xen(name: str, tmp_path: Path) -> None:
     """Xen goes to real mode and back, and takes INT 15h's memory map."""
     guest = Guest(name, 256 * MIB, kernel=debian.xen(), initrd=debian.cloud_vmlinuz(),

@@ -91,6 +91,7 @@ ANSWERS = {
     "a20": ["0"],
     "extended": ["fc00"],  # 63 MiB is all it can tell
     "tick": ["0001"],
+    "time": ["0001"],  # has gone on
 }
 
 
@@ -161,6 +162,28 @@ def test_vectors_and_controllers(image: Image) -> None:
     irqs = {*range(0x08, 0x10), *range(0x70, 0x78)}
     assert served == irqs | {0x10, 0x11, 0x12, 0x13, 0x15, 0x16, 0x18, 0x19, 0x1A}
     assert len(handoff.vectors) == bios.VECTORS
+
+
+CALLERS_OWN = ("eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "esp", "ds", "es", "ss", "eflags")
+PIC_EOI = {0x20: (0x20, 0x20), 0xA0: (0xA0, 0x20)}  # port: (port, non-specific EOI)
+
+
+@pytest.mark.parametrize("vector", [*range(0x08, 0x10), *range(0x70, 0x78)])
+def test_interrupts_nobody_asked_for_are_acknowledged(vector: int, image: Image) -> None:
+    """By the 8259A they come through; IBM PC/AT: IRQ 0 at INT 08h, IRQ 8 at INT 70h."""
+    machine = boot(Guest("pc"), image.image)
+    registers = machine.outcome.registers
+    entry = (registers["cs"] << 4) + registers["eip"]
+    machine.uc.mem_write(entry, bytes([0xCD, vector, 0xF4]))  # int vector; hlt
+    machine.uc.ctl_remove_cache(entry, entry + 3)
+    ticks = layout.symbols()["bda.ticks"]
+    before = int.from_bytes(machine.read(ticks, 4), "little")
+    after = machine.run_kernel()
+    wanted = [PIC_EOI[0x20]] if vector < 0x70 else [PIC_EOI[0xA0], PIC_EOI[0x20]]
+    assert [(a.port, a.value) for a in after.accesses] == wanted
+    assert {r: after.registers[r] for r in CALLERS_OWN} == {r: registers[r] for r in CALLERS_OWN}
+    counted = int.from_bytes(machine.read(ticks, 4), "little") - before
+    assert counted == (vector == 0x08)
 
 
 # name: (address, value, words of the complaint)

@@ -89,11 +89,24 @@ def test_more_ranges_than_qemu_has_room_for(image: Image) -> None:
 
 def test_kernel_reports(image: Image, modules: Path) -> None:
     machine = boot(Guest("pc", initrd=modules, append="hello"), image.image)
+    found = handoff(machine)
+    lower, upper = (next(m.size for m in found.memmap if m.addr == at) // 1024
+                    for at in (0, e820.EXTENDED))  # fmt: skip
     outcome = machine.run_kernel()
     assert (outcome.kind, outcome.exit_value) == ("exit", 1)
-    for line in ("magic   2badb002", "flags   0000024f", "device  8000ffff", "loader  qemu",
-                 "cmdline the test kernel hello"):  # fmt: skip
-        assert f"{line}\n" in outcome.console
+    assert outcome.console.splitlines()[1:] == [
+        "magic   2badb002",
+        "flags   0000024f",
+        f"lower   {lower:08x}",
+        f"upper   {upper:08x}",
+        "device  8000ffff",
+        "loader  qemu",
+        "cmdline the test kernel hello",
+        *(f"module  {start:08x} {end:08x} {text.decode()}" for start, end, text in found.modules),
+        *(f"memory  {m.addr:016x} {m.size:016x} type {m.type:08x}" for m in found.memmap),
+    ]
+    assert len(found.modules) == 2
+    assert {m.type for m in found.memmap} == {e820.Type.RAM, e820.Type.RESERVED, e820.Type.NVS}
 
 
 # name: (field of the information, its value in memory, words of the complaint)
