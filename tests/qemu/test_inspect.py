@@ -69,9 +69,8 @@ def test_kernels_of_debian(package: str) -> None:
 @pytest.mark.parametrize("name", debian.KERNELS)
 def test_vmlinux_inside(name: str) -> None:
     """QEMU finds there what inspect says of the bzImage around it."""
-    packed = debian.vmlinuz(name)
-    facts = report(packed).facts["vmlinux"]
-    low, size, entry = numbers(debian.vmlinux_of(packed), Key.KERNEL_ADDR, Key.KERNEL_SIZE,
+    facts = report(debian.vmlinuz(name)).facts["vmlinux"]
+    low, size, entry = numbers(debian.vmlinux(name), Key.KERNEL_ADDR, Key.KERNEL_SIZE,
                                Key.KERNEL_ENTRY)  # fmt: skip
     assert (facts["load_address"], facts["load_end"]) == (low, low + size)
     assert facts["pvh_entry"] == entry

@@ -45,6 +45,7 @@ echo "userspace is done"
 $B grep -q end=reboot /proc/cmdline && $B reboot -f
 $B poweroff -f
 """
+FORMS = {"vmlinuz": debian.vmlinuz, "vmlinux": debian.vmlinux}
 # What Linux says of tables and addresses that it does not want.
 TROUBLE = re.compile(
     r"[Ff]irmware [Bb]ug|ACPI.*(Error|Warning)|[Ii]ncorrect checksum|BAR .*fail|can't claim|"
@@ -80,15 +81,13 @@ def test_entry(name: str, template: str, tmp_path: Path, test_kernel: bytes) -> 
 @pytest.mark.parametrize("name, template", BOOTED)
 def test_boot(name: str, template: str, tmp_path: Path) -> None:
     case, image = CASES[name], build_image(template)
-    kernel = debian.vmlinuz(case.boot)
-    if case.form == "vmlinux":
-        kernel = debian.vmlinux_of(kernel)
+    kernel = FORMS[case.form](case.boot)
     disks, nets = case.count("virtio-blk-pci"), case.count("virtio-net-pci")
     modules = debian.cloud_modules() if disks or nets else ()
     initrd = debian.make_initrd(tmp_path, INIT, debian.busybox_for(case.boot), modules)
     append = f"console=ttyS0 reboot=t panic=-1 {case.append}".rstrip()
     guest = case.guest(kernel=kernel, initrd=initrd, append=append)
-    bios, serial, console = (tmp_path / name for name in ("bios.bin", "serial", "console"))
+    bios, serial, console = (tmp_path / n for n in ("bios.bin", "serial", "console"))
     bios.write_bytes(image.image)
     # without -icount a kernel of one CPU often finds its clock unstable under TCG
     icount = ["-icount", "shift=auto"] if guest.smp == 1 else []

@@ -68,15 +68,21 @@ def vmlinuz(name: str) -> Path:
     return package_file(KERNELS[name], "boot/vmlinuz-*")
 
 
+def vmlinux(name: str) -> Path:
+    """The vmlinux inside it."""
+    packed = vmlinuz(name)
+    target = packed.with_name(packed.name.replace("vmlinuz", "vmlinux"))
+    return _unpacked(target, lambda: extract_vmlinux(packed)[1])
+
+
 def cloud_vmlinuz() -> Path:
-    """The one that most tests take."""
+    """The bzImage that most tests take."""
     return vmlinuz("cloud")
 
 
-def vmlinux_of(source: Path) -> Path:
-    """The vmlinux inside a bzImage that package_file gave."""
-    target = source.with_name(source.name.replace("vmlinuz", "vmlinux"))
-    return _unpacked(target, lambda: extract_vmlinux(source)[1])
+def cloud_vmlinux() -> Path:
+    """The vmlinux inside it."""
+    return vmlinux("cloud")
 
 
 def xen() -> Path:
@@ -94,11 +100,6 @@ def _unpacked(target: Path, unpack: Callable[[], bytes]) -> Path:
             part.write_bytes(unpack())
             part.replace(target)
     return target
-
-
-def cloud_vmlinux() -> Path:
-    """The vmlinux inside cloud_vmlinuz()."""
-    return vmlinux_of(cloud_vmlinuz())
 
 
 def busybox_for(name: str) -> Path:

@@ -68,6 +68,12 @@ def test_cases(name: str, case: str, template: str) -> None:
     assert handoff(machine).boot_params.hdr.setup_data == 0
 
 
+def test_without_acpi(image: Image) -> None:
+    machine = boot(Guest("microvm,acpi=off"), image.image)
+    assert judge_linux(machine, machine.outcome) == []
+    assert handoff(machine).boot_params.acpi_rsdp_addr == 0
+
+
 @pytest.mark.parametrize("length", [0, 1, 254, 255])
 def test_command_line_as_long_as_the_header_allows(length: int, image: Image) -> None:
     kernel = build_test_bzimage(cmdline_size=255)
