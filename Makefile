@@ -47,7 +47,7 @@ unit: $(VENV)/.made
 qemu: $(VENV)/.made
 	$(BIN)/pytest -q -n 2 -m qemu
 
-# What docs/boot-time.md says, measured anew, and a page of pictures; takes half an hour.
+# docs/boot-time-tables.md, measured anew, and a page of pictures; takes half an hour.
 CLOUD := .cache/debian/linux-image-cloud-amd64/boot
 VMLINUX ?= $(CLOUD)/vmlinux-*-amd64
 BZIMAGE ?= $(CLOUD)/vmlinuz-*-amd64

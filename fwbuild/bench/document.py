@@ -1,4 +1,4 @@
-"""Writes docs/boot-time.md from a bench's results and from `cost --grow`: `make boot-time`."""
+"""Writes docs/boot-time-tables.md from a bench and `cost --grow`: `make boot-time`."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fwbuild.bench import tables
-from fwbuild.bench.init import build_init
+from fwbuild.bench.events import Event
 from fwbuild.bench.report import ms
 from fwbuild.bench.result import Result, Row
 from fwbuild.bench.stats import Summary, summarize, within_noise
@@ -20,7 +20,7 @@ from fwbuild.kernel.vmlinux import read_file
 def document(result: Result, growth: Sequence[dict[str, Any]]) -> str:
     """The text."""
     return render(
-        "boot-time.md.j2",
+        "boot-time-tables.md.j2",
         result=result,
         memory=result.memory >> 20,
         summary=[line for rows in result.groups().values() for line in _summary(result, rows)],
@@ -31,8 +31,8 @@ def document(result: Result, growth: Sequence[dict[str, Any]]) -> str:
         ],
         stages=[_stages(row) for row in result.rows if row.stages()],
         growth=_growth(growth),
-        init_size=len(build_init()),
-        commands=[shlex.join([Path(r.command[0]).name, *r.command[1:]]) for r in result.rows],
+        commands=[shlex.join([Path(rows[0].command[0]).name, *rows[0].command[1:]])
+                  for rows in result.groups().values()],
     )  # fmt: skip
 
 
@@ -49,6 +49,7 @@ def _summary(result: Result, rows: Sequence[Row]) -> list[list[str]]:
         firmware = [ms(s.median) if (s := summarize(r.handoff())) else "-" for r in (base, row)]
         found.append([row.kind, row.machine, row.accel.upper(), row.image, *firmware,
                       _times(result.ratio(row, "handoff")),
+                      _times(result.ratio(row, "span", Event.FW_START, Event.START_KERNEL)),
                       _times(whole) if row.whole else "not measured"])  # fmt: skip
     return found
 
@@ -89,7 +90,7 @@ def main() -> None:
     args = parser.parse_args()
     result = Result.from_json(read_file(args.results).decode())
     text = document(result, json.loads(read_file(args.growth)))
-    write_all({DOCS / "boot-time.md": text.encode()})
+    write_all({DOCS / "boot-time-tables.md": text.encode()})
 
 
 if __name__ == "__main__":

@@ -57,8 +57,11 @@ def spans(row: Row) -> list[tuple[str, str, tuple[str, ...]]]:
     found: list[tuple[str, str, tuple[str, ...]]] = [
         ("firmware", "span", (Event.FW_START, Event.FW_DO_BOOT))
     ]
-    if row.last_event() not in ("", Event.FW_DO_BOOT):
-        found.append(("guest", "span", (Event.FW_START, row.last_event())))
+    first_line, last = Event.START_KERNEL, row.last_event()
+    if summarize(row.at(first_line)):
+        found.append(("to the first line", "span", (Event.FW_START, first_line)))
+    if last not in ("", Event.FW_DO_BOOT, first_line):
+        found.append(("guest", "span", (Event.FW_START, last)))
     if row.whole:
         found.append(("total", "totals", ()))
         found.append(("total without instruments", "plain_totals", ()))

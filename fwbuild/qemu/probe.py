@@ -72,6 +72,16 @@ def enable_ecam(ports: ConfigPorts) -> None:
     ports.write(0, Devfn.HOST_BRIDGE, chipset.PCIEXBAR, 4, value)
 
 
+def put_header(space: ConfigSpace, bus: int, devfn: int, header: bytes) -> None:
+    """Give a function what its header is to hold, its command last."""
+    for register in range(HEADER["bar"], len(header), 4):
+        value = int.from_bytes(header[register : register + 4], "little")
+        space.write(bus, devfn, register, 4, value)
+    command = HEADER["command"]
+    value = int.from_bytes(header[command : command + 2], "little")
+    space.write(bus, devfn, command, 2, value)
+
+
 @dataclass
 class Found:
     """A function's first 256 bytes at reset, and the bus where it answers now."""

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections.abc import Iterable
 
 from fwbuild.abi import chipset, fw_cfg, legacy, pci
 from fwbuild.abi.chipset import Devfn
@@ -31,9 +32,13 @@ def version() -> str:
     return match[1] if match else "unknown"
 
 
-def record(guest: Guest) -> Recording:
+def record(guest: Guest, headers: Iterable[tuple[int, int, bytes]] = ()) -> Recording:
     """The recording of a guest. The items that KERNEL_KEYS lists are in it where the guest has
-    a kernel. KVM's map differs from TCG's by a range, so the accelerator is the guest's."""
+    a kernel. KVM's map differs from TCG's by a range, so the accelerator is the guest's.
+
+    QEMU makes the windows that ACPI describes from what BARs and bridges hold when a file is
+    first read. `headers` says what that is: (bus, devfn, 64 bytes of configuration), a bridge
+    before what is behind it; without it they are as at reset. On pc and q35 only."""
     argv = [*command(guest), *_large(guest)]
     with stopped(argv, "-qtest") as connection:
         qtest = Qtest(connection)
@@ -41,6 +46,9 @@ def record(guest: Guest) -> Recording:
         if guest.kernel:
             keys |= {int(key): qtest.fw_cfg_read(key, 4) for key in KERNEL_KEYS}
         program_chipset(guest.family, qtest)
+        ports = probe.ConfigPorts(qtest)
+        for bus, devfn, header in headers:
+            probe.put_header(ports, bus, devfn, header)
         files = _files(qtest)
     with stopped(argv, "-qtest") as connection:  # one that probing may leave in any state
         qtest = Qtest(connection)

@@ -15,10 +15,12 @@ from fwbuild.qemu.command import command
 from fwbuild.qemu.qtest import Qtest
 from fwbuild.qemu.record import record
 from fwbuild.qemu.session import stopped
-from tests.support.pci_guests import GUESTS
+from tests.support.matrix import recorded
 
 pytestmark = pytest.mark.qemu
 
+GUESTS = recorded()
+BY_PORT = [name for name in GUESTS if "microvm" not in name]
 IMAGE = bytes(0x10000)
 RCBA = ("00:1f.0", 0xF0)  # would be put over the ROM; test_root_complex moves it
 VALUES = (0xFFFFFFFF, 0, 0xA5A5A5A5, 0x5A5A5A5A)
@@ -145,7 +147,7 @@ def number(machines: Pair) -> list[Place]:
     return places
 
 
-@pytest.mark.parametrize("name", [n for n in GUESTS if "microvm" not in n])
+@pytest.mark.parametrize("name", BY_PORT)
 def test_reads_and_writes(name: str) -> None:
     """Every register of every function reads the same, and takes the same from a write of every
     size. Beyond the header only what the recording calls writable is written."""
@@ -173,7 +175,7 @@ def test_reads_and_writes(name: str) -> None:
                 machines.do(place.put(at, before))
 
 
-@pytest.mark.parametrize("name", [n for n in GUESTS if "microvm" not in n])
+@pytest.mark.parametrize("name", BY_PORT)
 def test_what_is_not_there(name: str) -> None:
     """Every device number of every bus, before and after the buses have numbers."""
     with pair(GUESTS[name]) as machines:
@@ -186,7 +188,7 @@ def test_what_is_not_there(name: str) -> None:
                     machines.same(where.get(0), f"{bus:02x}:{devfn >> 3:02x}.0")
 
 
-@pytest.mark.parametrize("name", [n for n in GUESTS if "microvm" not in n and n not in MACHINES])
+@pytest.mark.parametrize("name", [n for n in BY_PORT if n not in MACHINES])
 def test_bus_reset(name: str) -> None:
     """A bridge that resets its bus hides what is behind it, and it is as at reset afterwards."""
     with pair(GUESTS[name]) as machines:
@@ -233,7 +235,7 @@ def test_ecam(name: str) -> None:
 
 
 def test_ecam_of_microvm() -> None:
-    with pair(GUESTS["microvm with PCIe"]) as machines:
+    with pair(GUESTS["microvm-with-pcie"]) as machines:
         for at in range(0, 0x1000, 4):
             machines.same(reading(0xE0000000 + at, 4), f"{at:#x}")
         for address in (0xE0008000, 0xE0100000, 0xEFFFFFFC):

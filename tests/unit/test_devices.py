@@ -6,7 +6,7 @@ from fwbuild.emulator import recording
 from fwbuild.emulator.apic import Ipi
 from fwbuild.emulator.machine import Access, Machine, Outcome
 from fwbuild.guest import Guest
-from tests.support.pci_guests import GUESTS
+from tests.support.matrix import recorded
 
 
 class Program:
@@ -96,7 +96,7 @@ def test_microvm() -> None:
     assert outcome.accesses == outcome.unclaimed == [
         Access("out", 0xCF8, 4, 0x80000000), Access("in", 0xCFC, 4, 0xFFFFFFFF)]  # fmt: skip
     assert machine.board.mmio.find(0xE0000000) is None
-    _, outcome = Program().load(0xE0000000, 4).run(GUESTS["microvm with PCIe"])
+    _, outcome = Program().load(0xE0000000, 4).run(recorded()["microvm-with-pcie"])
     assert outcome.accesses == [Access("read", 0xE0000000, 4, 0x00081B36)]
 
 

@@ -1,7 +1,6 @@
 """PCI in the emulated machine: every function gets its addresses, whatever there is."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -58,18 +57,6 @@ def test_nothing_but_the_chipset(name: str) -> None:
     machine = run(name, [])
     assert complaints(machine) == []
     assert unassigned(machine) == set()
-
-
-@pytest.mark.parametrize("name, most", [("pc", 130), ("q35", 90)])
-def test_accesses(name: str, most: int, tmp_path: Path) -> None:
-    """What all of a boot with an initrd may take where no device is added."""
-    initrd = tmp_path / "initrd"
-    initrd.write_bytes(bytes(1 << 20))
-    guest = Guest(name, initrd=initrd)
-    found = recording.find(Guest(name))
-    outcome = Machine(IMAGE.image, found, loader.load(guest, found, KERNEL)).run()
-    assert outcome.kind == "handoff"
-    assert len(outcome.accesses) <= most
 
 
 @MACHINES

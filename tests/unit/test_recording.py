@@ -14,8 +14,9 @@ from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.recording import PciFunction, Recording
 from fwbuild.errors import FwbuildError
 from fwbuild.guest import Guest
-from tests.support.pci_guests import GUESTS
+from tests.support.matrix import recorded
 
+GUESTS = recorded()
 PACKAGED = sorted(recording.PACKAGED.glob("*.json"))
 
 
@@ -88,7 +89,7 @@ def test_further_arguments_tell_guests_apart() -> None:
 
 def test_devices_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     """--device and the like are QEMU's: with them the packaged recording is found."""
-    guest = GUESTS["q35 with ports"]
+    guest = GUESTS["q35-with-ports"]
     arguments = [f"-{word}" if word.startswith("-") else word for word in guest.extra]
     assert cli.main(["emulate", "--json", "-M", guest.machine, *arguments]) == 0
     assert '"end": "handoff"' in capsys.readouterr().out

@@ -1,0 +1,34 @@
+"""What a boot may take from reset to the kernel: a 1 MiB initrd, 512 MiB, no devices added."""
+
+from pathlib import Path
+
+import pytest
+
+from fwbuild.emulator import loader, recording
+from fwbuild.emulator.machine import Machine
+from fwbuild.guest import Guest
+from fwbuild.image.build import build_image
+
+# template, machine: (device accesses, instructions, those of ACPI's checksums included)
+BUDGETS = {
+    ("linux", "microvm"): (16, 2_500),
+    ("linux", "pc"): (30, 9_500),
+    ("linux", "q35"): (30, 12_000),
+    ("universal", "microvm"): (16, 3_000),
+    ("universal", "pc"): (130, 14_000),
+    ("universal", "q35"): (90, 17_000),
+}
+
+
+@pytest.mark.parametrize("template, machine", BUDGETS)
+def test_budget(template: str, machine: str, tmp_path: Path, test_kernel: bytes) -> None:
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(bytes(1 << 20))
+    guest = Guest(machine, initrd=initrd)
+    found = recording.find(Guest(machine))
+    loaded = loader.load(guest, found, test_kernel)
+    outcome = Machine(build_image(template).image, found, loaded).run()
+    assert outcome.kind == "handoff"
+    accesses, instructions = BUDGETS[template, machine]
+    assert len(outcome.accesses) <= accesses
+    assert outcome.instructions <= instructions
