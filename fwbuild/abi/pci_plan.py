@@ -44,7 +44,7 @@ RESOURCE = Struct(
     "mask" / Int64ul,  # alignment - 1, in bytes
     "size" / Int64ul,  # in bytes
     "address" / Int64ul,  # 0: it has none
-    "key" / Byte,  # the alignment's power of two; 0 for windows that come last: of I/O, for hot-plug
+    "key" / Byte,  # the alignment's power of two; 0 for windows of I/O and for hot-plug: the last
     "flags" / Byte,
     Padding(2),
 )
