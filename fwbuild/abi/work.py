@@ -34,6 +34,7 @@ ALLOCATED = Struct(
     Padding(acpi.ALLOCATE.sizeof()),
     "address" / Int32ul,  # 0 until the file is in memory
     "size" / Int32ul,
+    "control" / Int32ul,  # the control word that reads it, of which each file has its own
 )
 
 # A level of the CPUs' topology, as a core, a die or a package.
