@@ -145,7 +145,13 @@ mptable_topology:
 .older:
     mov ebp, mptable.CPUID_TOPOLOGY
     cmp eax, ebp
-    jae .level
+    jb .oldest
+    mov eax, ebp
+    xor ecx, ecx
+    cpuid
+    test ebx, ebx
+    jnz .level
+.oldest:
     mov esi, work.TOPOLOGY_LEVELS - 1
     mov eax, mptable.CPUID_FEATURES
     cpuid

@@ -16,7 +16,8 @@ from tests.support.agreement import at_entry
 pytestmark = pytest.mark.qemu
 
 # Machine, -smp, and the CPU where it matters: Intel's have CPUID leaf 1FH where there are dies,
-# the default's and AMD's last is 0BH, core2duo and qemu32 have neither without dies.
+# the default's and AMD's last is 0BH, empty in old machine types; core2duo and qemu32 have neither
+# without dies.
 CASES = [
     ("microvm", "1", "qemu64"),
     ("microvm", "6,sockets=2,cores=3", "qemu64"),
@@ -25,6 +26,7 @@ CASES = [
     ("pc", "5,maxcpus=12,sockets=2,cores=3,threads=2", "qemu64"),
     ("pc", "12,sockets=2,dies=2,cores=3", "Skylake-Server"),
     ("q35", "6,sockets=2,cores=3", "qemu64"),
+    ("q35", "6,sockets=2,cores=3", "qemu64,cpuid-0xb=off"),
     ("q35", "6,sockets=2,cores=3", "core2duo"),
     ("q35", "6,sockets=2,cores=3", "qemu32"),
     ("q35", "12,sockets=2,cores=3,threads=2", "qemu64"),
