@@ -28,6 +28,8 @@ class Stanza:
     boot: str = ""
     append: str = ""
     expect: tuple[str, ...] = ()
+    windows: bool = False
+    plug: tuple[str, ...] = ()
     reboots: int = 0
 
     def guest(self, **more: object) -> Guest:
