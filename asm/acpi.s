@@ -26,17 +26,16 @@ acpi_load:
     sub ebx, acpi.LOADER_ENTRY_SIZE
 .next:
     add ebx, acpi.LOADER_ENTRY_SIZE
-    mov eax, dword ptr [ebx]
-    test eax, eax
-    jz .next
     # the most frequent first
-    cmp eax, acpi.Command.ADD_CHECKSUM
+    cmp dword ptr [ebx], acpi.Command.PADDING
+    jz .next
+    cmp dword ptr [ebx], acpi.Command.ADD_CHECKSUM
     jz .checksum
-    cmp eax, acpi.Command.ADD_POINTER
+    cmp dword ptr [ebx], acpi.Command.ADD_POINTER
     jz .pointer
-    cmp eax, acpi.Command.ALLOCATE
+    cmp dword ptr [ebx], acpi.Command.ALLOCATE
     jz .allocate
-    cmp eax, acpi.Command.WRITE_POINTER
+    cmp dword ptr [ebx], acpi.Command.WRITE_POINTER
     jz .write
     cmp ebx, dword ptr [work.script_end]
     jnz acpi_bad
@@ -72,7 +71,7 @@ acpi_bad:
     mov al, stop.ACPI_SCRIPT
     jmp stop_with
 
-#: ALLOCATE: read a file to where it is to stay
+#: ALLOCATE: read a file to where it is to stay. Each file has one such entry
 #: mode: 32
 #: in: ebx entry
 #: out: -
@@ -83,7 +82,19 @@ acpi_allocate:
     call files_find
     jc acpi_bad
     mov ebp, eax
+    mov dword ptr [ebx + work.ALLOCATED.control], eax
     mov dword ptr [ebx + work.ALLOCATED.size], ecx
+    mov edx, ram.script.base - acpi.LOADER_ENTRY_SIZE
+.earlier:
+    add edx, acpi.LOADER_ENTRY_SIZE
+    cmp edx, ebx
+    jae .first
+    cmp dword ptr [edx + work.ALLOCATED.control], eax
+    jnz .earlier
+    cmp dword ptr [edx], acpi.Command.ALLOCATE
+    jnz .earlier
+    jmp acpi_bad
+.first:
     mov edx, dword ptr [ebx + acpi.ALLOCATE.align]
     lea eax, [edx - 1]
     test eax, edx

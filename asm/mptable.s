@@ -55,7 +55,7 @@ mptable_build:
     mov al, cl
     jmp stop_with
 
-#: an entry for each CPU. APIC IDs leave gaps where a level's count is no power of two
+#: an entry for each CPU, up to the last ID that has room in one; work.cpus says how many
 #: mode: 32
 #: in: edi entries
 #: out: edi behind the entries
@@ -88,79 +88,120 @@ mptable_processors:
     xor eax, eax
     stosd
     stosd
+    # behind the last thread of a core, the last core of a die, ...
+    inc ebx
+    mov edx, work.topology
+.level:
+    cmp edx, dword ptr [work.topology_end]
+    jae .id
+    mov eax, dword ptr [edx + work.LEVEL.mask]
+    and eax, ebx
+    cmp eax, dword ptr [edx + work.LEVEL.end]
+    jnz .full
+    or ebx, dword ptr [edx + work.LEVEL.mask]
+    inc ebx
+.full:
+    add edx, work.LEVEL.sizeof
+    jmp .level
+.id:
     mov edx, mptable.ProcessorFlag.ENABLED
-    inc ebx
-    # behind the last thread of a core, the last core of a package
-    mov eax, ebx
-    and eax, dword ptr [work.core_mask]
-    cmp eax, dword ptr [work.core_end]
-    jnz .core
-    or ebx, dword ptr [work.core_mask]
-    inc ebx
-.core:
-    mov eax, ebx
-    and eax, dword ptr [work.package_mask]
-    cmp eax, dword ptr [work.package_end]
-    jnz .package
-    or ebx, dword ptr [work.package_mask]
-    inc ebx
-.package:
-    loop .next
+    dec ecx
+    jz .done
+    cmp ebx, mptable.ALL_APICS
+    jb .next
 .done:
+    sub dword ptr [work.cpus], ecx
     pop ebp
     ret
 
-#: what CPUID tells of the APIC ID: the masks of what lies below a core and below a package, and
-#: the value under each mask that no CPU has any more
+#: the levels of the CPUs' topology, by what CPUID counts: threads of a core, a die, a package. Leaf
+#: 0BH does not count dies, leaf 1 no cores; work.cpus is lowered to the CPUs whose IDs are certain
 #: mode: 32
 #: in: -
 #: out: -
-#: clobbers: eax, ebx, ecx, edx, eflags
-#: source: Intel SDM volume 2A, CPUID leaf 0BH
+#: clobbers: eax, ebx, ecx, edx, esi, ebp, eflags
+#: source: Intel SDM volume 2A, CPUID leaves 01H, 0BH and 1FH; QEMU target/i386/cpu.c
 mptable_topology:
+    push edi
+    # below the lowest level: one CPU, in no bits of the ID
+    mov edi, work.topology
     xor eax, eax
-    mov dword ptr [work.core_mask], eax
-    mov dword ptr [work.package_mask], eax
-    dec eax
-    mov dword ptr [work.core_end], eax
-    mov dword ptr [work.package_end], eax
-    inc eax
+    mov dword ptr [edi + work.LEVEL.mask], eax
+    lea ecx, [eax - 1]
+    mov dword ptr [edi + work.LEVEL.end], ecx
+    lea ecx, [eax + 1]
+    mov dword ptr [edi + work.LEVEL.cpus], ecx
     cpuid
-    cmp eax, mptable.CPUID_TOPOLOGY
-    jb .done
-    mov eax, mptable.CPUID_TOPOLOGY
+    xor esi, esi
+    mov ebp, mptable.CPUID_TOPOLOGY_DIES
+    cmp eax, ebp
+    jb .older
+    mov eax, ebp
     xor ecx, ecx
     cpuid
     test ebx, ebx
-    jz .done
-    mov dword ptr [work.core_end], ebx
-    mov ecx, eax
-    xor eax, eax
-    inc eax
-    shl eax, cl
-    dec eax
-    mov dword ptr [work.core_mask], eax
-    push ecx
-    push ebx
-    mov eax, mptable.CPUID_TOPOLOGY
+    jnz .level
+    mov eax, ebp
+.older:
+    mov ebp, mptable.CPUID_TOPOLOGY
+    cmp eax, ebp
+    jb .oldest
+    mov eax, ebp
     xor ecx, ecx
-    inc ecx
     cpuid
-    mov ecx, eax
+    test ebx, ebx
+    jnz .level
+.oldest:
+    mov esi, work.TOPOLOGY_LEVELS - 1
+    mov eax, mptable.CPUID_FEATURES
+    cpuid
+    bswap ebx
+    movzx ebx, bh
     xor eax, eax
-    inc eax
-    shl eax, cl
-    dec eax
-    mov dword ptr [work.package_mask], eax
-    # cores of a package, at their place in the APIC ID
+    jmp .cpus
+.level:
+    mov eax, ebp
+    mov ecx, esi
+    cpuid
+.cpus:
+    test ebx, ebx
+    jz .end
+    push eax
+    add edi, work.LEVEL.sizeof
+    mov dword ptr [edi + work.LEVEL.cpus], ebx
+    # how many there are of the level below, at their place in the ID
     mov eax, ebx
     xor edx, edx
-    pop ebx
-    div ebx
-    pop ecx
-    shl eax, cl
-    mov dword ptr [work.package_end], eax
-.done:
+    div dword ptr [edi + work.LEVEL.cpus - work.LEVEL.sizeof]
+    mov ecx, dword ptr [edi + work.LEVEL.mask - work.LEVEL.sizeof]
+    inc ecx
+    mul ecx
+    mov dword ptr [edi + work.LEVEL.end], eax
+    # the bits that it takes
+    lea ecx, [eax + eax - 1]
+    bsr ecx, ecx
+    xor eax, eax
+    bts eax, ecx
+    dec eax
+    mov dword ptr [edi + work.LEVEL.mask], eax
+    # Where CPUID says more, there are dies that it does not count: two behind one bit. Behind more
+    # bits only three are certain; a kernel may hang on an ID that no CPU has.
+    pop eax
+    sub eax, ecx
+    cmp eax, 2
+    jl .known
+    lea eax, [ebx + ebx * 2]
+    cmp dword ptr [work.cpus], eax
+    jbe .known
+    mov dword ptr [work.cpus], eax
+.known:
+    inc esi
+    cmp esi, work.TOPOLOGY_LEVELS
+    jb .level
+.end:
+    add edi, work.LEVEL.sizeof
+    mov dword ptr [work.topology_end], edi
+    pop edi
     ret
 
 #: an entry for each pin of each slot of bus 0

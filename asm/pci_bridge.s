@@ -128,7 +128,16 @@ pci_close_bus:
     xor ecx, ecx
 .list:
     cmp dword ptr [esi + ecx * 4 + pci_plan.BUS.lists], 0
-    jz .next
+    jnz .window
+    # QEMU gives an extra root bus no more memory than its windows have by now, and no guest can
+    # open one there later. I/O is too scarce for that.
+    jecxz .next
+    mov eax, dword ptr [plan.root + pci_plan.BUS.config_end]
+    cmp eax, pci.CONFIG_ENABLE + (1 << pci.CONFIG_BUS_SHIFT)
+    jbe .next
+    bt dword ptr [esi + pci_plan.BUS.has], ecx
+    jnc .next
+.window:
     push ecx
     call pci_window
     pop ecx
@@ -139,7 +148,8 @@ pci_close_bus:
     mov esi, dword ptr [esi + pci_plan.BUS.parent]
     ret
 
-#: make the window for a list that is not empty, and let it ask for room on the bus above
+#: make the window for a list, or for hot-plug if that is empty, and let it ask for room on the bus
+#: above
 #: mode: 32
 #: in: esi bus, ebp its bridge, ecx pci_plan.List
 #: out: -
@@ -159,6 +169,12 @@ pci_window:
     mov dword ptr [edi + pci_plan.RESOURCE.register], eax
     mov ebx, dword ptr [esi + ecx * 4 + pci_plan.BUS.lists]
     push edi
+    test ebx, ebx
+    jnz .sum
+    # for want of others the window itself
+    mov ebx, edi
+    mov dword ptr [edi + pci_plan.RESOURCE.size], pci_plan.HOT_PLUG_SIZE
+.sum:
     mov edi, ebx
     or eax, -1
     mov dword ptr [plan.limit], eax
@@ -175,11 +191,15 @@ pci_window:
     jecxz .mask
     mov esi, pci.WINDOW_MEMORY_ALIGN - 1
     mov byte ptr [edi + pci_plan.RESOURCE.flags], pci_plan.Flag.WINDOW
-    mov byte ptr [edi + pci_plan.RESOURCE.key], pci_plan.WINDOW_KEY
-    cmp byte ptr [ebx + pci_plan.RESOURCE.key], pci_plan.WINDOW_KEY
-    jbe .mask
     push ecx
     mov cl, byte ptr [ebx + pci_plan.RESOURCE.key]
+    # What is for hot-plug alone comes last: it takes no room from what is there.
+    test cl, cl
+    jz .key
+    cmp cl, pci_plan.WINDOW_KEY
+    jae .key
+    mov cl, pci_plan.WINDOW_KEY
+.key:
     mov byte ptr [edi + pci_plan.RESOURCE.key], cl
     pop ecx
 .mask:

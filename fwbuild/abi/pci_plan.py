@@ -44,7 +44,7 @@ RESOURCE = Struct(
     "mask" / Int64ul,  # alignment - 1, in bytes
     "size" / Int64ul,  # in bytes
     "address" / Int64ul,  # 0: it has none
-    "key" / Byte,  # the alignment's power of two; 0 for windows of I/O, which come last
+    "key" / Byte,  # the alignment's power of two; 0 for windows of I/O and for hot-plug: the last
     "flags" / Byte,
     Padding(2),
 )
@@ -97,6 +97,7 @@ IO_KEY_MAX = 14
 MEMORY_KEY_MIN = 12  # a memory BAR has its pages to itself
 WINDOW_KEY = 20  # of a bridge's memory window
 WINDOW_IO_MASK = 0xFFF
+HOT_PLUG_SIZE = 2 << 20  # of a window for what comes later, as Linux and SeaBIOS have it
 
 # Which of the dwords from the first BAR on are BARs, a bit each; the last is the ROM's.
 BARS_NORMAL = 0x13F

@@ -34,7 +34,16 @@ ALLOCATED = Struct(
     Padding(acpi.ALLOCATE.sizeof()),
     "address" / Int32ul,  # 0 until the file is in memory
     "size" / Int32ul,
+    "control" / Int32ul,  # the control word that reads it, of which each file has its own
 )
+
+# A level of the CPUs' topology, as a core, a die or a package.
+LEVEL = Struct(
+    "cpus" / Int32ul,  # in one of it
+    "mask" / Int32ul,  # the bits in which their APIC IDs differ
+    "end" / Int32ul,  # what these bits never reach
+)
+TOPOLOGY_LEVELS = 6  # that CPUID knows
 
 WORK = Struct(
     # Up to `dma` the image holds a template, from there to `signature` it starts as zeros,
@@ -64,11 +73,8 @@ WORK = Struct(
     "enter" / Int32ul,  # the routine that enters the kernel
     "host_bridge" / Int32ul,  # PCI device ID; FFFF where there is no bus 0
     "cpus" / Int32ul,
-    # The APIC ID's bits below a core and below a package, and what no CPU has there any more.
-    "core_mask" / Int32ul,
-    "core_end" / Int32ul,
-    "package_mask" / Int32ul,
-    "package_end" / Int32ul,
+    "topology" / Array(1 + TOPOLOGY_LEVELS, LEVEL),  # the first is a single CPU
+    "topology_end" / Int32ul,  # address behind the last
     "feature_control" / Int64ul,  # IA32_FEATURE_CONTROL as the host wants it, 0 for nothing
     "cpus_awake" / Int32ul,
     "cpu_lock" / Int32ul,  # not 0: a woken CPU has the stack

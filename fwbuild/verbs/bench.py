@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -74,10 +75,9 @@ def run(args: argparse.Namespace) -> int:
     made = {path: data for image in images for path, data in image.contents.items()}
     write_all({initrd: build_initrd(), **made})
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    _race(plan, result, console if not args.json else None)
-    write_all({args.out / "results.json": result.to_json().encode()})
-    if args.report:
-        write_all({args.report: report.html(result).encode()})
+    files: dict[Path, Callable[[Result], str]] = {args.out / "results.json": Result.to_json}
+    files |= {args.report: report.html} if args.report else {}
+    _race(plan, result, files, console if not args.json else None)
     if args.json:
         print(result.to_json(), end="")
     else:
@@ -87,15 +87,18 @@ def run(args: argparse.Namespace) -> int:
     return int(ExitCode.OK)
 
 
-def _race(plan: Plan, result: Result, console: Console | None) -> None:
-    """Fill the result, and show each group as it comes; progress goes to stderr."""
+def _race(plan: Plan, result: Result, files: dict[Path, Callable[[Result], str]],
+          console: Console | None) -> None:  # fmt: skip
+    """Fill the result, and show each group as it comes; progress goes to stderr. The files are
+    written after each group: who ends a long bench early keeps what is measured."""
     with Console(file=sys.stderr).status("starting") as status:
         race = Race(plan, status.update)
+        result.notes = race.notes
         for rows in race.rows():
             result.rows += rows
+            write_all({path: text(result).encode() for path, text in files.items()})
             if console:
                 console.print(tables.group(result, rows), "")
-        result.notes = race.notes
 
 
 def host() -> dict[str, str]:

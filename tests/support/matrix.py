@@ -33,6 +33,8 @@ class Stanza:
     form: str = "vmlinux"
     append: str = ""
     expect: tuple[str, ...] = ()
+    windows: bool = False
+    plug: tuple[str, ...] = ()
     reboots: int = 0
 
     def guest(self, **more: object) -> Guest:

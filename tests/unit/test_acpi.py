@@ -101,6 +101,8 @@ BAD = {
     "pointer in a file without memory": Case([pointer("a", TABLES, 0)], {"a": ODD}, 5),
     "pointer to a file without memory": Case([pointer(TABLES, "a", 0)], {"a": ODD}, 5),
     "empty name": Case([checksum("", 0, 0, 1)], bad=5),
+    "allocated twice": Case([allocate("a"), bytes(SIZE), allocate("a", 4096)], {"a": ODD}, 7),
+    "the RSDP twice": Case([allocate(RSDP, zone=Zone.F_SEGMENT)], bad=5),
     "allocated later": Case([pointer("a", "a", 0), allocate("a")], {"a": bytes(4)}, 5),
     "pointer past the end": Case([pointer(TABLES, TABLES, 33)], bad=5),
     "pointer far past the end": Case([pointer(TABLES, TABLES, 0xFFFFFFFE)], bad=5),

@@ -9,7 +9,7 @@ from fwbuild.abi.mptable import Entry
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.judge import judge
 from fwbuild.emulator.machine import Machine
-from fwbuild.emulator.mp_table import read_mptable
+from fwbuild.emulator.mp_table import judge_mptable, read_mptable
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_kernel
@@ -67,6 +67,16 @@ def test_none_with_acpi(image: Image) -> None:
 def test_cpus_cost_no_accesses(image: Image) -> None:
     few, many = (machine_of("pc", n, image).run().accesses for n in (1, 255))
     assert len(few) == len(many)
+
+
+def test_more_than_ids(image: Image) -> None:
+    """An ID has a byte, and 255 means all CPUs."""
+    machine = machine_of("q35", 288, image)
+    machine.run()
+    found = read_mptable(machine.read)
+    assert found
+    assert list(judge_mptable(found, 255)) == []
+    assert [p.apic_id for p in found.of(Entry.PROCESSOR)] == list(range(255))
 
 
 def test_more_than_fits(image: Image) -> None:

@@ -22,7 +22,7 @@ from tests.support.pci_functions import (
     bridge,
     endpoint,
 )
-from tests.support.pci_judge import complaints, unassigned
+from tests.support.pci_judge import buses, complaints, unassigned, windows
 
 GIB = 1 << 30
 KERNEL = build_test_kernel()
@@ -166,6 +166,40 @@ def test_extra_roots(name: str) -> None:
         endpoint((0, slot(2)), {0: (IO, 32), 2: (WIDE_PREFETCH, 8 * GIB)}, root=64),
         endpoint((slot(9),), {0: (MEMORY, 4096)}, root=200),
     ], files=(roots(2),))  # fmt: skip
+    assert complaints(machine) == []
+    assert unassigned(machine) == set()
+
+
+@MACHINES
+def test_room_for_hot_plug(name: str) -> None:
+    """Empty bridges have memory on an extra root bus, where no guest can open a window later."""
+    machine = run(name, [
+        bridge((slot(3),)),
+        bridge((0,), root=64),
+        bridge((slot(1),), root=64, wide=False),
+        bridge((slot(2),), root=64),
+        bridge((slot(2), slot(1)), root=64),
+        bridge((slot(2), slot(2)), root=64),
+    ], files=(roots(1),))  # fmt: skip
+    assert complaints(machine) == []
+    sizes = {
+        bus.number: [w.end - w.base for w in windows(bus.bridge, "")]
+        for bus in buses(machine) if bus.bridge
+    }  # fmt: skip
+    two = 2 * MIB
+    assert sizes == {1: [], 65: [two] * 2, 66: [two], 67: [2 * two] * 2, 68: [two] * 2,
+                     69: [two] * 2}  # fmt: skip
+
+
+@MACHINES
+def test_hot_plug_takes_what_is_left(name: str) -> None:
+    """32-bit BARs that fill the window below 4 GiB but for 4 MiB have their addresses."""
+    bars = [0x1000, *(power << 20 for power in (512, 256, 128, 64, 32, 8))]
+    memory = 3072 * MIB if name == "pc" else 512 * MIB  # the window begins at 3 GiB
+    machine = run(name, [
+        *(endpoint((slot(3 + i),), {0: (MEMORY, size)}) for i, size in enumerate(bars)),
+        *(bridge((slot(d),), root=64) for d in range(32)),
+    ], files=(roots(1),), memory=memory)  # fmt: skip
     assert complaints(machine) == []
     assert unassigned(machine) == set()
 
