@@ -1,6 +1,7 @@
 """Files of Debian's packages as test subjects: downloaded once by name, never installed."""
 
 import fcntl
+import fnmatch
 import gzip
 import os
 import re
@@ -21,14 +22,15 @@ KERNELS = {
     "cloud": "linux-image-cloud-amd64",
     "generic": "linux-image-amd64",
     "686-pae": "linux-image-686-pae:i386",
+    "6.12": "linux-image-6.12.*-cloud-amd64-unsigned",  # of a later release, for this one
 }
 XEN = "xen-hypervisor-4.17-amd64"
 
 
 def package_file(package: str, path_glob: str) -> Path:
     """The file of a package that a glob matches (the last, if several do). `package` is a name,
-    `name:i386`, or a metapackage of a kernel's image."""
-    folder = CACHE / package.replace(":", "-")
+    `name:i386`, a metapackage of a kernel's image, or a pattern: the newest that matches."""
+    folder = CACHE / package.replace(":", "-").replace(".*", "")
     folder.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the workers share one download
@@ -45,10 +47,8 @@ def _download(package: str, path_glob: str, folder: Path) -> None:
     if foreign and os.geteuid() == 0:
         _run("dpkg", "--add-architecture", foreign)
         _run("apt-get", "update", "-qq", check=False)  # other sources may fail
-    depends = _run("apt-cache", "depends", package)
-    image = re.search(r"Depends: (linux-image-\S+)", depends)
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-        _run("apt-get", "download", image[1] if image else package, cwd=scratch)
+        _run("apt-get", "download", _concrete(package), cwd=scratch)
         archive = next(Path(scratch).glob("*.deb"))
         _run("dpkg-deb", "-x", str(archive), "unpacked", cwd=scratch)
         unpacked = Path(scratch) / "unpacked"
@@ -56,6 +56,18 @@ def _download(package: str, path_glob: str, folder: Path) -> None:
             target = folder / found.relative_to(unpacked)
             target.parent.mkdir(parents=True, exist_ok=True)
             found.replace(target)
+
+
+def _concrete(package: str) -> str:
+    """The package itself: the newest of a pattern, and what a metapackage depends on."""
+    if "*" in package:
+        names = _run("apt-cache", "pkgnames", package.partition("*")[0]).split()
+        found = fnmatch.filter(names, package)
+        if not found:
+            raise OSError("apt knows none")
+        return max(found, key=lambda name: [int(n) for n in re.findall(r"\d+", name)])
+    image = re.search(r"Depends: (linux-image-\S+)", _run("apt-cache", "depends", package))
+    return image[1] if image else package
 
 
 def _run(*argv: str, cwd: str | None = None, check: bool = True) -> str:
