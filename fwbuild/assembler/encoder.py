@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import ClassVar
 
 from keystone import KS_ARCH_X86, KS_MODE_16, KS_MODE_32, KS_MODE_64, Ks, KsError
 
@@ -57,11 +58,13 @@ def _near16(line: Statement, code: bytes, distance: int) -> bytes:
 
 
 class Encoder:
-    """Keystone for the three modes, with a cache and a watchdog."""
+    """Keystone for the three modes, with a watchdog. All of them share what one has encoded: an
+    instruction's bytes depend on its canonical text alone."""
+
+    _cache: ClassVar[dict[tuple[int, str, bool], bytes]] = {}
 
     def __init__(self) -> None:
         self._ks = {bits: Ks(KS_ARCH_X86, mode) for bits, mode in MODES.items()}
-        self._cache: dict[tuple[int, str, int], bytes] = {}
         self._current = ""
 
     @contextmanager

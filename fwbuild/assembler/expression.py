@@ -4,6 +4,7 @@ import ast
 import operator
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 
 LARGEST_SHIFT = 64  # bits: a number that matters has no more
 
@@ -55,16 +56,29 @@ def characters(text: str) -> int:
 
 def evaluate(text: str, symbols: Mapping[str, int]) -> int:
     """The value of `text`. Numbers are decimal, 0x or 0b; 'A' and 'ABCD' are characters."""
-    source = re.sub(r"(?<![\w.])\.(?=[A-Za-z_])", "_local.", text.strip())
     try:
-        tree = ast.parse(source, mode="eval").body
-        return _value(tree, symbols)
+        return _value(_tree(text), symbols)
     except SyntaxError:
         raise ExpressionError(f"cannot read the expression '{text.strip()}'") from None
     except (RecursionError, MemoryError):
         raise ExpressionError("the expression is too deep") from None
     except (ZeroDivisionError, OverflowError, ValueError) as error:
         raise ExpressionError(f"'{text.strip()}': {error}") from None
+
+
+class _Dotted(ast.NodeTransformer):
+    """Makes one name of `a.b.c`."""
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        return ast.Name(ast.unparse(node).replace("_local.", "."))
+
+
+@cache
+def _tree(text: str) -> ast.expr:
+    """What `text` says: the linker asks for the same again in every round."""
+    source = re.sub(r"(?<![\w.])\.(?=[A-Za-z_])", "_local.", text.strip())
+    tree: ast.expr = _Dotted().visit(ast.parse(source, mode="eval").body)
+    return tree
 
 
 def _value(node: ast.expr, symbols: Mapping[str, int]) -> int:
@@ -83,8 +97,7 @@ def _value(node: ast.expr, symbols: Mapping[str, int]) -> int:
             return int(COMPARISONS[type(op)](_value(left, symbols), _value(right, symbols)))
         case ast.Call(func=ast.Name(id=name), args=[argument]) if name in FUNCTIONS:
             return FUNCTIONS[name](_value(argument, symbols))
-        case ast.Name() | ast.Attribute():
-            name = ast.unparse(node).replace("_local.", ".")
+        case ast.Name(id=name):
             if name not in symbols:
                 raise ExpressionError(f"undefined symbol '{name}'")
             return symbols[name]

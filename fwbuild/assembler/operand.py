@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from fwbuild.assembler.expression import ExpressionError, evaluate
 
@@ -72,7 +73,8 @@ def is_branch(mnemonic: str) -> bool:
     return mnemonic in BRANCHES or (mnemonic[:1] == "j" and mnemonic != "jmp")
 
 
-def split(text: str) -> list[str]:
+@cache
+def split(text: str) -> tuple[str, ...]:
     """The comma-separated operands of a line; commas inside brackets do not count."""
     parts, depth = [""], 0
     for char in text:
@@ -81,7 +83,7 @@ def split(text: str) -> list[str]:
             parts.append("")
         else:
             parts[-1] += char
-    return [part.strip() for part in parts if part.strip()]
+    return tuple(part.strip() for part in parts if part.strip())
 
 
 def parse(text: str, symbols: Mapping[str, int]) -> Operand:

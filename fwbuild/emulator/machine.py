@@ -1,8 +1,7 @@
 """Runs an image from the reset vector in unicorn, with the devices that it meets."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from unicorn import (
     UC_ARCH_X86,
@@ -27,6 +26,7 @@ from fwbuild.emulator.mmio import Read, Write
 from fwbuild.emulator.recording import Recording
 
 HLT = b"\xf4"
+REPEATS = (b"\xf2", b"\xf3")
 RUNNING = ("limit", "")  # kinds of an outcome that is not settled
 SEGMENT = 0x10000  # bytes: the limit of real mode
 SEGMENTS = ("DS", "ES", "FS", "GS", "SS")
@@ -35,8 +35,7 @@ REGISTERS = tuple(
 )
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(NamedTuple):
     """One access to a device: an exit to userspace under KVM."""
 
     direction: str  # "in" or "out" of a port, "read" or "write" of memory
@@ -91,6 +90,8 @@ class Machine:
             self.board.map_ports(device)
         self.outcome = Outcome("limit")
         self._last = 0  # address of the instruction before
+        self._left: int | None = None  # iterations that it still has, if it is a `rep` going on
+        self._entry = loaded.entry if loaded else None
         self.writes = self.memory.writes
         self._startup: int | None = None  # the vector that other CPUs are to start at
         self.awake: list[dict[str, int]] = []  # the registers at which each of them halted
@@ -132,7 +133,7 @@ class Machine:
         return value
 
     def _on_out(self, uc: Uc, port: int, size: int, value: int, _data: Any) -> None:
-        parts = list(self._parts(port, size))
+        parts = self._parts(port, size)
         self._log(Access("out", port, size, value), any(d is None for _, _, d in parts))
         for at, width, device in parts:
             if device:
@@ -142,18 +143,22 @@ class Machine:
             self.outcome.kind = "exit"
             uc.emu_stop()
 
-    def _parts(self, port: int, size: int) -> Iterator[tuple[int, int, Device | None]]:
+    def _parts(self, port: int, size: int) -> list[tuple[int, int, Device | None]]:
         """(port, size, device) of what QEMU makes of an access: a device's part is as wide as
         its first port's alignment lets it be, even past the device's last port (softmmu/physmem.c
         memory_access_size)."""
+        if size == 1:  # most are, and there are many
+            return [(port, 1, self.devices.get(port))]
+        parts = []
         while size:
             device = self.devices.get(port)
             offset = port
             if device:
                 offset = next(n for n in range(port) if self.devices.get(port - n - 1) != device)
             _, width = next(pieces(offset, size))
-            yield port, width, device
+            parts.append((port, width, device))
             port, size = port + width, size - width
+        return parts
 
     def _log(self, access: Access, unclaimed: bool) -> None:
         self.outcome.accesses.append(access)
@@ -166,7 +171,7 @@ class Machine:
     def _on_write(
         self, _uc: Uc, _type: int, address: int, size: int, _value: int, _data: Any
     ) -> None:
-        if not self.board.mmio.find(address):
+        if not self.memory.is_noted(address, size) and not self.board.mmio.find(address):
             self.memory.note_write(address, size)
 
     def _on_nothing(self, direction: str, address: int, size: int, value: int) -> None:
@@ -187,31 +192,36 @@ class Machine:
             self._fault(uc, f"an access past a segment's limit: {address:#x}")
 
     def _on_code(self, uc: Uc, address: int, size: int, _data: Any) -> None:
-        if self._startup is not None:
+        outcome = self.outcome
+        if self._startup is not None or outcome.kind not in RUNNING:
+            uc.emu_stop()  # a stop in a memory hook comes late
+            return
+        if address == self._entry and outcome.kind == "limit":
+            outcome.kind = "handoff"
             uc.emu_stop()
             return
-        if self.outcome.kind not in RUNNING:  # a stop in a memory hook comes late
-            uc.emu_stop()
-            return
-        if self.loaded and address == self.loaded.entry and self.outcome.kind == "limit":
-            self.outcome.kind = "handoff"
-            uc.emu_stop()
-            return
-        if address != self._last or not self._repeat_ended(address):
-            self.outcome.instructions += 1
-        self._last = address
-        self.memory.release()
+        if address != self._last:
+            outcome.instructions += 1
+            self._last, self._left = address, None
+        elif not self._repeat_ended(address):
+            outcome.instructions += 1
+        if self.memory.holes:
+            self.memory.release()
         if size == 1 and self.read(address, 1) == HLT:
-            self.outcome.kind = "halt"
+            outcome.kind = "halt"
             if uc.reg_read(ux.UC_X86_REG_EFLAGS) & x86.Eflags.IF:
-                self.outcome.kind, self.outcome.detail = "wait", "for an interrupt: none comes"
+                outcome.kind, outcome.detail = "wait", "for an interrupt: none comes"
             uc.emu_stop()
 
     def _repeat_ended(self, address: int) -> bool:
         """Whether this is unicorn's last look at a `rep`, with nothing left to do: QEMU's own
         trace counts the iterations alone."""
-        prefixed = self.read(address, 1) in (b"\xf2", b"\xf3")
-        return prefixed and self.uc.reg_read(ux.UC_X86_REG_ECX) == 0
+        if self._left is None:
+            prefixed = self.read(address, 1) in REPEATS
+            self._left = self.uc.reg_read(ux.UC_X86_REG_ECX) if prefixed else -1
+        else:
+            self._left -= 1
+        return self._left == 0
 
     def _on_interrupt(self, uc: Uc, number: int, _data: Any) -> None:
         if self.real_mode:

@@ -40,12 +40,13 @@ Log = Callable[[str, int, int, int], None]  # "read" or "write", address, size, 
 class Memory:
     """The memory of a machine at reset. RAM starts filled with `poison` below the VGA window
     and under the ROM; `log` hears of the CPU's accesses where nothing is, which read as 0.
-    `writes` are the pages that the CPU or a device wrote."""
+    `writes` are the pages that the CPU or a device wrote, `holes` those that are mapped for
+    one access, which release() ends."""
 
     def __init__(self, uc: Uc, recording: Recording, image: bytes, poison: int, log: Log) -> None:
         self.writes: set[int] = set()
         self._uc, self._log = uc, log
-        self._holes: set[int] = set()  # pages that are mapped for one access
+        self.holes: set[int] = set()
         self._high = [(a, a + s) for a, s in recording.ram() if a >= e820.FOUR_GIB]
         self._pieces: set[int] = set()  # of `_high`, mapped
         self._closed: dict[int, bytes] = {}  # PAM segments: the RAM behind each ROM
@@ -91,6 +92,11 @@ class Memory:
             whole &= bool(rights & UC_PROT_WRITE)
         return whole
 
+    def is_noted(self, address: int, size: int) -> bool:
+        """Whether the pages are in `writes` already."""
+        writes = self.writes
+        return address // PAGE in writes and (address + size - 1) // PAGE in writes
+
     def note_write(self, address: int, size: int) -> None:
         """Keep in mind which pages were written."""
         self.writes.update(range(address // PAGE, (address + size - 1) // PAGE + 1))
@@ -110,8 +116,8 @@ class Memory:
 
     def release(self) -> None:
         """Make holes of the pages again that were mapped for an access, which is over."""
-        while self._holes:
-            self._uc.mem_unmap(self._holes.pop(), PAGE)
+        while self.holes:
+            self._uc.mem_unmap(self.holes.pop(), PAGE)
 
     def _map_ram(self, recording: Recording, end_of_low: int) -> None:
         """What lies below 4 GiB. `end_of_low` is where the first MiB ends being RAM."""
@@ -161,7 +167,7 @@ class Memory:
         self._populate(at, size)
         end = at + size
         for first, last, rights in sorted(self._uc.mem_regions()):
-            if last < at or first >= end or first in self._holes:
+            if last < at or first >= end or first in self.holes:
                 continue
             if at < first:
                 yield at, first - at, 0
@@ -203,5 +209,5 @@ class Memory:
             self._log("write", page + offset, width, value)
 
         uc.mmio_map(page, PAGE, on_read, None, on_write, None)
-        self._holes.add(page)
+        self.holes.add(page)
         return True

@@ -10,6 +10,7 @@ import base64
 import json
 import zlib
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -171,14 +172,23 @@ def _check_pci(functions: list[PciFunction]) -> None:
             bridges.add((f.root, f.path))
 
 
+@cache
+def _packaged() -> dict[tuple[object, ...], Path]:
+    """The packaged recordings by what find() looks for."""
+    found = {}
+    for path in PACKAGED.glob("*.json"):
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        guest = (plain[key] for key in ("machine", "memory", "smp", "accel"))
+        found[*guest, tuple(plain["extra"])] = path
+    return found
+
+
 def find(guest: Guest) -> Recording:
     """The packaged recording for a guest: the same machine, memory, CPUs, accelerator and
     further arguments."""
     wanted = (guest.machine, guest.memory, guest.smp, guest.accel, guest.extra)
-    for path in sorted(PACKAGED.glob("*.json")):
-        r = load(path)
-        if (r.machine, r.memory, r.smp, r.accel, r.extra) == wanted:
-            return r
+    if path := _packaged().get(wanted):
+        return load(path)
     what = f"no recording of {guest.machine} with {guest.memory // MIB} MiB and {guest.smp} CPUs"
     raise FwbuildError(
         ExitCode.INPUT,

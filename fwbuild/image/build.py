@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 
 from fwbuild import abi, layout
 from fwbuild.assembler.link import Linked, Linker
@@ -41,6 +42,12 @@ def build_image(name: str = template.DEFAULT, *, switches: Iterable[str] = ()) -
     chosen = template.load(name)
     if more := frozenset(switches):
         chosen = replace(chosen, switches=chosen.switches | more, budget=ROM.size)
+    return _build(chosen)
+
+
+@cache
+def _build(chosen: Template) -> Image:
+    """The image of a template: nothing else goes into it."""
     symbols = abi.symbols() | layout.symbols() | chosen.symbols()
     fragments = data.fragments(chosen.name) + read_sources("asm", symbols)
     linked = Linker(symbols).link(fragments, [place.RESET, place.RECORD], place.place)

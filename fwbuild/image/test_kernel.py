@@ -3,6 +3,8 @@
 It is what the tools boot where the user names no kernel. No image ever contains it.
 """
 
+from functools import cache
+
 from fwbuild import abi, layout
 from fwbuild.abi import linux_boot, test_kernel
 from fwbuild.assembler.link import Linked, Linker
@@ -16,6 +18,7 @@ MEMORY = test_kernel.STACK_END - test_kernel.BASE
 HEADER_JUMP = 0xEB | (linux_boot.SETUP_HEADER.sizeof() - linux_boot.HEADER_JUMP_BASE) << 8
 
 
+@cache
 def _link(*entries: str, base: int = test_kernel.BASE) -> tuple[Linked, bytes]:
     """The program that the entries need, and its bytes from `base` on. The first entry comes
     first."""

@@ -95,8 +95,8 @@ def test_right_bytes(bits: int, line: str, code: str) -> None:
 
 
 def test_the_radix_is_decimal_in_every_encoder() -> None:
-    line = Statement("t.s", 1, "mov eax, 10", 32, "instruction")
-    for _ in range(3):
-        assert Encoder().encode(line, {}, 0)[0].hex() == "b80a000000"
-        hexadecimal = Statement("t.s", 1, "mov eax, 0x10", 32, "instruction")
-        assert Encoder().encode(hexadecimal, {}, 0)[0].hex() == "b810000000"
+    for register, opcode in (("eax", "b8"), ("ecx", "b9"), ("edx", "ba")):
+        line = Statement("t.s", 1, f"mov {register}, 10", 32, "instruction")
+        assert Encoder().encode(line, {}, 0)[0].hex() == f"{opcode}0a000000"
+        hexadecimal = Statement("t.s", 1, f"mov {register}, 0x10", 32, "instruction")
+        assert Encoder().encode(hexadecimal, {}, 0)[0].hex() == f"{opcode}10000000"

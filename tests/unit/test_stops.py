@@ -85,35 +85,35 @@ def extra_root(machine: Machine) -> None:
 
 
 BARS = 6
+BEHIND = 40  # functions behind each bridge; sorting their BARs takes the square of them
 
 
 def devices(*path: int) -> list[PciFunction]:
-    """32 devices of eight functions with six BARs each behind a bridge."""
+    """Devices of eight functions with six BARs each behind a bridge."""
     bars = dict.fromkeys(range(BARS), (MEMORY, 16))
-    return [endpoint((*path, devfn), bars, multifunction=True) for devfn in range(256)]
+    return [endpoint((*path, devfn), bars, multifunction=True) for devfn in range(BEHIND)]
 
 
 def crowd() -> list[PciFunction]:
-    """Three buses full of devices."""
-    paths = [(d << 3,) for d in range(2, 5)]
+    """A bridge in every slot that is free."""
+    paths = [(d << 3,) for d in range(2, 32)]
     return [f for path in paths for f in (bridge(path), *devices(*path))]
 
 
 def one_too_many() -> int:
-    """Where the third of those buses no longer fits the tables: the function, or its BAR."""
+    """Where one of those buses no longer fits the tables: the function, or its BAR."""
     function, resource, bus = (
         s.sizeof() for s in (pci_plan.FUNCTION, pci_plan.RESOURCE, pci_plan.BUS)
     )
     room = layout.region("pci").size - pci_plan.STATE.sizeof()
     room -= function + resource  # the IDE controller and its BAR
     each = function + BARS * resource
-    room -= 2 * (function + bus + 256 * each + resource)  # the last: the memory window
-    room -= function + bus
-    fit, rest = divmod(room, each)
-    assert 0 < fit < 256
+    before, room = divmod(room, function + bus + BEHIND * each + resource)  # the memory window
+    fit, rest = divmod(room - function - bus, each)
+    assert 0 < before < 29 and 0 < fit < BEHIND
     bars = (rest - function) // resource
     register = 0 if rest < function else 0x10 + 4 * bars
-    return 0x80030000 + (fit << 8) + register
+    return 0x80000000 + (before + 1 << 16) + (fit << 8) + register
 
 
 def bridges(count: int) -> list[PciFunction]:
