@@ -66,7 +66,7 @@ def test_xen(name: str, tmp_path: Path) -> None:
         assert line in log, log[-3000:]
 
 
-@pytest.mark.parametrize("name", ["microvm", "pc"])
+@pytest.mark.parametrize("name", MACHINES)
 def test_ipxe(name: str, tmp_path: Path) -> None:
     """iPXE gets its features out, waits by the timer's ticks, and gives up without a network."""
     kernel = debian.package_file("ipxe", "boot/ipxe.lkrn")
