@@ -46,6 +46,28 @@ def test_end(name: str) -> None:
     assert (outcome.kind, outcome.detail) == (kind, detail)
 
 
+# code behind `mov ecx, N`, N, how often QEMU's -d exec tells of it: once for each iteration, and
+# once where there is none. al is 0, memory 0xa5.
+REPEATS = {
+    "rep stosb, no byte": ("f3 aa", 0, 1),
+    "rep stosb, one": ("f3 aa", 1, 1),
+    "rep stosb, seven": ("f3 aa", 7, 7),
+    "rep stosb twice": ("f3 aa f3 aa", 7, 8),
+    "repe scasb ends early": ("f3 ae", 7, 1),
+    "repne scasb": ("f2 ae", 7, 7),
+    "stosb": ("aa", 7, 1),
+    "loop to itself": ("e2 fe", 7, 7),
+}
+
+
+@pytest.mark.parametrize("name", REPEATS)
+def test_repeated_instructions(name: str) -> None:
+    code, count, executed = REPEATS[name]
+    outcome = machine_with(f"66b9{count:02x}000000 {code} f4").run()
+    assert outcome.kind == "halt"
+    assert outcome.instructions == executed + 3  # jmp, mov and hlt
+
+
 def test_access_to_no_memory() -> None:
     """Reads give 0, as QEMU's; both are reported, as often as they are made."""
     read, write = "66 67 a1 000000e0", "66 67 a3 fc0f00e0"

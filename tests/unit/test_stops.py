@@ -85,7 +85,7 @@ def extra_root(machine: Machine) -> None:
 
 
 BARS = 6
-BEHIND = 40  # functions behind each bridge; sorting their BARs takes the square of them
+BEHIND = 24  # functions behind each bridge; sorting their BARs takes the square of them
 
 
 def devices(*path: int) -> list[PciFunction]:
