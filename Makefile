@@ -51,9 +51,10 @@ qemu: $(VENV)/.made
 CLOUD := .cache/debian/linux-image-cloud-amd64/boot
 VMLINUX ?= $(CLOUD)/vmlinux-*-amd64
 BZIMAGE ?= $(CLOUD)/vmlinuz-*-amd64
+RUNS ?= 7
 boot-time: $(VENV)/.made
 	$(BIN)/python -c 'from tests.support.debian import cloud_vmlinux; cloud_vmlinux()'
-	$(BIN)/fwbuild bench --kernel $(VMLINUX) --kernel $(BZIMAGE) --report out/boot.html
+	$(BIN)/fwbuild bench --kernel $(VMLINUX) --kernel $(BZIMAGE) --runs $(RUNS) --report out/boot.html
 	$(BIN)/fwbuild cost --grow --kernel $(VMLINUX) --json > out/bench/growth.json
 	$(BIN)/python -m fwbuild.bench.document out/bench/results.json out/bench/growth.json
 
