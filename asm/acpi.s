@@ -23,9 +23,12 @@ acpi_load:
     add ecx, edi
     mov dword ptr [ecx], -1
     mov dword ptr [work.script_end], ecx
-    sub ebx, acpi.LOADER_ENTRY_SIZE
+    jmp .entry
+.checksum:
+    call acpi_add_checksum
 .next:
     add ebx, acpi.LOADER_ENTRY_SIZE
+.entry:
     # the most frequent first
     cmp dword ptr [ebx], acpi.Command.PADDING
     jz .next
@@ -40,9 +43,6 @@ acpi_load:
     cmp ebx, dword ptr [work.script_end]
     jnz acpi_bad
     ret
-.checksum:
-    call acpi_add_checksum
-    jmp .next
 .pointer:
     call acpi_add_pointer
     jmp .next

@@ -117,21 +117,20 @@ smbios_read_tables:
 smbios_has_type0:
     push edi
     push ecx
-    mov edx, ecx
+    xor eax, eax
 .next:
     # ECX bytes are left
     sub ecx, smbios.HEADER.sizeof
     jb .none
     cmp byte ptr [edi + smbios.HEADER.type], smbios.TYPE_BIOS
     jz .done
-    movzx eax, byte ptr [edi + smbios.HEADER.length]
-    add edi, eax
-    sub eax, smbios.HEADER.sizeof
+    movzx edx, byte ptr [edi + smbios.HEADER.length]
+    add edi, edx
+    sub edx, smbios.HEADER.sizeof
     jb .bad
-    sub ecx, eax
+    sub ecx, edx
     jbe .bad
     # strings end in a zero each, all of them in another
-    xor eax, eax
 .string:
     repne scasb
     jnz .bad
@@ -147,5 +146,6 @@ smbios_has_type0:
     pop edi
     ret
 .bad:
+    pop edx
     mov al, stop.SMBIOS_TABLES
     jmp stop_with

@@ -7,24 +7,21 @@
 #: clobbers: eax, ecx, edx, esi, eflags
 #: source: -
 checksum_set:
+    # ESI and ECX: behind the range, and a round before it. The first round is what is no multiple of
+    # one: jump over as many additions, of 4 bytes each, as it has bytes too few.
+    lea esi, [esi + ecx + work.SUM_ROUND]
     xor eax, eax
-    # The first round is a part of one: jump in as many additions before its end as it has bytes.
+    neg ecx
     mov edx, ecx
     and edx, work.SUM_ROUND - 1
-    add esi, edx
-    imul edx, edx, -work.SUM_INSTRUCTION
-    add edx, .added
-    shr ecx, work.SUM_ROUND_SHIFT
-    inc ecx
+    sub ecx, edx
+    lea edx, [edx * 4 + .round]
     jmp edx
 .round:
-    # ESI stands at the end of the round
     .rept work.SUM_ROUND
-    sub al, byte ptr [esi + \+ - work.SUM_ROUND]
+    sub al, byte ptr [esi + ecx + \+ - work.SUM_ROUND]
     .endr
-.added:
-    add esi, work.SUM_ROUND
-    dec ecx
-    jnz .round
+    add ecx, work.SUM_ROUND
+    js .round
     add byte ptr [edi], al
     ret

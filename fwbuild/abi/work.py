@@ -17,9 +17,7 @@ MEMMAP_TEMPLATE_ENTRIES = 3  # of the memory map, below 1 MiB
 TRAMPOLINE_MAX = 32  # bytes that are copied for the CPUs to start at
 CPU_PATIENCE = 1 << 24  # rounds of waiting before CPUs are given up
 
-SUM_ROUND_SHIFT = 7
-SUM_ROUND = 1 << SUM_ROUND_SHIFT  # bytes that a round of sum_bytes adds up
-SUM_INSTRUCTION = 3  # bytes of code that add one of them
+SUM_ROUND = 64  # bytes that a round of checksum_set adds up
 
 MODULE_NAME = "opt/fwbuild/module/1"  # a file with a further module; the digit goes up to 9
 MODULE_DIGIT = len(MODULE_NAME) - 1
