@@ -1,4 +1,4 @@
-"""Writes docs/boot-time-tables.md from a bench and `cost --grow`: `make boot-time`."""
+"""Writes docs/boot-time-tables.md from two benches and `cost --grow`: `make boot-time`."""
 
 import argparse
 import json
@@ -17,13 +17,23 @@ from fwbuild.image.docs import DOCS
 from fwbuild.kernel.vmlinux import read_file
 
 
-def document(result: Result, growth: Sequence[dict[str, Any]]) -> str:
-    """The text."""
+def document(result: Result, first_line: Result, growth: Sequence[dict[str, Any]]) -> str:
+    """The text. `first_line` is a bench of many rounds that end at the kernel's first line; where
+    it measured what `result` did too, it counts."""
+    better = first_line.groups()
+    short = [
+        line
+        for bench in (result, first_line)
+        for group, rows in bench.groups().items()
+        if bench is first_line or group not in better
+        for line in _first_lines(bench, rows)
+    ]
     return render(
         "boot-time-tables.md.j2",
         result=result,
         memory=result.memory >> 20,
         summary=[line for rows in result.groups().values() for line in _summary(result, rows)],
+        first_lines=sorted(short, key=lambda line: line[:3]),
         groups=[
             {"title": tables.title(rows, result.rounds), "rows": rows,
              "lines": tables.lines(result, rows)}
@@ -49,8 +59,24 @@ def _summary(result: Result, rows: Sequence[Row]) -> list[list[str]]:
         firmware = [ms(s.median) if (s := summarize(r.handoff())) else "-" for r in (base, row)]
         found.append([row.kind, row.machine, row.accel.upper(), row.image, *firmware,
                       _times(result.ratio(row, "handoff")),
-                      _times(result.ratio(row, "span", Event.FW_START, Event.START_KERNEL)),
                       _times(whole) if row.whole else "not measured"])  # fmt: skip
+    return found
+
+
+def _first_lines(result: Result, rows: Sequence[Row]) -> list[list[str]]:
+    """The same for the way to the kernel's first line, where it was reached."""
+    base = next((row for row in rows if row.image == result.baseline), None)
+    found = []
+    for row in rows:
+        line = [row.kind, row.machine, row.accel.upper(), row.image, str(len(row.runs))]
+        for last in (Event.FW_DO_BOOT, Event.START_KERNEL):
+            span = (Event.FW_START, last)
+            ratio = result.ratio(row, "span", *span)
+            if base and ratio:
+                times = [ms(s.median) for r in (base, row) if (s := summarize(r.span(*span)))]
+                line += [*times, _times(ratio)]
+        if base and ratio:
+            found.append(line)
     return found
 
 
@@ -83,13 +109,15 @@ def _growth(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]
 
 
 def main() -> None:
-    """Read the two files, write the document."""
+    """Read the files, write the document."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("results", type=Path)
-    parser.add_argument("growth", type=Path)
+    for name in ("results", "first_line", "growth"):
+        parser.add_argument(name, type=Path)
     args = parser.parse_args()
-    result = Result.from_json(read_file(args.results).decode())
-    text = document(result, json.loads(read_file(args.growth)))
+    result, first_line = (
+        Result.from_json(read_file(path).decode()) for path in (args.results, args.first_line)
+    )
+    text = document(result, first_line, json.loads(read_file(args.growth)))
     write_all({DOCS / "boot-time-tables.md": text.encode()})
 
 

@@ -35,7 +35,7 @@ Counts = tuple[Count | None, list[dict[str, Any]]]
 @dataclass(frozen=True)
 class Plan:
     """What is asked for. `guest` lacks machine, kernel and accelerator; `seconds` is the most
-    that one boot may take."""
+    that one boot may take, `last` the event at which it is over."""
 
     contenders: Sequence[Contender]
     kernels: Sequence[Kernel]
@@ -45,6 +45,7 @@ class Plan:
     rounds: int
     seconds: float
     counts: bool = True
+    last: Event = Event.START_USER
 
 
 class Race:
@@ -76,23 +77,30 @@ class Race:
     def _ways(self, kernel: Kernel) -> Iterator[tuple[str, tuple[Step, ...], bool]]:
         """(accelerator, steps, whether to the first user program): how a kernel is measured.
         KVM is taken as far as it gets; TCG where that is not all the way."""
-        whole = False
+        complete = False
+        wanted = self._steps(kernel)
+        to_user = self.plan.last == Event.START_USER
         if self.plan.accel != "tcg":
             reached = self._under_kvm(kernel)
-            whole = Event.START_USER in reached
-            steps = tuple(step for step in kernel.steps if step.event in reached)
+            complete = (Event.START_USER if to_user else wanted[-1].event) in reached
+            steps = tuple(step for step in wanted if step.event in reached)
             if steps:
-                yield "kvm", steps, whole
-            if not whole:
+                yield "kvm", steps, to_user and complete
+            if not complete:
                 where = reached[-1] if reached else "QEMU's start"
                 seconds = f"{self.plan.seconds:g} s"
                 self.notes.append(
                     f"{kernel.path.name}: under KVM no image got past {where} in {seconds} on "
                     f"{self.plan.machines[0]}"
-                    + ("; whole boots are measured under TCG" * (self.plan.accel == "auto"))
+                    + ("; the whole way is measured under TCG" * (self.plan.accel == "auto"))
                 )
-        if self.plan.accel == "tcg" or (self.plan.accel == "auto" and not whole):
-            yield "tcg", kernel.steps, True
+        if self.plan.accel == "tcg" or (self.plan.accel == "auto" and not complete):
+            yield "tcg", wanted, to_user
+
+    def _steps(self, kernel: Kernel) -> tuple[Step, ...]:
+        """Those up to the last event that is asked for."""
+        order = list(Event)
+        return tuple(s for s in kernel.steps if order.index(s.event) <= order.index(self.plan.last))
 
     def _under_kvm(self, kernel: Kernel) -> list[str]:
         """The events that KVM shows, of the image that gets furthest on the first machine."""
@@ -108,9 +116,10 @@ class Race:
         best: list[str] = []
         for contender in self.plan.contenders:
             self.say(f"{kernel.path.name} under KVM with {contender.name}")
-            run = traced(guest, contender.files[guest.family], kernel.steps, self.plan.seconds)
+            run = traced(guest, contender.files[guest.family], self._steps(kernel),
+                         self.plan.seconds, self.plan.last == Event.START_USER)  # fmt: skip
             best = max(best, [str(e) for e in Event if e in run.events], key=len)
-            if Event.START_USER in best:
+            if not run.failure:
                 break
         return best
 

@@ -1,17 +1,22 @@
 """Medians and ratios of few runs on a machine that does other things too.
 
 Runs are compared in pairs of the same round, so that what slows the machine down slows both
-down; medians and extremes are given, since the noise is one-sided and no normal distribution.
+down. The noise is one-sided and no normal distribution, so times are given as median and
+extremes, and a ratio as median and the confidence interval that order statistics give, which
+asks for no distribution at all.
 """
 
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import comb
+
+UNSURE = 0.05  # of the cases may lie outside a ratio's interval
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The middle and the extremes of `count` values."""
+    """The middle of `count` values, and the extremes or the bounds of the middle."""
 
     median: float
     low: float
@@ -30,11 +35,30 @@ def summarize(values: Sequence[float | None]) -> Summary | None:
 def pair_ratios(
     values: Sequence[float | None], baseline: Sequence[float | None]
 ) -> Summary | None:
-    """The summary of value / baseline, round by round; a round that lacks one is left out."""
+    """The median of value / baseline, round by round, and its confidence interval; a round that
+    lacks one of them is left out."""
     pairs = zip(values, baseline, strict=True)
-    return summarize([a / b for a, b in pairs if a is not None and b])
+    ratios = sorted(a / b for a, b in pairs if a is not None and b)
+    if not ratios:
+        return None
+    outer = outside(len(ratios))
+    return Summary(statistics.median(ratios), ratios[outer], ratios[-1 - outer], len(ratios))
+
+
+def outside(count: int) -> int:
+    """How many of `count` values, from either end, lie outside the interval that holds the
+    median in 95 of 100 cases: none of up to eight. Of five or fewer the extremes hold it less
+    surely (five: 94).
+
+    Source: the sign test; a value is below the median as a coin falls. H. A. David and
+    H. N. Nagaraja, Order Statistics, 3rd edition, 7.1.
+    """
+    found, tail = 0, 1  # `tail` of 2**count: the cases with at most `found` values below
+    while 2 * (tail := tail + comb(count, found + 1)) <= UNSURE * 2**count:
+        found += 1
+    return found
 
 
 def within_noise(ratio: Summary) -> bool:
-    """Whether the rounds disagree which of the two is the larger: then neither is."""
+    """Whether the ratio's interval holds 1: then neither of the two is the larger."""
     return ratio.low <= 1 <= ratio.high

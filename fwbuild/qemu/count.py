@@ -36,13 +36,18 @@ def count(guest: Guest, bios: Path, *entries: int) -> Count:
     """Two runs, to whichever of a kernel's entries is reached first: one traced for accesses,
     one stepped for instructions."""
     accesses = _run(guest, bios, entries, ["-trace", "memory_region_ops_*"], ACCESS)
+    return Count(accesses, instructions(guest, bios, *entries))
+
+
+def instructions(guest: Guest, bios: Path, *addresses: int) -> int:
+    """Instructions from reset to whichever of the addresses is reached first."""
     step = ["-d", "exec,nochain"]
     numbers = tuple(int(part) for part in version().split(".")[:2])
     if numbers >= ONE_INSN_PER_TB:
         guest = replace(guest, accel="tcg,one-insn-per-tb=on")
     else:
         step.append("-singlestep")
-    return Count(accesses, _run(guest, bios, entries, step, INSTRUCTION))
+    return _run(guest, bios, addresses, step, INSTRUCTION)
 
 
 def _run(

@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from fwbuild.bench import contenders, report, tables
+from fwbuild.bench.events import Event
 from fwbuild.bench.init import build_initrd
 from fwbuild.bench.kernel import read_kernel
 from fwbuild.bench.race import WORDS, Plan, Race
@@ -51,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="default: %(default)s")  # fmt: skip
     parser.add_argument("--timeout", type=float, default=30, metavar="SECONDS",
                         help="of one boot; default: %(default)s")  # fmt: skip
+    parser.add_argument("--to", choices=[str(event) for event in list(Event)[2:]],
+                        default=str(Event.START_USER), metavar="EVENT",
+                        help="end each boot there: %(choices)s; default: %(default)s")
     parser.add_argument("--no-counts", action="store_true",
                         help="do not count accesses and instructions")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("out/bench"), metavar="DIR",
@@ -69,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     initrd = args.out / "init.cpio"
     guest = Guest("", args.memory, args.smp, initrd=initrd, append=args.append)
     plan = Plan(images, kernels, args.machine or MACHINES, guest, args.accel, args.runs,
-                args.timeout, not args.no_counts)  # fmt: skip
+                args.timeout, not args.no_counts, Event(args.to))  # fmt: skip
     result = Result(version(), host(), datetime.now(UTC).date().isoformat(), args.runs,
                     args.memory, f"{WORDS} {args.append}".strip(), images[0].name)  # fmt: skip
     made = {path: data for image in images for path, data in image.contents.items()}

@@ -65,6 +65,18 @@ def test_bench(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert status == ports.debug_exit_status(bench.EXIT_USER), shlex.join(ours.command)
 
 
+def test_bench_to_an_event(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["bench", "--kernel", str(debian.cloud_vmlinux()), "-M", "pc", "--accel", "tcg",
+                 "--no-peers", "--runs", "2", "--to", "linux_startup_64", "--no-counts",
+                 "--out", str(tmp_path), "--json"]  # fmt: skip
+    assert main(arguments) == ExitCode.OK
+    (row,) = Result.from_json(capsys.readouterr().out).rows
+    assert (row.failure, row.whole, row.plain) == ("", False, [])
+    events = list(Event)
+    last = events.index(Event.STARTUP_64)
+    assert [list(run.events) for run in row.runs] == [[str(e) for e in events[: last + 1]]] * 2
+
+
 def test_why_a_boot_failed(tmp_path: Path, image: Image, test_kernel: bytes) -> None:
     path, resets, ours = tmp_path / "kernel", tmp_path / "resets", tmp_path / "ours"
     initrd = tmp_path / "init.cpio"

@@ -6,12 +6,16 @@ import pytest
 
 from fwbuild.abi import pvh, stop_codes
 from fwbuild.bench.contenders import QBOOT
+from fwbuild.bench.events import Event
+from fwbuild.bench.init import build_initrd
+from fwbuild.bench.kernel import read_kernel
+from fwbuild.bench.race import WORDS
 from fwbuild.errors import FwbuildError
-from fwbuild.guest import Guest
+from fwbuild.guest import MACHINES, Guest
 from fwbuild.image.build import Image
 from fwbuild.kernel.vmlinux import parse_vmlinux, read_file
 from fwbuild.qemu.command import command
-from fwbuild.qemu.count import count
+from fwbuild.qemu.count import count, instructions
 from fwbuild.qemu.gdbstub import GdbStub
 from fwbuild.qemu.record import version
 from fwbuild.qemu.session import stopped
@@ -24,19 +28,39 @@ pytestmark = pytest.mark.qemu
 BASELINES = {"microvm": (83, 14858), "pc": (247, 63000), "q35": (249, 74899)}
 
 
-@pytest.mark.parametrize("name", BASELINES)
-def test_counts_of_qboot(name: str, tmp_path: Path) -> None:
+def need_qboot() -> None:
     if not QBOOT.exists():
         need("qboot.rom (package qemu-system-data)")
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_counts_of_qboot(name: str, tmp_path: Path) -> None:
+    need_qboot()
     if not version().startswith("7.2."):
         pytest.skip("the baseline is QEMU 7.2's")
     kernel, initrd = debian.cloud_vmlinux(), tmp_path / "initrd"
     initrd.write_bytes(bytes(1 << 20))
     entry = parse_vmlinux(read_file(kernel), str(kernel)).entry
     found = count(Guest(name, kernel=kernel, initrd=initrd), QBOOT, entry)
-    accesses, instructions = BASELINES[name]
+    accesses, steps = BASELINES[name]
     assert found.accesses == pytest.approx(accesses, rel=0.05)
-    assert found.instructions == pytest.approx(instructions, rel=0.02)
+    assert found.instructions == pytest.approx(steps, rel=0.02)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_kernel_does_no_more_than_after_qboot(machine: str, image: Image, tmp_path: Path) -> None:
+    """From reset to the kernel's first line of C, and of that from its entry on."""
+    need_qboot()
+    bios, initrd = tmp_path / "bios.bin", tmp_path / "init.cpio"
+    bios.write_bytes(image.image)
+    initrd.write_bytes(build_initrd())
+    kernel = read_kernel(debian.cloud_vmlinux())
+    guest = Guest(machine, kernel=kernel.path, initrd=initrd, append=WORDS)
+    addresses = {step.event: step.addresses for step in kernel.steps}
+    ends = addresses[Event.FW_DO_BOOT], addresses[Event.START_KERNEL]
+    ours, its = ([instructions(guest, path, *end) for end in ends] for path in (bios, QBOOT))
+    assert ours[1] - ours[0] <= its[1] - its[0]
+    assert ours[1] < its[1]
 
 
 def test_gdb_stub(image: Image, tmp_path: Path, test_kernel: bytes) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fwbuild.bench import document
+from fwbuild.bench.result import Result
 from tests.support.results import result
 
 GROWTH = [
@@ -18,10 +19,24 @@ GROWTH = [
 ]  # fmt: skip
 
 
+def under(accel: str, rounds: int) -> Result:
+    """The same as if under another accelerator, and so often."""
+    found = result()
+    for row in found.rows:
+        row.accel = accel
+        row.runs = [row.runs[0]] * rounds if row.runs else []
+    return found
+
+
 def test_document() -> None:
-    text = document.document(result(), GROWTH)
+    text = document.document(result(), under("kvm", 9), GROWTH)
     assert "| vmlinux | pc | TCG | qboot.rom | 2.00 ms | 8.00 ms | 4.00 (4.00-4.00) |" in text
     assert "| vmlinux | pc | TCG | broken.bin | 2.00 ms | - | - | - |" in text
+    # 50 - 40.5 ms and 6 ms more
+    for accel, rounds in (("TCG", 3), ("KVM", 9)):
+        firmware = "2.00 ms | 8.00 ms | 4.00 (4.00-4.00)"
+        line = f"| vmlinux | pc | {accel} | qboot.rom | {rounds} | {firmware} | 9.50 ms | 15.5 ms |"
+        assert line in text
     assert "| fw_do_boot | 43.50 (+2.00) | 49.50 (+8.00) | - |" in text
     assert "| acpi | 1.500 | 3 | 8143 |" in text
     assert "| pc | CPUs | 8 | 25 / 9700 | 247 / 63000 |" in text
@@ -30,11 +45,17 @@ def test_document() -> None:
     assert "/usr/" not in text
 
 
+def test_the_bench_of_more_rounds_counts() -> None:
+    text = document.document(result(), under("tcg", 9), GROWTH)
+    assert "| qboot.rom | 9 | 2.00 ms | 8.00 ms |" in text
+    assert "| qboot.rom | 3 |" not in text
+
+
 def test_tables_have_no_holes() -> None:
     """A table's lines follow each other and have as many cells as its head."""
-    lines = document.document(result(), GROWTH).splitlines()
+    lines = document.document(result(), under("tcg", 9), GROWTH).splitlines()
     heads = [i for i, line in enumerate(lines) if line.startswith("|---")]
-    assert len(heads) == 4
+    assert len(heads) == 5
     for i in heads:
         cells = lines[i].count("|")
         assert lines[i - 1].startswith("|") and lines[i - 1].count("|") == cells
@@ -45,10 +66,11 @@ def test_tables_have_no_holes() -> None:
 
 def test_main(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "results.json").write_text(result().to_json())
+    (tmp_path / "line.json").write_text(under("tcg", 9).to_json())
     (tmp_path / "growth.json").write_text(json.dumps(GROWTH))
     monkeypatch.setattr(document, "DOCS", tmp_path / "docs")
-    monkeypatch.setattr("sys.argv", ["document", str(tmp_path / "results.json"),
-                                     str(tmp_path / "growth.json")])  # fmt: skip
+    files = [str(tmp_path / f"{name}.json") for name in ("results", "line", "growth")]
+    monkeypatch.setattr("sys.argv", ["document", *files])
     document.main()
     written = (tmp_path / "docs" / "boot-time-tables.md").read_text()
-    assert written == document.document(result(), GROWTH)
+    assert written == document.document(result(), under("tcg", 9), GROWTH)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from fwbuild.bench.stats import Summary, pair_ratios, summarize, within_noise
+from fwbuild.bench.stats import Summary, outside, pair_ratios, summarize, within_noise
 
 SUMMARIES: dict[str, tuple[Sequence[float | None], Summary | None]] = {
     "odd": ([3, 1, 2], Summary(2, 1, 3, 3)),
@@ -34,6 +34,20 @@ def test_summarize(case: str) -> None:
 def test_pair_ratios(case: str) -> None:
     values, baseline, expected = RATIOS[case]
     assert pair_ratios(values, baseline) == expected
+
+
+# The published table of the ranks that bound a median's confidence interval, 95 %.
+RANKS = {6: 1, 8: 1, 9: 2, 11: 2, 12: 3, 15: 4, 17: 5, 20: 6, 25: 8, 30: 10, 40: 14, 50: 18}
+
+
+@pytest.mark.parametrize("count", RANKS)
+def test_outside(count: int) -> None:
+    assert outside(count) == RANKS[count] - 1
+
+
+def test_outliers_do_not_widen_a_ratio() -> None:
+    values = [0.1, 1.5, 1.6, 1.7, 1.8, 1.9, 2.0, 2.1, 90.0]
+    assert pair_ratios(values, [1.0] * 9) == Summary(1.8, 1.5, 2.1, 9)
 
 
 @pytest.mark.parametrize(
