@@ -48,8 +48,8 @@ def test_counts_of_qboot(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_the_kernel_does_no_more_than_after_qboot(machine: str, image: Image, tmp_path: Path) -> None:
-    """From reset to the kernel's first line of C, and of that from its entry on."""
+def test_the_kernel_has_no_more_to_do(machine: str, image: Image, tmp_path: Path) -> None:
+    """Than after qboot: up to its first line of C, and from its entry to there."""
     need_qboot()
     bios, initrd = tmp_path / "bios.bin", tmp_path / "init.cpio"
     bios.write_bytes(image.image)
