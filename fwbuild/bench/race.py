@@ -2,7 +2,9 @@
 
 A group is a kernel on a machine under an accelerator. Each image first boots once for nothing,
 which warms the host's caches and shows whether it boots this kernel at all; then come the rounds,
-each beginning with another image, so that noise hits all alike.
+each beginning with another image, so that noise hits all alike. In a round boots of a sort come
+together: a boot that comes after a whole one may begin milliseconds late, and is to be compared
+with one that does too.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -142,9 +144,11 @@ class Race:
         racing = [runner for runner in runners if not runner.row.failure]
         for number in range(self.plan.rounds):
             first = number % max(1, len(racing))
-            for runner in racing[first:] + racing[:first]:
-                self.say(f"{where}: {runner.row.image}, {number + 1} of {self.plan.rounds}")
-                runner.race()
+            order = racing[first:] + racing[:first]
+            for measure in (_Runner.race, _Runner.race_plain, _Runner.race_stages):
+                for runner in order:
+                    self.say(f"{where}: {runner.row.image}, {number + 1} of {self.plan.rounds}")
+                    measure(runner)
         for runner in racing if self.plan.counts else ():
             key = (kernel.path, guest.machine, runner.row.image)
             if key not in self.counts:
@@ -174,15 +178,21 @@ class _Runner:
         self.row.entry = self.kernel.entry_name(run.entry)
 
     def race(self) -> None:
-        """One round: with instruments, without, and with the trace points on."""
-        row, seconds = self.row, self.plan.seconds
-        row.runs.append(self._traced())
-        if row.whole:
-            row.plain.append(plain(self.guest, self.bios, seconds).total)
+        """One boot of a round: with instruments."""
+        self.row.runs.append(self._traced())
+
+    def race_plain(self) -> None:
+        """Without them."""
+        if self.row.whole:
+            self.row.plain.append(plain(self.guest, self.bios, self.plan.seconds).total)
+
+    def race_stages(self) -> None:
+        """With the trace points on, to the kernel."""
         if self.contender.traced:
-            row.traced.append(
-                traced(self.guest, self.contender.traced, self.steps[:1], seconds, to_user=False)
-            )
+            self.row.traced.append(
+                traced(self.guest, self.contender.traced, self.steps[:1], self.plan.seconds,
+                       to_user=False)
+            )  # fmt: skip
 
     def count(self) -> Counts:
         """Device accesses and instructions to the kernel, and of each stage, both exact."""
