@@ -1,6 +1,7 @@
 """docs/boot-time-tables.md, from results that are made up."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,22 @@ def test_main(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     document.main()
     written = (tmp_path / "docs" / "boot-time-tables.md").read_text()
     assert written == document.document(result(), under("tcg", 9), GROWTH)
+
+
+def test_what_is_said_of_the_measurements_is_in_them() -> None:
+    """docs/boot-time.md's table is a choice of boot-time-tables.md's numbers."""
+    measured = (document.DOCS / "boot-time-tables.md").read_text()
+    told = (document.DOCS / "boot-time.md").read_text()
+    rows = [line for line in told.splitlines() if re.match(r"\| (vmlinux|bzImage) \|", line)]
+    assert len(rows) == 6
+    for row in rows:
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        kernel, machine, ours, *ratios, kvm, tcg = cells
+        lines = [line for line in measured.splitlines() if f"| {kernel} | {machine} |" in line]
+        under = {name: [line for line in lines if f"| {name} |" in line] for name in ("KVM", "TCG")}
+        assert any(f"| qboot.rom | {ours} |" in line for line in under["KVM"])
+        for accel, ratio in zip(("KVM", "TCG", "TCG"), ratios, strict=True):
+            assert any("| qboot.rom |" in line and ratio in line for line in under[accel]), ratio
+        for accel, ratio in (("KVM", kvm), ("TCG", tcg)):
+            found = re.findall(r"SeaBIOS \|.*?([\d.]+) \(", "\n".join(under[accel]))
+            assert float(ratio) in {round(float(f), 1 if "." in ratio else None) for f in found}
