@@ -114,13 +114,15 @@ def write(image: Image, out: Path) -> dict[str, Any]:
 def write_all(contents: dict[Path, bytes]) -> None:
     """Write files so that each is whole or was never touched.
 
-    A folder in the way of any of them is found before the first is replaced."""
+    A folder or a device in the way of any of them is found before the first is replaced."""
     pending: list[tuple[str, Path]] = []
     path = Path()
     try:
         for path, data in contents.items():
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if path.exists() and not path.is_file():
+                raise OSError(errno.EINVAL, "not a regular file")
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
             pending.append((name, path))

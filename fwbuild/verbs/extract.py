@@ -7,7 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
-from fwbuild.errors import ExitCode
+from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.image.artefacts import write_all
 from fwbuild.kernel.bzimage import extract_vmlinux
 from fwbuild.kernel.vmlinux import pvh_problem
@@ -24,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     compression, vmlinux, elf = extract_vmlinux(args.vmlinuz)
+    if args.out.exists() and args.out.samefile(args.vmlinuz):
+        raise FwbuildError(ExitCode.INPUT, "would be overwritten by its own vmlinux",
+                           where=str(args.vmlinuz), hint="name another file by --out")  # fmt: skip
     write_all({args.out: vmlinux})
     problem = pvh_problem(elf)
     if args.json:

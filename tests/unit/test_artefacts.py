@@ -13,6 +13,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from fwbuild import layout
+from fwbuild.errors import FwbuildError
 from fwbuild.image import artefacts, docs, template
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_kernel
@@ -111,3 +112,14 @@ def test_test_kernel_has_a_note(width: int) -> None:
 @pytest.mark.parametrize("name", docs.documents())
 def test_documents_are_up_to_date(name: str) -> None:
     assert (docs.DOCS / name).read_text() == docs.documents()[name]
+
+
+def test_what_is_no_file_stays(tmp_path: Path) -> None:
+    """As root, /dev/null as the output must not become a file."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "kept").write_bytes(b"before")
+    with pytest.raises(FwbuildError, match="pipe: cannot write: not a regular file"):
+        artefacts.write_all({tmp_path / "kept": b"after", tmp_path / "pipe": b"after"})
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "kept").read_bytes() == b"before"
+    assert len(list(tmp_path.iterdir())) == 2
