@@ -39,6 +39,7 @@ needs: $(VENV)/.made
 
 lint: $(VENV)/.made
 	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
 unit: $(VENV)/.made

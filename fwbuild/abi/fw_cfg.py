@@ -70,6 +70,7 @@ class DmaControl(IntFlag):
 
 DMA_KEY_SHIFT = 16
 
+
 def read_control(key: int) -> int:
     """DMA.control that selects an item and reads it, as a little-endian CPU sees the field."""
     control = key << DMA_KEY_SHIFT | DmaControl.READ | DmaControl.SELECT

@@ -77,18 +77,30 @@ NO_EMBEDDED_CONTROLLER = 0xFF
 HANDLE_BIOS = 0x0000  # where QEMU puts its own type 0
 
 
-
 def type0() -> bytes:
     """BIOS Information (type 0) as this firmware tells it, strings and all."""
     major, minor = (int(part) for part in __version__.split(".")[:2])
-    formatted = BIOS_INFORMATION.build({
-        "header": {"type": TYPE_BIOS, "length": BIOS_INFORMATION.sizeof(), "handle": HANDLE_BIOS},
-        "vendor": 1, "version": 2, "starting_segment": 0xF000, "release_date": 0,
-        "rom_size": 0, "characteristics": CHARACTERISTICS_UNSUPPORTED,
-        "characteristics_ext1": 0, "characteristics_ext2": EXT2_VIRTUAL_MACHINE,
-        "major": major, "minor": minor,
-        "ec_major": NO_EMBEDDED_CONTROLLER, "ec_minor": NO_EMBEDDED_CONTROLLER,
-    })  # fmt: skip
+    formatted = BIOS_INFORMATION.build(
+        {
+            "header": {
+                "type": TYPE_BIOS,
+                "length": BIOS_INFORMATION.sizeof(),
+                "handle": HANDLE_BIOS,
+            },
+            "vendor": 1,
+            "version": 2,
+            "starting_segment": 0xF000,
+            "release_date": 0,
+            "rom_size": 0,
+            "characteristics": CHARACTERISTICS_UNSUPPORTED,
+            "characteristics_ext1": 0,
+            "characteristics_ext2": EXT2_VIRTUAL_MACHINE,
+            "major": major,
+            "minor": minor,
+            "ec_major": NO_EMBEDDED_CONTROLLER,
+            "ec_minor": NO_EMBEDDED_CONTROLLER,
+        }
+    )
     strings = b"fwbuild\0" + __version__.encode("ascii") + b"\0\0"
     return bytes(formatted + strings)
 

@@ -74,7 +74,7 @@ STOPS: tuple[Stop, ...] = (
          "give the guest fewer PCI devices"),
     Stop(0x61, "PCI_BUSES", "no PCI bus number left", "configuration address of the bridge",
          "give the guest fewer bridges, or its extra root buses higher numbers (bus_nr)"),
-)
+)  # fmt: skip
 
 BY_CODE = {stop.code: stop for stop in STOPS}
 BY_NAME = {stop.name: stop for stop in STOPS}

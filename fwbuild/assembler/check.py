@@ -38,7 +38,7 @@ DISASSEMBLERS = {bits: _disassembler(bits) for bits in MODES}
 
 
 def difference(code: bytes, bits: int, address: int, wanted: Wanted | None) -> str:
-    """"" when `code` is one instruction and does what `wanted` (prefix, mnemonic, operands)
+    """ "" when `code` is one instruction and does what `wanted` (prefix, mnemonic, operands)
     says, else what is wrong. None asks only for one whole instruction."""
     read = list(DISASSEMBLERS[bits].disasm(code, address))
     if len(read) != 1 or read[0].size != len(code):

@@ -151,4 +151,3 @@ class Encoder:
         if not code:
             raise line.error("keystone gives no bytes")
         return bytes(code)
-

@@ -210,6 +210,6 @@ class Linker:
 def _string(statement: Statement) -> bytes:
     match = re.fullmatch(r'\.(ascii|asciz) "((?:[^"\\]|\\[n"\\])*)"', statement.text)
     if not match or not statement.text.isascii():
-        raise statement.error("not a string", hint=r'only \n, \" and \\ are escapes')
+        raise statement.error("not a string", hint=r"only \n, \" and \\ are escapes")
     text = match[2].encode("ascii").decode("unicode_escape").encode("latin-1")
     return text + (b"\0" if match[1] == "asciz" else b"")

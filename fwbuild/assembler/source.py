@@ -86,9 +86,7 @@ class _Reader:
         self.repeat: tuple[int, list[tuple[int, str]]] | None = None
 
     def error(self, number: int, what: str, text: str) -> FwbuildError:
-        return FwbuildError(
-            ExitCode.ASSEMBLY, f"{what} in '{text}'", where=f"{self.file}:{number}"
-        )
+        return FwbuildError(ExitCode.ASSEMBLY, f"{what} in '{text}'", where=f"{self.file}:{number}")
 
     def line(self, number: int, raw: str) -> None:
         if raw.lstrip().startswith("#:"):

@@ -53,8 +53,7 @@ def check_names(contenders: Sequence[Contender]) -> None:
     names = [contender.name for contender in contenders]
     for name in names:
         if names.count(name) > 1:
-            raise FwbuildError(ExitCode.USAGE, f"two images are called '{name}'",
-                               hint="rename one")  # fmt: skip
+            raise FwbuildError(ExitCode.USAGE, f"two images are called '{name}'", hint="rename one")
 
 
 def _everywhere(path: Path) -> dict[str, Path]:

@@ -35,15 +35,20 @@ def document(result: Result, first_line: Result, growth: Sequence[dict[str, Any]
         summary=[line for rows in result.groups().values() for line in _summary(result, rows)],
         first_lines=sorted(short, key=lambda line: line[:3]),
         groups=[
-            {"title": tables.title(rows, result.rounds), "rows": rows,
-             "lines": tables.lines(result, rows)}
+            {
+                "title": tables.title(rows, result.rounds),
+                "rows": rows,
+                "lines": tables.lines(result, rows),
+            }
             for rows in result.groups().values()
         ],
         stages=[_stages(row) for row in result.rows if row.stages()],
         growth=_growth(growth),
-        commands=[shlex.join([Path(rows[0].command[0]).name, *rows[0].command[1:]])
-                  for rows in result.groups().values()],
-    )  # fmt: skip
+        commands=[
+            shlex.join([Path(rows[0].command[0]).name, *rows[0].command[1:]])
+            for rows in result.groups().values()
+        ],
+    )
 
 
 def _summary(result: Result, rows: Sequence[Row]) -> list[list[str]]:
@@ -57,9 +62,17 @@ def _summary(result: Result, rows: Sequence[Row]) -> list[list[str]]:
             continue
         whole = result.ratio(row, "plain_totals")
         firmware = [ms(s.median) if (s := summarize(r.handoff())) else "-" for r in (base, row)]
-        found.append([row.kind, row.machine, row.accel.upper(), row.image, *firmware,
-                      _times(result.ratio(row, "handoff")),
-                      _times(whole) if row.whole else "not measured"])  # fmt: skip
+        found.append(
+            [
+                row.kind,
+                row.machine,
+                row.accel.upper(),
+                row.image,
+                *firmware,
+                _times(result.ratio(row, "handoff")),
+                _times(whole) if row.whole else "not measured",
+            ]
+        )
     return found
 
 
@@ -94,8 +107,10 @@ def _stages(row: Row) -> dict[str, Any]:
         count = counts.get(name, {})
         exact = [str(count.get(key, "-")) for key in ("accesses", "instructions")]
         lines.append([name, f"{summary.median:.3f}", *exact])
-    return {"title": f"{row.image}, {row.kind} on {row.machine}, {row.accel.upper()}",
-            "lines": lines}  # fmt: skip
+    return {
+        "title": f"{row.image}, {row.kind} on {row.machine}, {row.accel.upper()}",
+        "lines": lines,
+    }
 
 
 def _growth(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:

@@ -45,9 +45,11 @@ def read_kernel(path: Path) -> Kernel:
     entries = read_entries(path)
     if MULTIBOOT in entries:
         raise FwbuildError(
-            ExitCode.KERNEL, "a Multiboot kernel runs no user program of ours", where=str(path),
+            ExitCode.KERNEL,
+            "a Multiboot kernel runs no user program of ours",
+            where=str(path),
             hint="`fwbuild cost` counts the way to its entry",
-        )  # fmt: skip
+        )
     packed = is_bzimage(read_file(path))
     vmlinux = extract_vmlinux(path)[1] if packed else read_file(path)
     steps = [Step(Event.FW_DO_BOOT, tuple(entries.values()))]
@@ -95,6 +97,7 @@ def start_kernel(elf: ELFFile, vmlinux: bytes) -> tuple[int | None, str]:
         finder = KallsymsFinder(vmlinux, elf.elfclass)
     except Exception as error:  # what it raises on a kernel that it cannot read is not documented
         return None, f"no start_kernel: {type(error).__name__} in vmlinux-to-elf"
-    names = dict(zip((name[1:] for name in finder.symbol_names), finder.kernel_addresses,
-                     strict=False))  # fmt: skip
+    names = dict(
+        zip((name[1:] for name in finder.symbol_names), finder.kernel_addresses, strict=False)
+    )
     return names.get(START_KERNEL), "" if START_KERNEL in names else "no start_kernel in kallsyms"

@@ -70,8 +70,13 @@ class Race:
     def guest(self, kernel: Kernel, machine: str, accel: str) -> Guest:
         """The guest that every image of a group boots."""
         plan = self.plan
-        found = replace(plan.guest, machine=machine, kernel=kernel.path, accel=accel,
-                        append=f"{WORDS} {plan.guest.append}".strip())  # fmt: skip
+        found = replace(
+            plan.guest,
+            machine=machine,
+            kernel=kernel.path,
+            accel=accel,
+            append=f"{WORDS} {plan.guest.append}".strip(),
+        )
         if accel == "tcg" and found.smp == 1:
             found = replace(found, extra=found.extra + TCG_EXTRA.get(found.family, ()))
         return found
@@ -112,14 +117,20 @@ class Race:
                 pass
         except FwbuildError as error:
             if self.plan.accel == "kvm":
-                raise FwbuildError(ExitCode.QEMU, f"KVM does not work here: {error.what}",
-                                   hint="use --accel tcg") from None  # fmt: skip
+                raise FwbuildError(
+                    ExitCode.QEMU, f"KVM does not work here: {error.what}", hint="use --accel tcg"
+                ) from None
             return []
         best: list[str] = []
         for contender in self.plan.contenders:
             self.say(f"{kernel.path.name} under KVM with {contender.name}")
-            run = traced(guest, contender.files[guest.family], self._steps(kernel),
-                         self.plan.seconds, self.plan.last == Event.START_USER)  # fmt: skip
+            run = traced(
+                guest,
+                contender.files[guest.family],
+                self._steps(kernel),
+                self.plan.seconds,
+                self.plan.last == Event.START_USER,
+            )
             best = max(best, [str(e) for e in Event if e in run.events], key=len)
             if not run.failure:
                 break
@@ -162,14 +173,26 @@ class _Runner:
     """One contender in one group."""
 
     def __init__(
-        self, plan: Plan, contender: Contender, kernel: Kernel, guest: Guest,
-        steps: tuple[Step, ...], whole: bool,
-    ) -> None:  # fmt: skip
+        self,
+        plan: Plan,
+        contender: Contender,
+        kernel: Kernel,
+        guest: Guest,
+        steps: tuple[Step, ...],
+        whole: bool,
+    ) -> None:
         self.plan, self.contender, self.kernel, self.guest = plan, contender, kernel, guest
         self.steps = steps
         self.bios = contender.files[guest.family]
-        self.row = Row(guest.machine, kernel.path.name, kernel.kind, contender.name, guest.accel,
-                       whole, command(guest, bios=self.bios))  # fmt: skip
+        self.row = Row(
+            guest.machine,
+            kernel.path.name,
+            kernel.kind,
+            contender.name,
+            guest.accel,
+            whole,
+            command(guest, bios=self.bios),
+        )
 
     def warm_up(self) -> None:
         """Boot once; a failure is the row's."""
@@ -190,9 +213,14 @@ class _Runner:
         """With the trace points on, to the kernel."""
         if self.contender.traced:
             self.row.traced.append(
-                traced(self.guest, self.contender.traced, self.steps[:1], self.plan.seconds,
-                       to_user=False)
-            )  # fmt: skip
+                traced(
+                    self.guest,
+                    self.contender.traced,
+                    self.steps[:1],
+                    self.plan.seconds,
+                    to_user=False,
+                )
+            )
 
     def count(self) -> Counts:
         """Device accesses and instructions to the kernel, and of each stage, both exact."""

@@ -96,10 +96,13 @@ def firmware(rows: Sequence[Row]) -> Chart | None:
         return None
     end, ticks = scale(max(summary.median for _, summary in known))
     lanes = [
-        Lane(row.image, tables.spread(summary, " ms"),
-             [_segment(0, summary.median, end, "phase2", f"firmware: {ms(summary.median)}")])
+        Lane(
+            row.image,
+            tables.spread(summary, " ms"),
+            [_segment(0, summary.median, end, "phase2", f"firmware: {ms(summary.median)}")],
+        )
         for row, summary in known
-    ]  # fmt: skip
+    ]
     return Chart("The firmware alone, ms: median (lowest-highest)", lanes, ticks)
 
 
@@ -139,17 +142,26 @@ def html(result: Result) -> str:
     groups = []
     for rows in result.groups().values():
         alike = [row for row in result.rows if row.accel == rows[0].accel]
-        groups.append({
-            "title": tables.title(rows, result.rounds),
-            "rows": rows,
-            "lines": tables.lines(result, rows),
-            "waterfall": waterfall(rows, _longest(alike)),
-            "firmware": firmware(rows),
-            "stages": [(stages(row), stage_table(row), row) for row in rows if row.stages()],
-        })  # fmt: skip
-    return render("boot.html.j2", result=result, groups=groups, phases=list(PHASES.values()),
-                  memory=result.memory >> 20, shown=_command, ratio=tables.ratio,
-                  verdict=_verdict)  # fmt: skip
+        groups.append(
+            {
+                "title": tables.title(rows, result.rounds),
+                "rows": rows,
+                "lines": tables.lines(result, rows),
+                "waterfall": waterfall(rows, _longest(alike)),
+                "firmware": firmware(rows),
+                "stages": [(stages(row), stage_table(row), row) for row in rows if row.stages()],
+            }
+        )
+    return render(
+        "boot.html.j2",
+        result=result,
+        groups=groups,
+        phases=list(PHASES.values()),
+        memory=result.memory >> 20,
+        shown=_command,
+        ratio=tables.ratio,
+        verdict=_verdict,
+    )
 
 
 def _verdict(ratio: Summary | None) -> str:

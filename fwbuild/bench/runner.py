@@ -146,5 +146,3 @@ def _reason(session: Session) -> str:
         return "the guest reset itself"
     words = session.last_words()
     return f"QEMU ended with status {status}" + (f": {words}" if words else "")
-
-

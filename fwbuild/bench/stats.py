@@ -32,9 +32,7 @@ def summarize(values: Sequence[float | None]) -> Summary | None:
     return Summary(statistics.median(known), min(known), max(known), len(known))
 
 
-def pair_ratios(
-    values: Sequence[float | None], baseline: Sequence[float | None]
-) -> Summary | None:
+def pair_ratios(values: Sequence[float | None], baseline: Sequence[float | None]) -> Summary | None:
     """The median of value / baseline, round by round, and its confidence interval; a round that
     lacks one of them is left out."""
     pairs = zip(values, baseline, strict=True)

@@ -110,11 +110,14 @@ def group(result: Result, rows: Sequence[Row]) -> Table:
         if line.section and not section:
             table.add_section()
             section = True
-        table.add_row(line.name, *("\n".join(filter(None, (cell.value, ratio(cell.ratio))))
-                                   for cell in line.cells))  # fmt: skip
+        table.add_row(
+            line.name,
+            *("\n".join(filter(None, (cell.value, ratio(cell.ratio)))) for cell in line.cells),
+        )
     problems = (
-        f"{row.image}: {problem}." for row in rows
+        f"{row.image}: {problem}."
+        for row in rows
         if (problem := row.failure or "; ".join(sorted(set(row.failures()))))
-    )  # fmt: skip
+    )
     table.caption = " ".join(problems) or None
     return table

@@ -26,8 +26,12 @@ class TracePort:
 
     def arguments(self) -> list[str]:
         """What gives QEMU the port."""
-        return ["-chardev", f"socket,id=trace,fd={self.theirs.fileno()}",
-                "-device", f"isa-debugcon,iobase={trace.PORT:#x},chardev=trace"]  # fmt: skip
+        return [
+            "-chardev",
+            f"socket,id=trace,fd={self.theirs.fileno()}",
+            "-device",
+            f"isa-debugcon,iobase={trace.PORT:#x},chardev=trace",
+        ]
 
     def drain(self) -> bool:
         """Take what has come; False once QEMU is gone."""

@@ -78,9 +78,14 @@ def chosen_addresses(read: Read, script: bytes) -> dict[str, int]:
 
 
 def judge_tables(
-    read: Read, script: bytes, files: Callable[[str], bytes], rsdp: int, nvs: list[Range],
-    *, told: bool,
-) -> Iterator[str]:  # fmt: skip
+    read: Read,
+    script: bytes,
+    files: Callable[[str], bytes],
+    rsdp: int,
+    nvs: list[Range],
+    *,
+    told: bool,
+) -> Iterator[str]:
     """What is wrong with the tables; `nvs` are the map's ranges of type 4, `told` is whether the
     host can be told where its files are (that takes DMA)."""
     done = install(script, files, chosen_addresses(read, script))

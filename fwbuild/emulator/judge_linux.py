@@ -47,8 +47,15 @@ def judge_linux(machine: Machine, outcome: Outcome) -> list[str]:
 
 def _registers(outcome: Outcome) -> Iterator[str]:
     registers = outcome.registers
-    wanted = {"cs": BOOT_CS, "ds": BOOT_DS, "es": BOOT_DS, "ss": BOOT_DS, "ebp": 0, "edi": 0,
-              "ebx": 0}  # fmt: skip
+    wanted = {
+        "cs": BOOT_CS,
+        "ds": BOOT_DS,
+        "es": BOOT_DS,
+        "ss": BOOT_DS,
+        "ebp": 0,
+        "edi": 0,
+        "ebx": 0,
+    }
     for name, value in wanted.items():
         if registers[name] != value:
             yield f"{name.upper()} is {registers[name]:#x}, not {value:#x}"

@@ -14,8 +14,16 @@ from fwbuild.emulator.handoff_linux16 import SetupHandoff, read_setup_handoff
 from fwbuild.emulator.judge_platform import find_rsdp, memmap_problems, table_problems
 from fwbuild.emulator.machine import Machine, Outcome
 
-SERVED = (Vector.TIMER, Vector.VIDEO, Vector.EQUIPMENT, Vector.MEMORY, Vector.DISK, Vector.SYSTEM,
-          Vector.KEYS, Vector.TIME)  # fmt: skip
+SERVED = (
+    Vector.TIMER,
+    Vector.VIDEO,
+    Vector.EQUIPMENT,
+    Vector.MEMORY,
+    Vector.DISK,
+    Vector.SYSTEM,
+    Vector.KEYS,
+    Vector.TIME,
+)
 
 
 def judge_linux16(machine: Machine, outcome: Outcome) -> list[str]:

@@ -62,12 +62,16 @@ def _host_map(machine: Machine, low_end: int) -> Iterator[Span]:
 def _without(ram: list[Span], taken: list[Span]) -> list[Span]:
     """RAM less what was taken out of it."""
     for a, b, _ in taken:
-        ram = [
-            (start, end, kind)
-            for low, high, kind in ram
-            for start, end in ((low, min(high, a)), (max(low, b), high))
-            if start < end
-        ] if any(low < b and a < high for low, high, _ in ram) else ram  # fmt: skip
+        ram = (
+            [
+                (start, end, kind)
+                for low, high, kind in ram
+                for start, end in ((low, min(high, a)), (max(low, b), high))
+                if start < end
+            ]
+            if any(low < b and a < high for low, high, _ in ram)
+            else ram
+        )
     return ram
 
 

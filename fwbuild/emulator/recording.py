@@ -115,7 +115,7 @@ class Recording:
                 for f in self.pci
             ],
             "cmos": _pack(self.cmos),
-        }  # fmt: skip
+        }
         return json.dumps(plain, indent=1) + "\n"
 
     @classmethod
@@ -155,9 +155,11 @@ def load(path: Path) -> Recording:
         return recording
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
         raise FwbuildError(
-            ExitCode.INPUT, f"no recording: {error}", where=str(path),
+            ExitCode.INPUT,
+            f"no recording: {error}",
+            where=str(path),
             hint="make one with `fwbuild record --out FILE`",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def _check_pci(functions: list[PciFunction]) -> None:

@@ -61,8 +61,7 @@ def description(image: Image) -> dict[str, Any]:
             for f in linked.fragments
         ],
         "ram": [
-            {"name": r.name, "address": r.base, "size": r.size, "what": r.what}
-            for r in layout.RAM
+            {"name": r.name, "address": r.base, "size": r.size, "what": r.what} for r in layout.RAM
         ],
     }
 
@@ -105,8 +104,12 @@ def write(image: Image, out: Path) -> dict[str, Any]:
         out.with_suffix(".json"): (json.dumps(plain, indent=1) + "\n").encode(),
     }
     if len(contents) != 5:
-        raise FwbuildError(ExitCode.USAGE, "the image's name clashes with an artefact's",
-                           where=str(out), hint="give it the suffix .bin")  # fmt: skip
+        raise FwbuildError(
+            ExitCode.USAGE,
+            "the image's name clashes with an artefact's",
+            where=str(out),
+            hint="give it the suffix .bin",
+        )
     write_all(contents)
     return plain
 

@@ -48,9 +48,7 @@ def work_template() -> bytes:
     symbols = layout.symbols()
     size = x86.DESCRIPTOR.sizeof()
     table = gdt()
-    gdt_entries = [
-        x86.DESCRIPTOR.parse(table[i : i + size]) for i in range(0, len(table), size)
-    ]
+    gdt_entries = [x86.DESCRIPTOR.parse(table[i : i + size]) for i in range(0, len(table), size)]
     zero = work.WORK.parse(bytes(work.WORK.sizeof()))
     zero.gdt = gdt_entries
     zero.start_info.magic = pvh.START_INFO_MAGIC

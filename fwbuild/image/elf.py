@@ -64,9 +64,7 @@ def symbols_of(linked: Linked) -> list[Symbol]:
 def pvh_note(entry: int, width: int = 4) -> bytes:
     """The PVH note with a descriptor of 4 or 8 bytes."""
     name = pvh.ELF_NOTE_NAME + b"\0"
-    header = NHDR.build(
-        {"namesz": len(name), "descsz": width, "type": pvh.ELF_NOTE_PHYS32_ENTRY}
-    )
+    header = NHDR.build({"namesz": len(name), "descsz": width, "type": pvh.ELF_NOTE_PHYS32_ENTRY})
     return bytes(header) + name + entry.to_bytes(width, "little")
 
 
@@ -104,40 +102,101 @@ def write_elf(
 
     for i, (_, data, segment) in enumerate(parts):
         at = put(data)
-        program += PHDR.build(dict(
-            type=PT_LOAD, offset=at, vaddr=segment.paddr, paddr=segment.paddr, filesz=len(data),
-            memsz=segment.memsz, flags=segment.flags, align=1))  # fmt: skip
-        sections += _section(name_at[i], SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, segment.paddr,
-                             at, len(data))  # fmt: skip
+        program += PHDR.build(
+            dict(
+                type=PT_LOAD,
+                offset=at,
+                vaddr=segment.paddr,
+                paddr=segment.paddr,
+                filesz=len(data),
+                memsz=segment.memsz,
+                flags=segment.flags,
+                align=1,
+            )
+        )
+        sections += _section(
+            name_at[i], SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, segment.paddr, at, len(data)
+        )
     if note:
         at = put(note)
-        program += PHDR.build(dict(type=PT_NOTE, offset=at, vaddr=0, paddr=0, filesz=len(note),
-                                   memsz=len(note), flags=4, align=4))  # fmt: skip
+        program += PHDR.build(
+            dict(
+                type=PT_NOTE,
+                offset=at,
+                vaddr=0,
+                paddr=0,
+                filesz=len(note),
+                memsz=len(note),
+                flags=4,
+                align=4,
+            )
+        )
         sections += _section(name_at[len(parts)], SHT_NOTE, 0, 0, at, len(note))
     strtab_index = phnum + 2
-    sections += _section(name_at[-3], SHT_SYMTAB, 0, 0, put(symtab), len(symtab),
-                         link=strtab_index, info=1, entsize=SYM.sizeof())  # fmt: skip
+    sections += _section(
+        name_at[-3],
+        SHT_SYMTAB,
+        0,
+        0,
+        put(symtab),
+        len(symtab),
+        link=strtab_index,
+        info=1,
+        entsize=SYM.sizeof(),
+    )
     sections += _section(name_at[-2], SHT_STRTAB, 0, 0, put(strtab), len(strtab))
     sections += _section(name_at[-1], SHT_STRTAB, 0, 0, put(shstrtab), len(shstrtab))
     shoff = put(sections)
-    header = EHDR.build(dict(
-        type=ET_EXEC, machine=EM_386, version=EV_CURRENT, entry=entry, phoff=EHDR.sizeof(),
-        shoff=shoff, flags=0, ehsize=EHDR.sizeof(), phentsize=PHDR.sizeof(), phnum=phnum,
-        shentsize=SHDR.sizeof(), shnum=len(sections) // SHDR.sizeof(),
-        shstrndx=phnum + 3))  # fmt: skip
+    header = EHDR.build(
+        dict(
+            type=ET_EXEC,
+            machine=EM_386,
+            version=EV_CURRENT,
+            entry=entry,
+            phoff=EHDR.sizeof(),
+            shoff=shoff,
+            flags=0,
+            ehsize=EHDR.sizeof(),
+            phentsize=PHDR.sizeof(),
+            phnum=phnum,
+            shentsize=SHDR.sizeof(),
+            shnum=len(sections) // SHDR.sizeof(),
+            shstrndx=phnum + 3,
+        )
+    )
     return bytes(header + program + body)
 
 
-def _section(name: int, kind: int, flags: int, addr: int, offset: int, size: int,
-             **more: Any) -> bytes:  # fmt: skip
-    fields = dict(name=name, type=kind, flags=flags, addr=addr, offset=offset, size=size, link=0,
-                  info=0, align=1, entsize=0)  # fmt: skip
+def _section(
+    name: int, kind: int, flags: int, addr: int, offset: int, size: int, **more: Any
+) -> bytes:
+    fields = dict(
+        name=name,
+        type=kind,
+        flags=flags,
+        addr=addr,
+        offset=offset,
+        size=size,
+        link=0,
+        info=0,
+        align=1,
+        entsize=0,
+    )
     return bytes(SHDR.build(fields | more))
 
 
 def _symbol(symbol: Symbol, name: int, segments: list[Segment]) -> bytes:
     inside = [i + 1 for i, s in enumerate(segments) if s.paddr <= symbol.value < s.paddr + s.memsz]
     shndx = inside[0] if inside and symbol.kind != "absolute" else SHN_ABS
-    return bytes(SYM.build(dict(
-        name=name, value=symbol.value, size=symbol.size, other=0, shndx=shndx,
-        info=STB_GLOBAL | SYMBOL_TYPES.get(symbol.kind, 0))))  # fmt: skip
+    return bytes(
+        SYM.build(
+            dict(
+                name=name,
+                value=symbol.value,
+                size=symbol.size,
+                other=0,
+                shndx=shndx,
+                info=STB_GLOBAL | SYMBOL_TYPES.get(symbol.kind, 0),
+            )
+        )
+    )

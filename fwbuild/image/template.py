@@ -66,16 +66,20 @@ def _checked(data: dict[str, object], path: Path) -> Template:
     for key, value in data.items():
         if type(value) is not allowed.get(key):  # a TOML boolean is an int to isinstance
             raise FwbuildError(
-                ExitCode.TEMPLATE, f"bad key '{key}'", where=str(path),
+                ExitCode.TEMPLATE,
+                f"bad key '{key}'",
+                where=str(path),
                 hint=f"keys are {', '.join(allowed)}",
-            )  # fmt: skip
+            )
     for key, known in (("machines", MACHINES), ("protocols", PROTOCOLS)):
         values = data.get(key)
         if not isinstance(values, list) or not values or any(v not in known for v in values):
             raise FwbuildError(
-                ExitCode.TEMPLATE, f"bad or missing '{key}'", where=str(path),
+                ExitCode.TEMPLATE,
+                f"bad or missing '{key}'",
+                where=str(path),
                 hint=f"a list of {', '.join(known)}",
-            )  # fmt: skip
+            )
     pci = str(data.get("pci", "none"))
     if pci not in PCI:
         raise FwbuildError(
@@ -85,13 +89,20 @@ def _checked(data: dict[str, object], path: Path) -> Template:
     assert isinstance(machines, list) and isinstance(protocols, list)
     if "linux16" in protocols and "linux" not in protocols:
         raise FwbuildError(
-            ExitCode.TEMPLATE, "'protocols' has linux16 without linux", where=str(path),
+            ExitCode.TEMPLATE,
+            "'protocols' has linux16 without linux",
+            where=str(path),
             hint="the two tell bzImages apart",
-        )  # fmt: skip
+        )
     budget = data.get("budget", 0x10000)
     assert isinstance(budget, int)
     switches = frozenset(name for name in SWITCHES if data.get(name))
     return Template(
-        path.stem, str(data.get("what", "")), tuple(machines), tuple(protocols), pci, switches,
+        path.stem,
+        str(data.get("what", "")),
+        tuple(machines),
+        tuple(protocols),
+        pci,
+        switches,
         budget,
-    )  # fmt: skip
+    )

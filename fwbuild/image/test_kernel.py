@@ -62,20 +62,23 @@ def build_test_bzimage16(**fields: int) -> bytes:
 def _setup(fields: dict[str, int], code: bytes) -> bytes:
     """The boot sector and the setup code; what is neither header nor code is 0xff."""
     header = linux_boot.SETUP_HEADER.parse(bytes(linux_boot.SETUP_HEADER.sizeof()))
-    header.update({
-        "setup_sects": 1,
-        "boot_flag": linux_boot.BOOT_FLAG,
-        "jump": HEADER_JUMP,
-        "header": linux_boot.HEADER_MAGIC,
-        "version": linux_boot.PROTOCOL_NEWEST,
-        "loadflags": linux_boot.LoadFlag.LOADED_HIGH,
-        "code32_start": test_kernel.BASE,
-        "initrd_addr_max": 0x7FFFFFFF,
-        "kernel_alignment": 0x1000,
-        "cmdline_size": 2047,
-        "pref_address": test_kernel.BASE,
-        "init_size": MEMORY,
-    } | fields)  # fmt: skip
+    header.update(
+        {
+            "setup_sects": 1,
+            "boot_flag": linux_boot.BOOT_FLAG,
+            "jump": HEADER_JUMP,
+            "header": linux_boot.HEADER_MAGIC,
+            "version": linux_boot.PROTOCOL_NEWEST,
+            "loadflags": linux_boot.LoadFlag.LOADED_HIGH,
+            "code32_start": test_kernel.BASE,
+            "initrd_addr_max": 0x7FFFFFFF,
+            "kernel_alignment": 0x1000,
+            "cmdline_size": 2047,
+            "pref_address": test_kernel.BASE,
+            "init_size": MEMORY,
+        }
+        | fields
+    )
     built = bytes(linux_boot.SETUP_HEADER.build(header))[linux_boot.HEADER_OFFSET :]
     size = (1 + (header.setup_sects or linux_boot.SETUP_SECTS_DEFAULT)) * linux_boot.SECTOR
     return (b"\xff" * linux_boot.HEADER_OFFSET + built + code).ljust(size, b"\xff")

@@ -22,9 +22,11 @@ def inspect(data: bytes, path: Path) -> Report:
     found = found or _compressed(data)
     if not found:
         raise FwbuildError(
-            ExitCode.KERNEL, "neither a kernel nor a firmware image", where=str(path),
+            ExitCode.KERNEL,
+            "neither a kernel nor a firmware image",
+            where=str(path),
             hint="QEMU would take it for a kernel older than boot protocol 2.00",
-        )  # fmt: skip
+        )
     return found
 
 

@@ -24,8 +24,12 @@ def report(data: bytes) -> Report | None:
         elf = parse_elf(data)
     except ELFError as error:
         found = Report("vmlinux", "ELF file that cannot be loaded")
-        found.problems.append(Problem(f'QEMU: "Error while loading elf kernel": {error}',
-                                      "copy the file again, or build it for x86"))  # fmt: skip
+        found.problems.append(
+            Problem(
+                f'QEMU: "Error while loading elf kernel": {error}',
+                "copy the file again, or build it for x86",
+            )
+        )
         return found
     note = "without" if elf.pvh_written is None else "with"
     found = Report("vmlinux", f"vmlinux, {elf.bits}-bit, {note} PVH note", facts(elf))

@@ -25,8 +25,12 @@ def report(data: bytes, path: Path) -> Report | None:
         )
     rom_size = OPTION_ROM_UNIT * int.from_bytes(data[2:3], "little")
     if data.startswith(OPTION_ROM) and 0 < rom_size <= len(data):
-        return Report("option-rom", "option ROM", {"rom_size": rom_size},
-                      qemu="takes it as -option-rom; its firmware has to run it")  # fmt: skip
+        return Report(
+            "option-rom",
+            "option ROM",
+            {"rom_size": rom_size},
+            qemu="takes it as -option-rom; its firmware has to run it",
+        )
     return None
 
 
@@ -34,14 +38,18 @@ def _own(data: bytes, path: Path) -> Report | None:
     identity = read_identity(data)
     if not identity:
         return None
-    found = Report("image", f"firmware image of fwbuild {identity.version}, "
-                   f"template {identity.template}", {
-        "fwbuild": identity.version,
-        "template": identity.template,
-        "start": identity.start,
-        "used": ROM.end - identity.start,
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }, "takes it as -bios")  # fmt: skip
+    found = Report(
+        "image",
+        f"firmware image of fwbuild {identity.version}, template {identity.template}",
+        {
+            "fwbuild": identity.version,
+            "template": identity.template,
+            "start": identity.start,
+            "used": ROM.end - identity.start,
+            "sha256": hashlib.sha256(data).hexdigest(),
+        },
+        "takes it as -bios",
+    )
     beside = path.with_suffix(".json")
     if beside != path and beside.exists():
         try:

@@ -44,9 +44,13 @@ def report(data: bytes) -> Report | None:
     found = Report("bzimage", f"bzImage, boot protocol {version_text(version)}", _facts(image))
     found.qemu = "loads it by the HdrS magic, ahead of any other header, and fills in its header"
     if image.setup_size > len(data):
-        found.problems.append(Problem(
-            'QEMU refuses it: "invalid kernel header": the setup code passes the end of the file',
-            "copy the file again"))  # fmt: skip
+        found.problems.append(
+            Problem(
+                'QEMU refuses it: "invalid kernel header": '
+                "the setup code passes the end of the file",
+                "copy the file again",
+            )
+        )
     elif image.cut_short:
         missing = "the file ends before the kernel does"
         found.problems.append(Problem(missing, "copy the file again"))

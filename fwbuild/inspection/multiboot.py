@@ -13,10 +13,14 @@ def report(data: bytes) -> Report | None:
     if not header:
         return None
     at, fields = header
-    found = Report("multiboot", "Multiboot 1 kernel", {
-        "header_offset": at,
-        "flags": flag_names(HeaderFlag, fields.flags),
-    })  # fmt: skip
+    found = Report(
+        "multiboot",
+        "Multiboot 1 kernel",
+        {
+            "header_offset": at,
+            "flags": flag_names(HeaderFlag, fields.flags),
+        },
+    )
     found.qemu = "loads it by its Multiboot header, ahead of a PVH note"
     try:
         kernel = parse_multiboot(data, "")

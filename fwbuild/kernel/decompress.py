@@ -82,8 +82,16 @@ FORMATS: dict[bytes, tuple[str, Decompress]] = {
     lzop.MAGIC: ("lzo", lzop.decompress),
 }
 
-DAMAGED = (zlib.error, lzma.LZMAError, OSError, EOFError, zstandard.ZstdError,
-           lz4.block.LZ4BlockError, lzallright.LZOError, lzop.LzopError)  # fmt: skip
+DAMAGED = (
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    EOFError,
+    zstandard.ZstdError,
+    lz4.block.LZ4BlockError,
+    lzallright.LZOError,
+    lzop.LzopError,
+)
 
 
 def compression(data: bytes) -> str | None:

@@ -91,9 +91,11 @@ def parse_vmlinux(data: bytes, where: str) -> Vmlinux:
         elf = parse_elf(data)
     except ELFError as error:
         raise FwbuildError(
-            ExitCode.KERNEL, f"no ELF file to boot: {error}", where=where,
+            ExitCode.KERNEL,
+            f"no ELF file to boot: {error}",
+            where=where,
             hint="a bzImage's vmlinux is to be had with `fwbuild extract`",
-        ) from None  # fmt: skip
+        ) from None
     if problem := pvh_problem(elf):
         what, hint = problem
         raise FwbuildError(ExitCode.KERNEL, what, where=where, hint=hint)
@@ -124,7 +126,8 @@ def check_segment(segment: Segment, size: int) -> None:
 
 def _check_inside(part: Segment | Section, size: int) -> None:
     """Raise if a segment or section does not lie in a file of `size` bytes."""
-    start, length = ("p_offset", "p_filesz") if isinstance(part, Segment) else (
-        "sh_offset", "sh_size")  # fmt: skip
+    start, length = (
+        ("p_offset", "p_filesz") if isinstance(part, Segment) else ("sh_offset", "sh_size")
+    )
     if part[start] + part[length] > size:
         raise ELFError("a segment or section passes the end of the file")

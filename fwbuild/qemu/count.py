@@ -64,8 +64,9 @@ def _run(
         return found.result()
 
 
-def lines_before(log: IO[bytes] | Iterable[bytes], entries: Iterable[int],
-                 counted: re.Pattern[bytes]) -> int:  # fmt: skip
+def lines_before(
+    log: IO[bytes] | Iterable[bytes], entries: Iterable[int], counted: re.Pattern[bytes]
+) -> int:
     """The lines that match, up to the one whose instruction is at an entry."""
     markers = re.compile(b"|".join(b"/%016x/" % entry for entry in entries))
     found, over = 0, False

@@ -68,9 +68,7 @@ class Qtest:
         control = int(key << fw_cfg.DMA_KEY_SHIFT | DmaControl.SELECT | DmaControl.READ)
         while len(data) < size:
             length = min(CHUNK, size - len(data))
-            descriptor = fw_cfg.DMA.build(
-                {"control": control, "length": length, "address": BUFFER}
-            )
+            descriptor = fw_cfg.DMA.build({"control": control, "length": length, "address": BUFFER})
             self.command(f"write {DESCRIPTOR:#x} {len(descriptor)} 0x{descriptor.hex()}")
             low = int.from_bytes(DESCRIPTOR.to_bytes(4, "big"), "little")
             self.command(f"outl {fw_cfg.PORT_DMA_LOW:#x} {low:#x}")

@@ -56,9 +56,17 @@ def record(guest: Guest, headers: Iterable[tuple[int, int, bytes]] = ()) -> Reco
         roots = any(file.name == pci.EXTRA_ROOTS_FILE for file in files)
         functions = probe.functions(guest.family, qtest, roots)
     return Recording(
-        version(), guest.machine, guest.memory, guest.smp, guest.accel, keys, files,
-        guest.extra, functions, cmos,
-    )  # fmt: skip
+        version(),
+        guest.machine,
+        guest.memory,
+        guest.smp,
+        guest.accel,
+        keys,
+        files,
+        guest.extra,
+        functions,
+        cmos,
+    )
 
 
 def _large(guest: Guest) -> list[str]:

@@ -56,9 +56,12 @@ def started(argv: Sequence[str], inherited: Sequence[Inherited] = ()) -> Iterato
     so that QEMU's end is seen as the end of the stream."""
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
             pass_fds=[theirs.fileno() for theirs in inherited],
-        )  # fmt: skip
+        )
         for theirs in inherited:
             theirs.close()
         try:

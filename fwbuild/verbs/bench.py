@@ -33,32 +33,70 @@ CPUINFO = Path("/proc/cpuinfo")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     race = parser.add_argument_group("the contenders")
-    race.add_argument("--template", action="append", metavar="NAME",
-                      help="our images, repeatable; default: universal")  # fmt: skip
-    race.add_argument("--bios", type=Path, action="append", default=[], metavar="IMG",
-                      help="another image, repeatable")  # fmt: skip
-    race.add_argument("--no-peers", action="store_true",
-                      help="leave Debian's qboot.rom and SeaBIOS out")  # fmt: skip
+    race.add_argument(
+        "--template",
+        action="append",
+        metavar="NAME",
+        help="our images, repeatable; default: universal",
+    )
+    race.add_argument(
+        "--bios",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="IMG",
+        help="another image, repeatable",
+    )
+    race.add_argument(
+        "--no-peers", action="store_true", help="leave Debian's qboot.rom and SeaBIOS out"
+    )
     guest = parser.add_argument_group("the guests, in QEMU's words")
-    guest.add_argument("--kernel", type=Path, action="append", required=True, metavar="FILE",
-                       help="a vmlinux or bzImage, repeatable")  # fmt: skip
+    guest.add_argument(
+        "--kernel",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="FILE",
+        help="a vmlinux or bzImage, repeatable",
+    )
     guest.add_argument("-M", "--machine", action="append", help="repeatable; default: all three")
-    guest.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto",
-                       help="auto: KVM as far as it gets, and TCG where that is not all the way")
-    guest.add_argument("--append", default="", metavar="CMDLINE",
-                       help=f"after the bench's own '{WORDS}'")  # fmt: skip
+    guest.add_argument(
+        "--accel",
+        choices=("auto", "kvm", "tcg"),
+        default="auto",
+        help="auto: KVM as far as it gets, and TCG where that is not all the way",
+    )
+    guest.add_argument(
+        "--append", default="", metavar="CMDLINE", help=f"after the bench's own '{WORDS}'"
+    )
     add_size_arguments(guest)
-    parser.add_argument("--runs", type=positive, default=5, metavar="N",
-                        help="default: %(default)s")  # fmt: skip
-    parser.add_argument("--timeout", type=float, default=30, metavar="SECONDS",
-                        help="of one boot; default: %(default)s")  # fmt: skip
-    parser.add_argument("--to", choices=[str(event) for event in list(Event)[2:]],
-                        default=str(Event.START_USER), metavar="EVENT",
-                        help="end each boot there: %(choices)s; default: %(default)s")
-    parser.add_argument("--no-counts", action="store_true",
-                        help="do not count accesses and instructions")  # fmt: skip
-    parser.add_argument("--out", type=Path, default=Path("out/bench"), metavar="DIR",
-                        help="for images, initrd and results.json; default: %(default)s")
+    parser.add_argument(
+        "--runs", type=positive, default=5, metavar="N", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=30,
+        metavar="SECONDS",
+        help="of one boot; default: %(default)s",
+    )
+    parser.add_argument(
+        "--to",
+        choices=[str(event) for event in list(Event)[2:]],
+        default=str(Event.START_USER),
+        metavar="EVENT",
+        help="end each boot there: %(choices)s; default: %(default)s",
+    )
+    parser.add_argument(
+        "--no-counts", action="store_true", help="do not count accesses and instructions"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out/bench"),
+        metavar="DIR",
+        help="for images, initrd and results.json; default: %(default)s",
+    )
     parser.add_argument("--report", type=Path, metavar="HTML", help="write tables and pictures")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
@@ -72,10 +110,26 @@ def run(args: argparse.Namespace) -> int:
     kernels = [read_kernel(path) for path in args.kernel]
     initrd = args.out / "init.cpio"
     guest = Guest("", args.memory, args.smp, initrd=initrd, append=args.append)
-    plan = Plan(images, kernels, args.machine or MACHINES, guest, args.accel, args.runs,
-                args.timeout, not args.no_counts, Event(args.to))  # fmt: skip
-    result = Result(version(), host(), datetime.now(UTC).date().isoformat(), args.runs,
-                    args.memory, f"{WORDS} {args.append}".strip(), images[0].name)  # fmt: skip
+    plan = Plan(
+        images,
+        kernels,
+        args.machine or MACHINES,
+        guest,
+        args.accel,
+        args.runs,
+        args.timeout,
+        not args.no_counts,
+        Event(args.to),
+    )
+    result = Result(
+        version(),
+        host(),
+        datetime.now(UTC).date().isoformat(),
+        args.runs,
+        args.memory,
+        f"{WORDS} {args.append}".strip(),
+        images[0].name,
+    )
     made = {path: data for image in images for path, data in image.contents.items()}
     write_all({initrd: build_initrd(), **made})
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
@@ -91,8 +145,9 @@ def run(args: argparse.Namespace) -> int:
     return int(ExitCode.OK)
 
 
-def _race(plan: Plan, result: Result, files: dict[Path, Callable[[Result], str]],
-          console: Console | None) -> None:  # fmt: skip
+def _race(
+    plan: Plan, result: Result, files: dict[Path, Callable[[Result], str]], console: Console | None
+) -> None:
     """Fill the result, and show each group as it comes; progress goes to stderr. The files are
     written after each group: who ends a long bench early keeps what is measured."""
     with Console(file=sys.stderr).status("starting") as status:

@@ -12,10 +12,19 @@ HELP = "build an image (the default)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, default=Path("out/bios.bin"), metavar="IMG",
-                        help="where the image goes; default: %(default)s")  # fmt: skip
-    parser.add_argument("--template", default=template.DEFAULT, metavar="NAME",
-                        help="a template or a TOML file; default: %(default)s")  # fmt: skip
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out/bios.bin"),
+        metavar="IMG",
+        help="where the image goes; default: %(default)s",
+    )
+    parser.add_argument(
+        "--template",
+        default=template.DEFAULT,
+        metavar="NAME",
+        help="a template or a TOML file; default: %(default)s",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of the usage line")
 
 

@@ -39,10 +39,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = add_kernel_arguments(parser)
     group.add_argument("-M", "--machine", action="append", help="repeatable; default: all three")
     parser.add_argument("--template", action="append", help="repeatable; default: universal")
-    parser.add_argument("--bios", type=Path, action="append", metavar="IMG",
-                        help="another image to count; default: Debian's qboot.rom")  # fmt: skip
-    parser.add_argument("--grow", action="store_true",
-                        help="vary CPUs, PCI functions, memory and initrd instead")  # fmt: skip
+    parser.add_argument(
+        "--bios",
+        type=Path,
+        action="append",
+        metavar="IMG",
+        help="another image to count; default: Debian's qboot.rom",
+    )
+    parser.add_argument(
+        "--grow", action="store_true", help="vary CPUs, PCI functions, memory and initrd instead"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -105,8 +111,13 @@ class _Counter:
             for point in points(guest, self.folder):
                 for name, path in self.files.items():
                     counted = asdict(count(point.guest, path, *self.entries))
-                    yield {"machine": point.guest.machine, "what": point.what,
-                           "value": point.value, "image": name, **counted}  # fmt: skip
+                    yield {
+                        "machine": point.guest.machine,
+                        "what": point.what,
+                        "value": point.value,
+                        "image": name,
+                        **counted,
+                    }
 
 
 def _table(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
@@ -119,16 +130,27 @@ def _table(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
 
 
 def _show(rows: list[Row]) -> None:
-    table = _table("From reset to the kernel's entry", ("machine", "image"),
-                   ("accesses", "instructions", "emulator's", "ratio to last"))  # fmt: skip
+    table = _table(
+        "From reset to the kernel's entry",
+        ("machine", "image"),
+        ("accesses", "instructions", "emulator's", "ratio to last"),
+    )
     for row in rows:
         last = [r for r in rows if r["machine"] == row["machine"]][-1]
-        ratio = f"{last['accesses'] / row['accesses']:.1f} / " \
-                f"{last['instructions'] / row['instructions']:.1f}"  # fmt: skip
+        ratio = (
+            f"{last['accesses'] / row['accesses']:.1f} / "
+            f"{last['instructions'] / row['instructions']:.1f}"
+        )
         emulated = row["emulated"]
         shown = f"{emulated['accesses']} / {emulated['instructions']}" if emulated else "-"
-        table.add_row(row["machine"], row["image"], str(row["accesses"]),
-                      str(row["instructions"]), shown, ratio)  # fmt: skip
+        table.add_row(
+            row["machine"],
+            row["image"],
+            str(row["accesses"]),
+            str(row["instructions"]),
+            shown,
+            ratio,
+        )
     Console(width=WIDTH).print(table)
 
 
@@ -151,8 +173,11 @@ def _stage(stage: dict[str, int]) -> str:
 
 def _show_growth(rows: list[Row]) -> None:
     images = list(dict.fromkeys(row["image"] for row in rows))
-    table = _table("Accesses / instructions from reset to the kernel's entry, as the guest grows",
-                   ("machine", "guest"), tuple(images))  # fmt: skip
+    table = _table(
+        "Accesses / instructions from reset to the kernel's entry, as the guest grows",
+        ("machine", "guest"),
+        tuple(images),
+    )
     for at in range(0, len(rows), len(images)):
         row = rows[at]
         counts = (f"{r['accesses']} / {r['instructions']}" for r in rows[at : at + len(images)])

@@ -85,9 +85,7 @@ def _plain(outcome: Outcome, handoff: AnyHandoff | None, problems: list[str]) ->
     }
 
 
-def _show(
-    outcome: Outcome, handoff: AnyHandoff | None, problems: list[str], protocol: str
-) -> None:
+def _show(outcome: Outcome, handoff: AnyHandoff | None, problems: list[str], protocol: str) -> None:
     console = Console(highlight=False)
     if outcome.console:
         console.print(outcome.console, end="", markup=False)

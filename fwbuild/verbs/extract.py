@@ -17,27 +17,37 @@ HELP = "take the vmlinux out of a bzImage"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("vmlinuz", type=Path, metavar="VMLINUZ")
-    parser.add_argument("--out", type=Path, default=Path("vmlinux"), metavar="VMLINUX",
-                        help="default: %(default)s")  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, default=Path("vmlinux"), metavar="VMLINUX", help="default: %(default)s"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     compression, vmlinux, elf = extract_vmlinux(args.vmlinuz)
     if args.out.exists() and args.out.samefile(args.vmlinuz):
-        raise FwbuildError(ExitCode.INPUT, "would be overwritten by its own vmlinux",
-                           where=str(args.vmlinuz), hint="name another file by --out")  # fmt: skip
+        raise FwbuildError(
+            ExitCode.INPUT,
+            "would be overwritten by its own vmlinux",
+            where=str(args.vmlinuz),
+            hint="name another file by --out",
+        )
     write_all({args.out: vmlinux})
     problem = pvh_problem(elf)
     if args.json:
-        print(json.dumps({
-            "out": str(args.out),
-            "size": len(vmlinux),
-            "compression": compression,
-            "bits": elf.bits,
-            "pvh_entry": None if problem else elf.pvh_qemu,
-            "problem": problem[0] if problem else None,
-        }, indent=1))  # fmt: skip
+        print(
+            json.dumps(
+                {
+                    "out": str(args.out),
+                    "size": len(vmlinux),
+                    "compression": compression,
+                    "bits": elf.bits,
+                    "pvh_entry": None if problem else elf.pvh_qemu,
+                    "problem": problem[0] if problem else None,
+                },
+                indent=1,
+            )
+        )
         return int(ExitCode.OK)
     note = f"PVH entry {elf.pvh_qemu:#x}"
     if problem:

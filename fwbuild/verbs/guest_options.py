@@ -37,8 +37,14 @@ def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-M", "--machine", default="microvm", help="default: %(default)s")
     group.add_argument("--accel", choices=("tcg", "kvm"), default="tcg")
     for name in FURTHER:
-        group.add_argument(f"--{name}", type=partial(_further, name), action="append",
-                           dest="extra", default=[], help="as QEMU's; may be given again")
+        group.add_argument(
+            f"--{name}",
+            type=partial(_further, name),
+            action="append",
+            dest="extra",
+            default=[],
+            help="as QEMU's; may be given again",
+        )
 
 
 def _further(name: str, value: str) -> tuple[str, str]:
@@ -79,8 +85,16 @@ def check_files(*paths: Path | None) -> None:
 def guest_from(args: argparse.Namespace) -> Guest:
     """The guest that the options describe; its files are checked to be there."""
     check_files(args.kernel, args.initrd)
-    return Guest(args.machine, args.memory, args.smp, args.kernel, args.initrd, args.append,
-                 args.accel, tuple(word for pair in args.extra for word in pair))  # fmt: skip
+    return Guest(
+        args.machine,
+        args.memory,
+        args.smp,
+        args.kernel,
+        args.initrd,
+        args.append,
+        args.accel,
+        tuple(word for pair in args.extra for word in pair),
+    )
 
 
 def image_from(args: argparse.Namespace) -> bytes:
@@ -89,6 +103,10 @@ def image_from(args: argparse.Namespace) -> bytes:
         return build_image(args.template).image
     data = read_file(args.bios)
     if not data or len(data) % IMAGE_SIZE:
-        raise FwbuildError(ExitCode.INPUT, f"{len(data)} bytes are no image", where=str(args.bios),
-                           hint=f"QEMU takes multiples of {IMAGE_SIZE}")  # fmt: skip
+        raise FwbuildError(
+            ExitCode.INPUT,
+            f"{len(data)} bytes are no image",
+            where=str(args.bios),
+            hint=f"QEMU takes multiples of {IMAGE_SIZE}",
+        )
     return data

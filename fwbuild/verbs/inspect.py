@@ -72,8 +72,9 @@ def _sections(console: Console, sections: list[dict[str, Any]]) -> None:
     table.add_column("kind")
     table.add_column("name")
     for section in sections:
-        table.add_row(f"{section['address']:08x}", str(section["size"]), section["kind"],
-                      section["name"])  # fmt: skip
+        table.add_row(
+            f"{section['address']:08x}", str(section["size"]), section["kind"], section["name"]
+        )
     console.print(table)
 
 

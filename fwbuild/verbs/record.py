@@ -19,6 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     recording = record(guest_from(args))
     write_all({args.out: recording.to_json().encode()})
-    print(f"{args.out}: QEMU {recording.qemu}, {len(recording.files)} files, "
-          f"{len(recording.pci)} PCI functions")
+    print(
+        f"{args.out}: QEMU {recording.qemu}, {len(recording.files)} files, "
+        f"{len(recording.pci)} PCI functions"
+    )
     return int(ExitCode.OK)

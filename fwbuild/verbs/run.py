@@ -28,16 +28,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_image_arguments(parser)
     add_guest_arguments(parser)
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="end QEMU after so long")
-    parser.add_argument("--dry-run", action="store_true",
-                        help="print the command for --bios and --kernel, and stop")  # fmt: skip
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the command for --bios and --kernel, and stop"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     guest = guest_from(args)
     if args.dry_run:
         if not (args.bios and args.kernel):
-            raise FwbuildError(ExitCode.USAGE, "--dry-run needs --bios and --kernel",
-                               hint="what fwbuild makes for one run is gone after it")  # fmt: skip
+            raise FwbuildError(
+                ExitCode.USAGE,
+                "--dry-run needs --bios and --kernel",
+                hint="what fwbuild makes for one run is gone after it",
+            )
         print(shlex.join([*command(guest, bios=args.bios), "-serial", "stdio"]))
         return int(ExitCode.OK)
     with tempfile.TemporaryDirectory(prefix="fwbuild-") as folder:

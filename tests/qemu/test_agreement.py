@@ -26,6 +26,7 @@ from tests.support.kvm import kvm_works
 
 pytestmark = pytest.mark.qemu
 
+
 @pytest.fixture(params=["test kernel", "Debian"])
 def kernel(request: pytest.FixtureRequest, tmp_path: Path, test_kernel: bytes) -> Path:
     if request.param == "Debian":
@@ -45,8 +46,9 @@ def test_same_state(
         pytest.skip("no usable /dev/kvm")
     initrd = tmp_path / "initrd"
     initrd.write_bytes(bytes(range(256)) * 4096)
-    guest = Guest(name, megabytes * MIB, kernel=kernel, initrd=initrd, append="same state",
-                  accel=accel)  # fmt: skip
+    guest = Guest(
+        name, megabytes * MIB, kernel=kernel, initrd=initrd, append="same state", accel=accel
+    )
     compare(guest, image, tmp_path)
 
 
@@ -97,18 +99,31 @@ def test_gdb_breaks_by_name(image: Image, tmp_path: Path) -> None:
         need("gdb")
     artefacts.write(image, tmp_path / "bios.bin")
     socket = tmp_path / "gdb"
-    argv = [*command(Guest("pc"), bios=tmp_path / "bios.bin"), "-S", "-gdb",
-            f"unix:{socket},server=on,wait=off"]  # fmt: skip
+    argv = [
+        *command(Guest("pc"), bios=tmp_path / "bios.bin"),
+        "-S",
+        "-gdb",
+        f"unix:{socket},server=on,wait=off",
+    ]
     with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as qemu:
         try:
             while not socket.exists() and qemu.poll() is None:
                 time.sleep(0.02)
-            commands = ("set architecture i386:x86-64", f"target remote {socket}",
-                        "hbreak *memmap_build", "continue", "info symbol $pc")  # fmt: skip
+            commands = (
+                "set architecture i386:x86-64",
+                f"target remote {socket}",
+                "hbreak *memmap_build",
+                "continue",
+                "info symbol $pc",
+            )
             options = [word for line in commands for word in ("-ex", line)]
-            done = subprocess.run(["gdb", "-nx", "-batch", *options, tmp_path / "bios.elf"],
-                                  capture_output=True, text=True, timeout=60,
-                                  check=True)  # fmt: skip
+            done = subprocess.run(
+                ["gdb", "-nx", "-batch", *options, tmp_path / "bios.elf"],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=True,
+            )
         finally:
             qemu.kill()
     assert "memmap_build in section .text" in done.stdout

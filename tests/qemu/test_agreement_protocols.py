@@ -47,9 +47,7 @@ def kernel(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", MACHINES)
 @pytest.mark.parametrize("megabytes", [512, 6144])
-def test_same_state(
-    name: str, megabytes: int, kernel: Path, image: Image, tmp_path: Path
-) -> None:
+def test_same_state(name: str, megabytes: int, kernel: Path, image: Image, tmp_path: Path) -> None:
     bios, initrd = tmp_path / "bios.bin", tmp_path / "initrd"
     bios.write_bytes(image.image)
     initrd.write_bytes(bytes(range(256)) * 4096)

@@ -37,9 +37,27 @@ def test_bench(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     halts = tmp_path / "halts.bin"
     halts.write_bytes(HALTS.rjust(IMAGE_SIZE, b"\0"))
     page = tmp_path / "boot.html"
-    arguments = ["bench", "--kernel", str(kernel), "-M", "pc", "--accel", "tcg", "--no-peers",
-                 "--bios", str(halts), "--runs", "1", "--timeout", "15", "--out", str(tmp_path),
-                 "--report", str(page), "--json"]  # fmt: skip
+    arguments = [
+        "bench",
+        "--kernel",
+        str(kernel),
+        "-M",
+        "pc",
+        "--accel",
+        "tcg",
+        "--no-peers",
+        "--bios",
+        str(halts),
+        "--runs",
+        "1",
+        "--timeout",
+        "15",
+        "--out",
+        str(tmp_path),
+        "--report",
+        str(page),
+        "--json",
+    ]
     assert main(arguments) == ExitCode.OK
     text = capsys.readouterr().out
     assert (tmp_path / "results.json").read_text() == text
@@ -66,9 +84,24 @@ def test_bench(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_bench_to_an_event(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["bench", "--kernel", str(debian.cloud_vmlinux()), "-M", "pc", "--accel", "tcg",
-                 "--no-peers", "--runs", "2", "--to", "linux_startup_64", "--no-counts",
-                 "--out", str(tmp_path), "--json"]  # fmt: skip
+    arguments = [
+        "bench",
+        "--kernel",
+        str(debian.cloud_vmlinux()),
+        "-M",
+        "pc",
+        "--accel",
+        "tcg",
+        "--no-peers",
+        "--runs",
+        "2",
+        "--to",
+        "linux_startup_64",
+        "--no-counts",
+        "--out",
+        str(tmp_path),
+        "--json",
+    ]
     assert main(arguments) == ExitCode.OK
     (row,) = Result.from_json(capsys.readouterr().out).rows
     assert (row.failure, row.whole, row.plain) == ("", False, [])
@@ -134,7 +167,9 @@ def test_cost_tells_stages(name: str, capsys: pytest.CaptureFixture[str]) -> Non
     ours, *others = json.loads(capsys.readouterr().out)
     emulated = ours["emulated"]
     assert (emulated["accesses"], emulated["instructions"]) == (
-        ours["accesses"], ours["instructions"])  # fmt: skip
+        ours["accesses"],
+        ours["instructions"],
+    )
     for what in ("accesses", "instructions"):
         assert sum(stage[what] for stage in ours["stages"]) == ours[what]
     assert all(other["stages"] == [] for other in others)

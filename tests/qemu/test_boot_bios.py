@@ -27,8 +27,14 @@ def test_multiboot(name: str, accel: str, tmp_path: Path) -> None:
     kernel, module = tmp_path / "kernel", tmp_path / "module"
     kernel.write_bytes(build_test_multiboot())
     module.write_bytes(bytes(5000))
-    guest = Guest(name, 128 * MIB, kernel=kernel, append="from QEMU", accel=accel,
-                  initrd=Path(f"{module} its words,{module}"))  # fmt: skip
+    guest = Guest(
+        name,
+        128 * MIB,
+        kernel=kernel,
+        append="from QEMU",
+        accel=accel,
+        initrd=Path(f"{module} its words,{module}"),
+    )
     status, serial, console = boot(guest, tmp_path)
     assert status == ports.debug_exit_status(1), console
     assert f"cmdline {kernel} from QEMU\n" in console
@@ -57,12 +63,22 @@ def test_bios_calls(name: str, accel: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", MACHINES)
 def test_xen(name: str, tmp_path: Path) -> None:
     """Xen goes to real mode and back, and takes INT 15h's memory map."""
-    guest = Guest(name, 256 * MIB, kernel=debian.xen(), initrd=debian.cloud_vmlinuz(),
-                  append="com1=115200 console=com1 loglvl=all")  # fmt: skip
+    guest = Guest(
+        name,
+        256 * MIB,
+        kernel=debian.xen(),
+        initrd=debian.cloud_vmlinuz(),
+        append="com1=115200 console=com1 loglvl=all",
+    )
     log = serial_until(guest, tmp_path, "load tracking window", 60)
-    for line in ("(XEN) Bootloader: qemu", "(XEN) Command line: com1=115200 console=com1",
-                 "(XEN) Xen-e820 RAM map:", "[0000000000000000, 000000000009ebff] (usable)",
-                 "(XEN) System RAM: 255MB", "(XEN) Using scheduler"):  # fmt: skip
+    for line in (
+        "(XEN) Bootloader: qemu",
+        "(XEN) Command line: com1=115200 console=com1",
+        "(XEN) Xen-e820 RAM map:",
+        "[0000000000000000, 000000000009ebff] (usable)",
+        "(XEN) System RAM: 255MB",
+        "(XEN) Using scheduler",
+    ):
         assert line in log, log[-3000:]
 
 

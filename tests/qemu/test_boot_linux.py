@@ -27,8 +27,9 @@ def test_test_kernel(name: str, accel: str, tmp_path: Path) -> None:
     kernel, tree = tmp_path / "kernel", tmp_path / "tree"
     kernel.write_bytes(build_test_bzimage())
     tree.write_bytes(bytes(range(256)) * 20)
-    guest = Guest(name, 128 * MIB, kernel=kernel, append="from QEMU", accel=accel,
-                  extra=("-dtb", str(tree)))  # fmt: skip
+    guest = Guest(
+        name, 128 * MIB, kernel=kernel, append="from QEMU", accel=accel, extra=("-dtb", str(tree))
+    )
     status, serial, console = boot(guest, tmp_path)
     assert status == ports.debug_exit_status(1), console
     assert "cmdline from QEMU\n" in console

@@ -18,8 +18,14 @@ from tests.support.qtest_model import QtestModel, dma
 
 pytestmark = pytest.mark.qemu
 
-DEVICES = ("-serial", "null", "-chardev", "null,id=d", "-device",
-           "isa-debugcon,iobase=0x402,chardev=d")  # fmt: skip
+DEVICES = (
+    "-serial",
+    "null",
+    "-chardev",
+    "null,id=d",
+    "-device",
+    "isa-debugcon,iobase=0x402,chardev=d",
+)
 NO_DMA = ("-global", "fw_cfg_io.dma_enabled=off")
 READ, WRITE, SKIP, SELECT = (int(DmaControl[n]) for n in ("READ", "WRITE", "SKIP", "SELECT"))
 ID = int(Key.ID) << fw_cfg.DMA_KEY_SHIFT | SELECT
@@ -32,8 +38,14 @@ FILL = f"write {BUFFER:#x} 16 0x{'5a' * 16}"
 LOOK = f"read {BUFFER:#x} 16"
 
 
-def compare(guest: Guest, script: list[str], image: bytes | None = None, dma: bool = True,
-            found: Recording | None = None, bios: Path | None = None) -> Machine:  # fmt: skip
+def compare(
+    guest: Guest,
+    script: list[str],
+    image: bytes | None = None,
+    dma: bool = True,
+    found: Recording | None = None,
+    bios: Path | None = None,
+) -> Machine:
     """Run `script` on both sides of a guest."""
     machine = Machine(image or bytes(0x10000), found or record(guest), dma=dma, poison=0)
     model = QtestModel(machine)
@@ -155,12 +167,17 @@ def test_transfers_above_4_gib(name: str) -> None:
     high, low_end = 1 << 32, {"q35": 2048, "microvm": 3072, "pc": 3072}[name] * MIB
     end = high + 6144 * MIB - low_end
     script = [
-        *dma(SIGNATURE | READ, 4, high), f"read {high:#x} 8",
-        *dma(SIGNATURE | READ, 4, high - 2), f"read {high:#x} 4",
-        *dma(SIGNATURE | READ, 4, end - 2), f"read {end - 4:#x} 8",
-        *dma(SIGNATURE | READ, 4, high + 0x200000 - 2), f"read {high + 0x200000 - 4:#x} 8",
-        *dma(ID | READ, 4, BUFFER, high + 0x10000000), LOOK,
-    ]  # fmt: skip
+        *dma(SIGNATURE | READ, 4, high),
+        f"read {high:#x} 8",
+        *dma(SIGNATURE | READ, 4, high - 2),
+        f"read {high:#x} 4",
+        *dma(SIGNATURE | READ, 4, end - 2),
+        f"read {end - 4:#x} 8",
+        *dma(SIGNATURE | READ, 4, high + 0x200000 - 2),
+        f"read {high + 0x200000 - 4:#x} 8",
+        *dma(ID | READ, 4, BUFFER, high + 0x10000000),
+        LOOK,
+    ]
     machine = compare(Guest(name, 6144 * MIB), script)
     assert machine.read(high, 2) == b"MU"
 
@@ -175,15 +192,29 @@ def test_writable_items() -> None:
     look = [*dma(select | READ, 16, BUFFER), LOOK]
     script = [
         f"write {BUFFER:#x} 16 0x{bytes(range(1, 17)).hex()}",
-        *dma(select | WRITE, 8, BUFFER), *look,
-        *dma(select | SKIP, 3, 0), f"write {BUFFER:#x} 4 0xa1a2a3a4", *dma(WRITE, 2, BUFFER),
-        NEXT, *look,
-        *dma(select | SKIP, 7, 0), *dma(WRITE, 2, BUFFER), NEXT, *look,
-        *dma(select | WRITE, 9, BUFFER), NEXT, *look,
-        *dma(select | SKIP, 8, 0), *dma(WRITE, 1, BUFFER), *look,
-        f"write {RAM_END - 4:#x} 4 0xb1b2b3b4", *dma(select | WRITE, 8, RAM_END - 4), *look,
-        *dma(select | WRITE, 2, HOLE), *look,
-    ]  # fmt: skip
+        *dma(select | WRITE, 8, BUFFER),
+        *look,
+        *dma(select | SKIP, 3, 0),
+        f"write {BUFFER:#x} 4 0xa1a2a3a4",
+        *dma(WRITE, 2, BUFFER),
+        NEXT,
+        *look,
+        *dma(select | SKIP, 7, 0),
+        *dma(WRITE, 2, BUFFER),
+        NEXT,
+        *look,
+        *dma(select | WRITE, 9, BUFFER),
+        NEXT,
+        *look,
+        *dma(select | SKIP, 8, 0),
+        *dma(WRITE, 1, BUFFER),
+        *look,
+        f"write {RAM_END - 4:#x} 4 0xb1b2b3b4",
+        *dma(select | WRITE, 8, RAM_END - 4),
+        *look,
+        *dma(select | WRITE, 2, HOLE),
+        *look,
+    ]
     machine = compare(guest, script, found=found)
     assert machine.fw_cfg.items[pointer.select] == bytes.fromhex("0000b3b400000000")
 

@@ -70,8 +70,9 @@ def test_kernels_of_debian(package: str) -> None:
 def test_vmlinux_inside(name: str) -> None:
     """QEMU finds there what inspect says of the bzImage around it."""
     facts = report(debian.vmlinuz(name)).facts["vmlinux"]
-    low, size, entry = numbers(debian.vmlinux(name), Key.KERNEL_ADDR, Key.KERNEL_SIZE,
-                               Key.KERNEL_ENTRY)  # fmt: skip
+    low, size, entry = numbers(
+        debian.vmlinux(name), Key.KERNEL_ADDR, Key.KERNEL_SIZE, Key.KERNEL_ENTRY
+    )
     assert (facts["load_address"], facts["load_end"]) == (low, low + size)
     assert facts["pvh_entry"] == entry
 

@@ -119,8 +119,11 @@ def test_reboots(name: str, image: Image, tmp_path: Path) -> None:
     """Each from a clean start: what the last guest left in RAM, PAM and PCI does not matter."""
     case = CASES[name]
     initrd = debian.make_initrd(tmp_path, INIT)
-    guest = case.guest(kernel=debian.cloud_vmlinux(), initrd=initrd,
-                       append="console=ttyS0 reboot=t panic=-1 quiet end=reboot")  # fmt: skip
+    guest = case.guest(
+        kernel=debian.cloud_vmlinux(),
+        initrd=initrd,
+        append="console=ttyS0 reboot=t panic=-1 quiet end=reboot",
+    )
     bios, serial = tmp_path / "bios.bin", tmp_path / "serial"
     bios.write_bytes(image.image)
     argv = [a for a in command(guest, bios=bios) if a != "-no-reboot"]

@@ -139,8 +139,10 @@ def number(machines: Pair) -> list[Place]:
         places.append(Place(bus, f))
         if is_bridge(f):
             last[f.root] += 1
-            inside = sum(is_bridge(g) and g.root == f.root and g.path[: len(f.path)] == f.path
-                         for g in functions)  # fmt: skip
+            inside = sum(
+                is_bridge(g) and g.root == f.root and g.path[: len(f.path)] == f.path
+                for g in functions
+            )
             secondary[f.root, f.path] = last[f.root]
             numbers = bus | last[f.root] << 8 | (last[f.root] + inside - 1) << 16
             machines.do(places[-1].put(0x18, numbers))
@@ -253,11 +255,21 @@ def test_odd_accesses(name: str) -> None:
     with pair(Guest(name)) as machines:
         for size, value in ((4, 0x8000000C), (2, 0x1234), (1, 0x56), (4, 0x80000041)):
             machines.do(port_out(0xCF8, size, value))
-            for port, width in ((0xCF8, 4), (0xCF8, 2), (0xCF8, 1), (0xCFA, 2), (0xCFB, 1),
-                                (0xCFC, 4), (0xCFC, 1), (0xCFD, 1), (0xCFD, 2), (0xCFE, 2),
-                                (0xCFF, 1), (0xCF9, 1)):  # fmt: skip
-                machines.same(port_in(port, width),
-                              f"{width} bytes at {port:#x} after {value:#x}")  # fmt: skip
+            for port, width in (
+                (0xCF8, 4),
+                (0xCF8, 2),
+                (0xCF8, 1),
+                (0xCFA, 2),
+                (0xCFB, 1),
+                (0xCFC, 4),
+                (0xCFC, 1),
+                (0xCFD, 1),
+                (0xCFD, 2),
+                (0xCFE, 2),
+                (0xCFF, 1),
+                (0xCF9, 1),
+            ):
+                machines.same(port_in(port, width), f"{width} bytes at {port:#x} after {value:#x}")
         machines.do(port_out(0xCF8, 4, 0x8000003C))
         machines.do(port_out(0xCFC, 1, 0x77))
         machines.do(port_out(0xCF8, 4, 0x0000003C))  # not enabled
@@ -283,9 +295,15 @@ def test_pm_block(name: str) -> None:
             machines.do(lambda side, b=base, o=on: program(side, name, b, o))
             for port in (0x600, 0x602, 0x604, 0xB000, 0xB004):
                 machines.same(port_in(port, 2), f"{port:#x}, {base:#x} {on}")
-        for port, size, value in ((0x602, 2, 0x0121), (0x604, 2, 0x0001), (0x600, 2, 0xFFFF),
-                                  (0x600, 4, 0x01200001), (0x604, 1, 0x01), (0x602, 1, 0x20),
-                                  (0x604, 2, 0x0C01)):  # fmt: skip
+        for port, size, value in (
+            (0x602, 2, 0x0121),
+            (0x604, 2, 0x0001),
+            (0x600, 2, 0xFFFF),
+            (0x600, 4, 0x01200001),
+            (0x604, 1, 0x01),
+            (0x602, 1, 0x20),
+            (0x604, 2, 0x0C01),
+        ):
             machines.do(port_out(port, size, value))
             for again, width in ((0x600, 2), (0x602, 2), (0x604, 2), (0x600, 4)):
                 machines.same(port_in(again, width), f"{again:#x} after {value:#x} to {port:#x}")
@@ -336,12 +354,18 @@ def test_legacy_devices(name: str, device: str) -> None:
         for port, value in LEGACY[device]:
             machines.do(port_out(port, 1, value))
             for again in READ_BACK[device]:
-                machines.same(port_in(again, 1),
-                              f"{again:#x} after {value:#x} to {port:#x}")  # fmt: skip
+                machines.same(port_in(again, 1), f"{again:#x} after {value:#x} to {port:#x}")
 
 
-WIDE = [(0x70, 0x000F), (0x20, 0xFB11), (0x21, 0x5AA5), (0xA0, 0x7013), (0x4D0, 0x0CF8),
-        (0x4D1, 0xFF0C), (0x70, 0x5A0F)]  # fmt: skip
+WIDE = [
+    (0x70, 0x000F),
+    (0x20, 0xFB11),
+    (0x21, 0x5AA5),
+    (0xA0, 0x7013),
+    (0x4D0, 0x0CF8),
+    (0x4D1, 0xFF0C),
+    (0x70, 0x5A0F),
+]
 
 
 @pytest.mark.parametrize("name", MACHINES)
@@ -350,8 +374,7 @@ def test_words_to_byte_devices(name: str) -> None:
     with pair(Guest(name)) as machines:
         for port, value in WIDE:
             machines.do(port_out(port, 2, value))
-            for again, size in ((0x20, 2), (0x21, 1), (0xA0, 2), (0x4D0, 1), (0x4D1, 1),
-                                (0x71, 1)):  # fmt: skip
+            for again, size in ((0x20, 2), (0x21, 1), (0xA0, 2), (0x4D0, 1), (0x4D1, 1), (0x71, 1)):
                 machines.same(port_in(again, size), f"{again:#x} after {value:#x} to {port:#x}")
 
 
@@ -364,9 +387,10 @@ def writable(machine: Machine, address: int) -> bool:
 @pytest.mark.parametrize(("name", "pam"), [("pc", 0x59), ("q35", 0x90)])
 def test_pam(name: str, pam: int) -> None:
     """Which segments below 1 MiB take writes, as PAM is opened and closed."""
-    segments = {0xF0000: (0, 0x20), **{
-        0xC0000 + 0x4000 * i: (1 + i // 2, 0x20 if i % 2 else 0x02) for i in range(12)
-    }}  # fmt: skip
+    segments = {
+        0xF0000: (0, 0x20),
+        **{0xC0000 + 0x4000 * i: (1 + i // 2, 0x20 if i % 2 else 0x02) for i in range(12)},
+    }
     closed = [a for a in segments if a < 0xE0000 or a == 0xF0000]
     with pair(Guest(name)) as machines:
         host = Place(0, machines.recording.pci[0])

@@ -41,8 +41,11 @@ def test_hot_plug(name: str, image: Image, tmp_path: Path) -> None:
     bios.write_bytes(image.image)
     case = CASES[name]
     script = INIT.format(count=len(case.plug), show=SHOW)
-    guest = case.guest(kernel=debian.cloud_vmlinux(), append="console=ttyS0 reboot=t panic=-1",
-                       initrd=debian.make_initrd(tmp_path, script))  # fmt: skip
+    guest = case.guest(
+        kernel=debian.cloud_vmlinux(),
+        append="console=ttyS0 reboot=t panic=-1",
+        initrd=debian.make_initrd(tmp_path, script),
+    )
     argv = [*command(guest, bios=bios), "-icount", "shift=auto", "-serial", f"file:{serial}"]
     with stopped(argv, "-monitor", SECONDS) as connection:
         connection.sendall(b"cont\n")

@@ -31,8 +31,11 @@ def run(case: Stanza, image: Image, folder: Path) -> tuple[Resources, Linux]:
     """The BARs at the kernel's entry, and what it says until it powers the guest off."""
     bios, serial = folder / "bios.bin", folder / "serial"
     bios.write_bytes(image.image)
-    guest = case.guest(kernel=debian.cloud_vmlinux(), append="console=ttyS0 reboot=t panic=-1",
-                       initrd=debian.make_initrd(folder, INIT))  # fmt: skip
+    guest = case.guest(
+        kernel=debian.cloud_vmlinux(),
+        append="console=ttyS0 reboot=t panic=-1",
+        initrd=debian.make_initrd(folder, INIT),
+    )
     loaded = loader.load(guest, record(guest))
     assert loaded
     argv = [*command(guest, bios=bios), "-icount", "shift=auto", "-serial", f"file:{serial}"]

@@ -32,14 +32,17 @@ def bzimage(payload: bytes, **fields: int) -> bytes:
     """A bzImage whose setup code is one empty sector; `fields` of the header stand in for what
     a modern kernel says."""
     header = linux_boot.SETUP_HEADER.parse(bytes(linux_boot.SETUP_HEADER.sizeof()))
-    header.update({
-        "setup_sects": 1,
-        "boot_flag": linux_boot.BOOT_FLAG,
-        "header": linux_boot.HEADER_MAGIC,
-        "version": linux_boot.PROTOCOL_NEWEST,
-        "loadflags": linux_boot.LoadFlag.LOADED_HIGH,
-        "payload_offset": 16,
-        "payload_length": len(payload),
-    } | fields)  # fmt: skip
+    header.update(
+        {
+            "setup_sects": 1,
+            "boot_flag": linux_boot.BOOT_FLAG,
+            "header": linux_boot.HEADER_MAGIC,
+            "version": linux_boot.PROTOCOL_NEWEST,
+            "loadflags": linux_boot.LoadFlag.LOADED_HIGH,
+            "payload_offset": 16,
+            "payload_length": len(payload),
+        }
+        | fields
+    )
     built = bytes(linux_boot.SETUP_HEADER.build(header))
     return built.ljust(2 * linux_boot.SECTOR, b"\0") + bytes(16) + payload + b"tail"

@@ -71,8 +71,9 @@ def _concrete(package: str) -> str:
 
 
 def _run(*argv: str, cwd: str | None = None, check: bool = True) -> str:
-    return subprocess.run(argv, cwd=cwd, check=check, capture_output=True, text=True,
-                          timeout=SECONDS).stdout  # fmt: skip
+    return subprocess.run(
+        argv, cwd=cwd, check=check, capture_output=True, text=True, timeout=SECONDS
+    ).stdout
 
 
 def vmlinuz(name: str) -> Path:
@@ -122,8 +123,17 @@ def busybox_for(name: str) -> Path:
 
 
 # virtio-net and virtio-blk on PCI, and what they need, in the order of insmod.
-MODULES = ("failover", "net_failover", "virtio_ring", "virtio", "virtio_pci_modern_dev",
-           "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk", "virtio_net")  # fmt: skip
+MODULES = (
+    "failover",
+    "net_failover",
+    "virtio_ring",
+    "virtio",
+    "virtio_pci_modern_dev",
+    "virtio_pci_legacy_dev",
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_net",
+)
 
 
 def cloud_modules() -> list[Path]:
@@ -135,8 +145,9 @@ def cloud_modules() -> list[Path]:
     return [found[name] for name in MODULES]
 
 
-def make_initrd(folder: Path, script: str, busybox: Path = BUSYBOX,
-                modules: Sequence[Path] = ()) -> Path:  # fmt: skip
+def make_initrd(
+    folder: Path, script: str, busybox: Path = BUSYBOX, modules: Sequence[Path] = ()
+) -> Path:
     """An initrd with a static busybox and `script` as its /init; `folder` is a scratch folder.
     Kernel modules are in /modules, numbered so that they sort in the order they are given."""
     if not busybox.exists() or not shutil.which("cpio"):
@@ -150,8 +161,13 @@ def make_initrd(folder: Path, script: str, busybox: Path = BUSYBOX,
     (root / "init").write_text(script)
     (root / "init").chmod(0o755)
     names = "".join(f"{path.relative_to(root)}\n" for path in sorted(root.rglob("*")))
-    packed = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc"], cwd=root, check=True,
-                            input=names.encode(), capture_output=True).stdout  # fmt: skip
+    packed = subprocess.run(
+        ["cpio", "--quiet", "-o", "-H", "newc"],
+        cwd=root,
+        check=True,
+        input=names.encode(),
+        capture_output=True,
+    ).stdout
     initrd = folder / "initrd"
     initrd.write_bytes(packed)
     return initrd

@@ -46,8 +46,9 @@ class Stanza:
         extra[:0] = self.arguments
         extra += ["-m", self.memory] if memory_options else []
         extra += ["-smp", self.smp] if cpu_options else []
-        return Guest(self.machine, int(size[:-1]) * UNITS[size[-1]], int(cpus),
-                     extra=tuple(extra), **more)  # type: ignore[arg-type]  # fmt: skip
+        return Guest(
+            self.machine, int(size[:-1]) * UNITS[size[-1]], int(cpus), extra=tuple(extra), **more
+        )  # type: ignore[arg-type]
 
     def count(self, model: str) -> int:
         """How many of `devices` are of a model."""

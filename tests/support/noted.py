@@ -50,7 +50,9 @@ def link(layout: str, width: int, folder: Path) -> Path:
     notes, discarded = LAYOUTS[layout]
     (folder / "k.s").write_text(SOURCE.format(width=width, unit=WIDTHS[width]))
     (folder / "k.ld").write_text(SCRIPT.format(notes=notes, discarded=discarded))
-    for argv in (["as", "--64", "-mx86-used-note=no", "k.s", "-o", "k.o"],
-                 ["ld", "-m", "elf_x86_64", "-T", "k.ld", "k.o", "-o", "kernel"]):  # fmt: skip
+    for argv in (
+        ["as", "--64", "-mx86-used-note=no", "k.s", "-o", "k.o"],
+        ["ld", "-m", "elf_x86_64", "-T", "k.ld", "k.o", "-o", "kernel"],
+    ):
         subprocess.run(argv, cwd=folder, check=True, capture_output=True)
     return folder / "kernel"

@@ -9,9 +9,14 @@ PATH = tuple[int, ...]
 
 
 def endpoint(
-    path: PATH, bars: dict[int, tuple[int, int]], *, rom: int = 0, pin: int = 0, root: int = 0,
+    path: PATH,
+    bars: dict[int, tuple[int, int]],
+    *,
+    rom: int = 0,
+    pin: int = 0,
+    root: int = 0,
     multifunction: bool = False,
-) -> PciFunction:  # fmt: skip
+) -> PciFunction:
     """A device. `bars` has (low bits, size in bytes) by the BAR's number."""
     config, mask = _header(pin, pci.TYPE_MULTIFUNCTION * multifunction)
     for index, (flags, size) in bars.items():
@@ -25,8 +30,15 @@ def endpoint(
     return PciFunction(root, path, bytes(config), bytes(mask))
 
 
-def bridge(path: PATH, *, root: int = 0, io: bool = True, io_base: int = 0, wide: bool = True,
-           multifunction: bool = False) -> PciFunction:  # fmt: skip
+def bridge(
+    path: PATH,
+    *,
+    root: int = 0,
+    io: bool = True,
+    io_base: int = 0,
+    wide: bool = True,
+    multifunction: bool = False,
+) -> PciFunction:
     """A bridge. `io`: it has an I/O window, else `io_base` is what the register reads; `wide`:
     its prefetchable window takes 64 bits."""
     config, mask = _header(0, pci.TYPE_BRIDGE | pci.TYPE_MULTIFUNCTION * multifunction)

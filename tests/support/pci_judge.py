@@ -74,8 +74,11 @@ def buses(machine: Machine) -> Iterator[Bus]:
 
 def windows(bridge: Bridge, owner: str) -> list[Range]:
     """The open windows of a bridge, of those that it has."""
-    found = [("io", 0x1C, bridge.io_window()), ("memory", 0x20, bridge.memory_window()),
-             ("memory", 0x24, bridge.prefetch_window())]  # fmt: skip
+    found = [
+        ("io", 0x1C, bridge.io_window()),
+        ("memory", 0x20, bridge.memory_window()),
+        ("memory", 0x24, bridge.prefetch_window()),
+    ]
     return [
         Range(kind, w.base, w.limit + 1, owner)
         for kind, register, w in found
@@ -86,8 +89,10 @@ def windows(bridge: Bridge, owner: str) -> list[Range]:
 def complaints(machine: Machine) -> list[str]:
     """Everything that is wrong."""
     host = host_windows(machine)
-    reserved = [Range("memory", e.addr, e.addr + e.size, "the memory map")
-                for e in machine.recording.memmap()]  # fmt: skip
+    reserved = [
+        Range("memory", e.addr, e.addr + e.size, "the memory map")
+        for e in machine.recording.memmap()
+    ]
     roots = [r for root in machine.board.pci.roots.values() for r in _claims(root)]
     found = list(_ranges(roots, host))
     found += [f"{a} overlaps {b}" for a in roots for b in reserved if a.overlaps(b)]

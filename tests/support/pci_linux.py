@@ -66,12 +66,17 @@ def _owner(function: str, number: int) -> str:
 def _roots(text: str) -> dict[int, Root]:
     lines = re.findall(r"pci_bus 0000:(..): root bus resource \[(\w+) +(\w+)-(\w+)", text)
     return {
-        int(bus, 16): Root(int(last, 16), [
-            _range(KINDS[kind], *span, f"root bus {bus}")
-            for at, kind, *span in lines if at == bus and kind in KINDS
-        ])
-        for bus, kind, _, last in lines if kind == "bus"
-    }  # fmt: skip
+        int(bus, 16): Root(
+            int(last, 16),
+            [
+                _range(KINDS[kind], *span, f"root bus {bus}")
+                for at, kind, *span in lines
+                if at == bus and kind in KINDS
+            ],
+        )
+        for bus, kind, _, last in lines
+        if kind == "bus"
+    }
 
 
 def _resources(text: str) -> Resources:

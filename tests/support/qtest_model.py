@@ -32,8 +32,9 @@ class QtestModel:
 def dma(control: int, length: int, address: int, at: int = DESCRIPTOR) -> list[str]:
     """The commands of one transfer, whose descriptor lies at `at` and is read back."""
     data = fw_cfg.DMA.build({"control": control, "length": length, "address": address})
-    high, low = (int.from_bytes((at >> s & 0xFFFFFFFF).to_bytes(4, "big"), "little")
-                 for s in (32, 0))  # fmt: skip
+    high, low = (
+        int.from_bytes((at >> s & 0xFFFFFFFF).to_bytes(4, "big"), "little") for s in (32, 0)
+    )
     return [
         f"write {at:#x} {len(data)} 0x{data.hex()}",
         *([f"outl {fw_cfg.PORT_DMA_HIGH:#x} {high:#x}"] if high else []),

@@ -22,10 +22,12 @@ def runs(factor: float = 1.0) -> list[Run]:
     late = 2.0 * (factor - 1)
     before = (Event.QEMU_INIT_END, Event.FW_START)
     return [
-        Run({str(e): at[i] + (0 if e in before else late) for e, at in OURS.items()},
-            total=260.0 + late + i)
+        Run(
+            {str(e): at[i] + (0 if e in before else late) for e, at in OURS.items()},
+            total=260.0 + late + i,
+        )
         for i in range(ROUNDS)
-    ]  # fmt: skip
+    ]
 
 
 def row(image: str, **more: object) -> Row:
@@ -34,14 +36,37 @@ def row(image: str, **more: object) -> Row:
 
 
 def result() -> Result:
-    stage_counts = [{"stage": "start", "accesses": 0, "instructions": 48},
-                    {"stage": "acpi", "accesses": 3, "instructions": 8143}]  # fmt: skip
+    stage_counts = [
+        {"stage": "start", "accesses": 0, "instructions": 48},
+        {"stage": "acpi", "accesses": 3, "instructions": 8143},
+    ]
     rows = [
-        row("fwbuild <x>", runs=runs(), plain=[255.0, 256.0, 257.0], traced=[TRACED] * ROUNDS,
-            entry="PVH", count=Count(25, 9604), stage_counts=stage_counts),
-        row("qboot.rom", runs=runs(4), plain=[261.0, 262.0, 263.0], entry="PVH",
-            count=Count(247, 62739)),
+        row(
+            "fwbuild <x>",
+            runs=runs(),
+            plain=[255.0, 256.0, 257.0],
+            traced=[TRACED] * ROUNDS,
+            entry="PVH",
+            count=Count(25, 9604),
+            stage_counts=stage_counts,
+        ),
+        row(
+            "qboot.rom",
+            runs=runs(4),
+            plain=[261.0, 262.0, 263.0],
+            entry="PVH",
+            count=Count(247, 62739),
+        ),
         row("broken.bin", failure="nothing more came in time after fw_start"),
-    ]  # fmt: skip
-    return Result("7.2.22", {"CPU": "2 x Example", "kernel": "Linux 6"}, "2026-01-02", ROUNDS,
-                  512 << 20, "nokaslr panic=-1", "fwbuild <x>", rows, ["a <note>"])  # fmt: skip
+    ]
+    return Result(
+        "7.2.22",
+        {"CPU": "2 x Example", "kernel": "Linux 6"},
+        "2026-01-02",
+        ROUNDS,
+        512 << 20,
+        "nokaslr panic=-1",
+        "fwbuild <x>",
+        rows,
+        ["a <note>"],
+    )

@@ -109,9 +109,14 @@ def test_layout_has_no_problem() -> None:
 
 
 def test_layout_finds_problems(monkeypatch: pytest.MonkeyPatch) -> None:
-    clash = (layout.Region("work", 0x2000, 16, ""), layout.Region("memmap", 0x2008, 0x1000, ""),
-             layout.Region("scratch", 0x9F000, 0x5000, ""), layout.region("directory"),
-             layout.region("setup"), layout.region("modules"))  # fmt: skip
+    clash = (
+        layout.Region("work", 0x2000, 16, ""),
+        layout.Region("memmap", 0x2008, 0x1000, ""),
+        layout.Region("scratch", 0x9F000, 0x5000, ""),
+        layout.region("directory"),
+        layout.region("setup"),
+        layout.region("modules"),
+    )
     monkeypatch.setattr(layout, "RAM", clash)
     text = " / ".join(layout.problems())
     assert "work and memmap overlap" in text

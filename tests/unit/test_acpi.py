@@ -31,13 +31,20 @@ def allocate(file: str, align: int = 16, zone: int = Zone.HIGH) -> bytes:
 
 
 def pointer(dest: str, source: str, offset: int, size: int = 4) -> bytes:
-    return entry(acpi.ADD_POINTER, Command.ADD_POINTER, dest=dest, source=source, offset=offset,
-                 size=size)  # fmt: skip
+    return entry(
+        acpi.ADD_POINTER, Command.ADD_POINTER, dest=dest, source=source, offset=offset, size=size
+    )
 
 
 def checksum(file: str, offset: int, start: int, length: int) -> bytes:
-    return entry(acpi.ADD_CHECKSUM, Command.ADD_CHECKSUM, file=file, offset=offset, start=start,
-                 length=length)  # fmt: skip
+    return entry(
+        acpi.ADD_CHECKSUM,
+        Command.ADD_CHECKSUM,
+        file=file,
+        offset=offset,
+        start=start,
+        length=length,
+    )
 
 
 def rsdt(length: int = acpi.TABLE_HEADER.sizeof()) -> bytes:
@@ -146,15 +153,24 @@ def test_bad_script(name: str, image: Image) -> None:
 
 
 def write_pointer(offset: int = 0, source_offset: int = 40, size: int = 8) -> bytes:
-    return entry(acpi.WRITE_POINTER, Command.WRITE_POINTER, dest="etc/vmgenid_addr", source="guid",
-                 dest_offset=offset, source_offset=source_offset, size=size)  # fmt: skip
+    return entry(
+        acpi.WRITE_POINTER,
+        Command.WRITE_POINTER,
+        dest="etc/vmgenid_addr",
+        source="guid",
+        dest_offset=offset,
+        source_offset=source_offset,
+        size=size,
+    )
 
 
 @pytest.mark.parametrize("dma", [True, False])
 def test_write_pointer(dma: bool, image: Image) -> None:
     """Without DMA nobody can be told, and nothing is written."""
-    case = Case([allocate("guid", 4096), write_pointer()],
-                {"guid": bytes(4096), "etc/vmgenid_addr": bytes(8)})  # fmt: skip
+    case = Case(
+        [allocate("guid", 4096), write_pointer()],
+        {"guid": bytes(4096), "etc/vmgenid_addr": bytes(8)},
+    )
     machine = machine_of(case, image, dma=dma)
     assert judge(machine, machine.run()) == []
     pointer = int.from_bytes(machine.fw_cfg.file("etc/vmgenid_addr"), "little")
@@ -173,8 +189,9 @@ LIES = {
 
 @pytest.mark.parametrize("name", LIES)
 def test_bad_write_pointer(name: str, image: Image) -> None:
-    case = Case([allocate("guid", 4096), LIES[name]],
-                {"guid": bytes(4096), "etc/vmgenid_addr": bytes(8)})  # fmt: skip
+    case = Case(
+        [allocate("guid", 4096), LIES[name]], {"guid": bytes(4096), "etc/vmgenid_addr": bytes(8)}
+    )
     outcome = machine_of(case, image).run()
     assert outcome.console.startswith(f"fwbuild: {stop_codes.BY_NAME['ACPI_SCRIPT'].code:02x} ")
 
@@ -182,7 +199,10 @@ def test_bad_write_pointer(name: str, image: Image) -> None:
 def test_script_in_python() -> None:
     """What the judge compares with, on a script small enough to do by hand."""
     script = allocate("a") + allocate("b") + pointer("a", "b", 1) + checksum("a", 0, 0, 6)
-    done = install(script, {"a": bytes([1, 2, 0, 0, 0, 5]), "b": b"xyz"}.__getitem__,
-                   {"a": 0x1000, "b": 0x20000})  # fmt: skip
+    done = install(
+        script,
+        {"a": bytes([1, 2, 0, 0, 0, 5]), "b": b"xyz"}.__getitem__,
+        {"a": 0x1000, "b": 0x20000},
+    )
     # 0x20002 in place of 2; 1 - (1 + 2 + 2 + 5)
     assert done.data["a"] == bytes([(1 - 10) % 256, 2, 0, 2, 0, 5])

@@ -43,11 +43,19 @@ def test_linux_is_small() -> None:
 def test_builds_are_identical(tmp_path: Path, image: Image) -> None:
     artefacts.write(image, tmp_path / "here" / "bios.bin")
     environment = os.environ | {
-        "TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "7", "HOME": str(tmp_path),
+        "TZ": "Asia/Tokyo",
+        "LC_ALL": "C",
+        "PYTHONHASHSEED": "7",
+        "HOME": str(tmp_path),
         "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
-    }  # fmt: skip
-    subprocess.run([sys.executable, "-m", "fwbuild", "--out", "there/bios.bin"], cwd=tmp_path,
-                   env=environment, check=True, capture_output=True)  # fmt: skip
+    }
+    subprocess.run(
+        [sys.executable, "-m", "fwbuild", "--out", "there/bios.bin"],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
     for name in FILES:
         here, there = ((tmp_path / place / name).read_bytes() for place in ("here", "there"))
         assert here == there, name
@@ -60,8 +68,9 @@ def test_json_tells_the_map(tmp_path: Path, image: Image) -> None:
     assert plain["used"] + plain["free"] == plain["size"]
     text = (tmp_path / "bios.map").read_text()
     for entry in plain["rom"]:
-        assert re.search(rf"^{entry['address']:08x} +{entry['size']} .*\b{entry['name']}\b", text,
-                         re.MULTILINE)  # fmt: skip
+        assert re.search(
+            rf"^{entry['address']:08x} +{entry['size']} .*\b{entry['name']}\b", text, re.MULTILINE
+        )
 
 
 def test_listing_has_every_byte(image: Image) -> None:

@@ -37,12 +37,17 @@ def test_its_exit_means_nothing_else() -> None:
 def test_initrd(tmp_path: Path) -> None:
     if not shutil.which("cpio"):
         need("cpio")
-    done = subprocess.run(["cpio", "-tv", "--quiet"], input=build_initrd(), capture_output=True,
-                          check=True)  # fmt: skip
+    done = subprocess.run(
+        ["cpio", "-tv", "--quiet"], input=build_initrd(), capture_output=True, check=True
+    )
     lines = [line.split() for line in done.stdout.decode().splitlines()]
     assert [(line[0], line[-1]) for line in lines] == [
-        ("drwxr-xr-x", "dev"), ("crw-------", "dev/console"), ("-rwxr-xr-x", "init")]  # fmt: skip
+        ("drwxr-xr-x", "dev"),
+        ("crw-------", "dev/console"),
+        ("-rwxr-xr-x", "init"),
+    ]
     assert (lines[1][4], lines[1][5]) == ("5,", "1")
-    subprocess.run(["cpio", "-i", "--quiet", "init"], input=build_initrd(), cwd=tmp_path,
-                   check=True)  # fmt: skip
+    subprocess.run(
+        ["cpio", "-i", "--quiet", "init"], input=build_initrd(), cwd=tmp_path, check=True
+    )
     assert (tmp_path / "init").read_bytes() == build_init()

@@ -23,8 +23,9 @@ def test_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test_kerne
     kernel.write_bytes(test_kernel)
     monkeypatch.setattr(Race, "rows", rows)
     monkeypatch.setattr(bench, "version", lambda: "7.2.22")
-    status = main(["bench", "--kernel", str(kernel), "--no-peers", "--out", str(out),
-                   "--report", str(page)])  # fmt: skip
+    status = main(
+        ["bench", "--kernel", str(kernel), "--no-peers", "--out", str(out), "--report", str(page)]
+    )
     assert status != ExitCode.OK
     kept = Result.from_json((out / "results.json").read_text())
     assert kept.rows == result().rows

@@ -47,8 +47,7 @@ def test_vmlinux(tmp_path: Path) -> None:
     assert kernel.entry_name(entry) == "PVH"
     assert kernel.entry_name(None) == ""
     # a 32-bit kernel without start_kernel has only its handoff
-    assert [(step.event, step.addresses) for step in kernel.steps] == [
-        (Event.FW_DO_BOOT, (entry,))]  # fmt: skip
+    assert [(step.event, step.addresses) for step in kernel.steps] == [(Event.FW_DO_BOOT, (entry,))]
     assert "64-bit kernel" in kernel.note
     assert "no start_kernel" in kernel.note
 

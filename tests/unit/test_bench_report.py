@@ -81,7 +81,10 @@ def test_spans_and_ratios() -> None:
     assert made.ratio(ours, "handoff") is None
     assert made.ratio(broken, "handoff") is None
     assert [(name, s.median) for name, s in ours.stages()] == [
-        ("reset", 0.25), ("start", 0.25), ("acpi", 1.5)]  # fmt: skip
+        ("reset", 0.25),
+        ("start", 0.25),
+        ("acpi", 1.5),
+    ]
 
 
 def test_table() -> None:
@@ -103,9 +106,17 @@ def test_page_is_whole(page: str) -> None:
     assert not {"script", "link", "img", "iframe", "object"} & set(checker.tags)
     assert "@import" not in page and "url(" not in page and "http" not in page
     words = " ".join(checker.text.split())
-    for expected in ("fwbuild <x>", "a <note>", "7.2.22", "43.50 (+2.00)", "x 4.00 (4.00-4.00)",
-                     "62739", "qemu-system-x86_64 -M pc -append 'a b'", "2 x Example",
-                     "broken.bin does not boot this kernel here: nothing more came"):  # fmt: skip
+    for expected in (
+        "fwbuild <x>",
+        "a <note>",
+        "7.2.22",
+        "43.50 (+2.00)",
+        "x 4.00 (4.00-4.00)",
+        "62739",
+        "qemu-system-x86_64 -M pc -append 'a b'",
+        "2 x Example",
+        "broken.bin does not boot this kernel here: nothing more came",
+    ):
         assert expected in words
     assert "/usr/bin" not in words
     assert all(str(event) in words for event in Event)
@@ -141,8 +152,16 @@ def browse(page: str, folder: Path, *options: str) -> dict[str, Any]:
         need(CHROMIUM)
     path = folder / "boot.html"
     path.write_text(page.replace("</body>", PROBE))
-    argv = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
-            f"--user-data-dir={folder / 'profile'}", *options, path.as_uri()]  # fmt: skip
+    argv = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--dump-dom",
+        f"--user-data-dir={folder / 'profile'}",
+        *options,
+        path.as_uri(),
+    ]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True)
     found = re.search(r"<title>(\{.*?\})</title>", done.stdout)
     assert found, done.stdout[:500]

@@ -102,9 +102,15 @@ def test_bad_input(
     assert sorted(scratch.rglob("*")) == before, "something was left behind"
 
 
-USAGE = (["--nope"], ["emulate", "-m", "many"], ["run", "--accel", "x"],
-         ["run", "--smp", "0"], ["cost", "--smp", "0"],
-         ["bench"], ["bench", "--kernel", "k", "--runs", "0"])
+USAGE = (
+    ["--nope"],
+    ["emulate", "-m", "many"],
+    ["run", "--accel", "x"],
+    ["run", "--smp", "0"],
+    ["cost", "--smp", "0"],
+    ["bench"],
+    ["bench", "--kernel", "k", "--runs", "0"],
+)
 
 
 @pytest.mark.parametrize("arguments", USAGE)
@@ -119,7 +125,12 @@ def test_build_is_the_default_verb(tmp_path: Path, capsys: pytest.CaptureFixture
     assert cli.main(["--out", str(out)]) == 0
     assert "bytes used" in capsys.readouterr().out
     assert sorted(p.suffix for p in out.parent.iterdir()) == [
-        ".bin", ".elf", ".json", ".lst", ".map"]  # fmt: skip
+        ".bin",
+        ".elf",
+        ".json",
+        ".lst",
+        ".map",
+    ]
 
 
 def test_emulate_json(capsys: pytest.CaptureFixture[str]) -> None:

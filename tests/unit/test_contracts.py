@@ -81,6 +81,8 @@ MEMORY = {
 APIC = (x86.APIC_BASE, x86.APIC_BASE + x86.APIC_SIZE)
 READ = int(fw_cfg.DmaControl.READ | fw_cfg.DmaControl.SELECT)
 TRANSFER = {"eax": READ, "ecx": SIZE, "edi": DESTINATION}
+
+
 @cache
 def image() -> Image:
     return build_image("all-cpus")  # the template that leaves nothing out

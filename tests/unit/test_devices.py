@@ -61,12 +61,17 @@ def test_configuration_by_ports() -> None:
     program.out(0xCF8, 4, 0x80000B80).out(0xCFC, 1, 1).out(0x604, 2, 1).read_port(0x604, 2)
     _, outcome = program.run(Guest("pc"))
     assert outcome.accesses == [
-        Access("out", 0xCF8, 4, 0x80000000), Access("in", 0xCFC, 2, 0x8086),
-        Access("in", 0xCFE, 2, 0x1237), Access("in", 0x604, 2, 0xFFFF),
-        Access("out", 0xCF8, 4, 0x80000B40), Access("out", 0xCFC, 4, 0x601),
-        Access("out", 0xCF8, 4, 0x80000B80), Access("out", 0xCFC, 1, 1),
-        Access("out", 0x604, 2, 1), Access("in", 0x604, 2, 1),
-    ]  # fmt: skip
+        Access("out", 0xCF8, 4, 0x80000000),
+        Access("in", 0xCFC, 2, 0x8086),
+        Access("in", 0xCFE, 2, 0x1237),
+        Access("in", 0x604, 2, 0xFFFF),
+        Access("out", 0xCF8, 4, 0x80000B40),
+        Access("out", 0xCFC, 4, 0x601),
+        Access("out", 0xCF8, 4, 0x80000B80),
+        Access("out", 0xCFC, 1, 1),
+        Access("out", 0x604, 2, 1),
+        Access("in", 0x604, 2, 1),
+    ]
     assert outcome.unclaimed == [Access("in", 0x604, 2, 0xFFFF)]
 
 
@@ -77,11 +82,14 @@ def test_configuration_by_ecam() -> None:
     program.load(0xB00F8040, 4).store(0xB0000060, 4, 0xC0000001).load(0xC00F8000, 4)
     machine, outcome = program.run(Guest("q35"))
     assert outcome.accesses[2:] == [
-        Access("read", 0xB0000000, 4, 0x29C08086), Access("read", 0xB00F8002, 2, 0x2918),
-        Access("read", 0xB00F800B, 1, 0x06), Access("write", 0xB00F8040, 4, 0x601),
-        Access("read", 0xB00F8040, 4, 0x601), Access("write", 0xB0000060, 4, 0xC0000001),
+        Access("read", 0xB0000000, 4, 0x29C08086),
+        Access("read", 0xB00F8002, 2, 0x2918),
+        Access("read", 0xB00F800B, 1, 0x06),
+        Access("write", 0xB00F8040, 4, 0x601),
+        Access("read", 0xB00F8040, 4, 0x601),
+        Access("write", 0xB0000060, 4, 0xC0000001),
         Access("read", 0xC00F8000, 4, 0x29188086),
-    ]  # fmt: skip
+    ]
     assert outcome.unclaimed == []
     assert machine.writes == set(), "MMIO is no memory"
     assert machine.board.mmio.find(0xB0000000) is None
@@ -93,8 +101,11 @@ def test_microvm() -> None:
     """No configuration ports; a window at a fixed address with pcie=on."""
     program = Program().out(0xCF8, 4, 0x80000000).read_port(0xCFC, 4)
     machine, outcome = program.run(Guest("microvm"))
-    assert outcome.accesses == outcome.unclaimed == [
-        Access("out", 0xCF8, 4, 0x80000000), Access("in", 0xCFC, 4, 0xFFFFFFFF)]  # fmt: skip
+    assert (
+        outcome.accesses
+        == outcome.unclaimed
+        == [Access("out", 0xCF8, 4, 0x80000000), Access("in", 0xCFC, 4, 0xFFFFFFFF)]
+    )
     assert machine.board.mmio.find(0xE0000000) is None
     _, outcome = Program().load(0xE0000000, 4).run(recorded()["microvm-with-pcie"])
     assert outcome.accesses == [Access("read", 0xE0000000, 4, 0x00081B36)]
@@ -149,8 +160,8 @@ def test_initialisation_of_the_oldest_devices(name: str) -> None:
     program = Program()
     for port, value in INITIALISED:
         program.out(port, 1, value)
-    machine, outcome = program.read_port(0x21, 1).read_port(0xA1, 1).read_port(0x4D1, 1).run(
-        Guest(name)
+    machine, outcome = (
+        program.read_port(0x21, 1).read_port(0xA1, 1).read_port(0x4D1, 1).run(Guest(name))
     )
     assert outcome.unclaimed == []
     assert [a.value for a in outcome.accesses if a.direction == "in"] == [0xFF, 0xFF, 0x0C]

@@ -32,11 +32,27 @@ def lz4_legacy(data: bytes) -> bytes:
     return b"\x02\x21\x4c\x18" + len(block).to_bytes(4, "little") + block
 
 
-def lzop_file(data: bytes, block_size: int = lzop.BLOCK_MAX, flags: int = lzop.Flag.ADLER32_D,
-              version: int = 0x1040) -> bytes:  # fmt: skip
-    fields = b"".join(n.to_bytes(size, "big") for n, size in (
-        (version, 2), (0x20A0, 2), (0x0940, 2), (3, 1), (9, 1), (flags, 4), (0, 4), (0, 4), (0, 4),
-        (0, 1)))  # fmt: skip
+def lzop_file(
+    data: bytes,
+    block_size: int = lzop.BLOCK_MAX,
+    flags: int = lzop.Flag.ADLER32_D,
+    version: int = 0x1040,
+) -> bytes:
+    fields = b"".join(
+        n.to_bytes(size, "big")
+        for n, size in (
+            (version, 2),
+            (0x20A0, 2),
+            (0x0940, 2),
+            (3, 1),
+            (9, 1),
+            (flags, 4),
+            (0, 4),
+            (0, 4),
+            (0, 4),
+            (0, 1),
+        )
+    )
     found = b"\x89LZO\0\r\n\x1a\n" + fields + zlib.adler32(fields).to_bytes(4, "big")
     for at in range(0, len(data), block_size):
         block = data[at : at + block_size]
@@ -77,9 +93,13 @@ def test_verb(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert f"from {name}, 32-bit, PVH entry 0x100000" in text
     assert cli.main(["extract", str(path), "--out", str(out), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {
-        "out": str(out), "size": len(KERNEL), "compression": name, "bits": 32,
-        "pvh_entry": 0x100000, "problem": None,
-    }  # fmt: skip
+        "out": str(out),
+        "size": len(KERNEL),
+        "compression": name,
+        "bits": 32,
+        "pvh_entry": 0x100000,
+        "problem": None,
+    }
 
 
 def test_without_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,8 +112,9 @@ def test_without_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize("link", (False, True))
-def test_the_kernel_is_not_overwritten(link: bool, tmp_path: Path,
-                                       capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+def test_the_kernel_is_not_overwritten(
+    link: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path, out = tmp_path / "vmlinuz", tmp_path / "vmlinuz"
     path.write_bytes(bzimage(gzip.compress(KERNEL)))
     if link:

@@ -18,8 +18,9 @@ from fwbuild.image.test_kernel import build_test_kernel
 SIZES = (64, 512, 2048, 3072, 4096, 6144, 8192, 1 << 20)  # MiB
 
 
-def boot(guest: Guest, image: bytes, *, dma: bool = True, poison: int = 0xA5,
-         kernel: bytes | None = None) -> Machine:  # fmt: skip
+def boot(
+    guest: Guest, image: bytes, *, dma: bool = True, poison: int = 0xA5, kernel: bytes | None = None
+) -> Machine:
     found = recording.find(guest)
     loaded = loader.load(guest, found, kernel or build_test_kernel())
     machine = Machine(image, found, loaded, dma=dma, poison=poison)

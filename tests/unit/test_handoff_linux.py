@@ -24,8 +24,9 @@ RELOCATABLE = build_test_bzimage(
 )
 
 
-def boot(guest: Guest, image: bytes, *, dma: bool = True, poison: int = 0xA5,
-         kernel: bytes | None = None) -> Machine:  # fmt: skip
+def boot(
+    guest: Guest, image: bytes, *, dma: bool = True, poison: int = 0xA5, kernel: bytes | None = None
+) -> Machine:
     return boot_pvh(guest, image, dma=dma, poison=poison, kernel=kernel or build_test_bzimage())
 
 
@@ -159,8 +160,9 @@ def test_kernel_reports(image: Image) -> None:
     assert "cmdline hello\n" in outcome.console
 
 
-@pytest.mark.parametrize("kernel", [build_test_bzimage(), build_test_kernel()],
-                         ids=["bzImage", "PVH"])  # fmt: skip
+@pytest.mark.parametrize(
+    "kernel", [build_test_bzimage(), build_test_kernel()], ids=["bzImage", "PVH"]
+)
 @pytest.mark.parametrize("name", MACHINES)
 def test_the_kernel_as_files_too(name: str, kernel: bytes, image: Image) -> None:
     """QEMU 10 offers the kernel's file, and a shim, to UEFI by names in the directory."""

@@ -51,8 +51,9 @@ def test_memory_sizes(name: str, megabytes: int, image: Image, modules: Path) ->
     assert found.loader == b"qemu"
     texts = [text.decode() for _, _, text in found.modules]
     assert texts == [f"{folder}/one its arguments", f"{folder}/t,wo"]
-    for (start, end, _), content in zip(found.modules, (b"one" * 5000, b"t,wo" * 0x3000),
-                                        strict=True):  # fmt: skip
+    for (start, end, _), content in zip(
+        found.modules, (b"one" * 5000, b"t,wo" * 0x3000), strict=True
+    ):
         assert start % 4096 == 0
         assert machine.read(start, end - start) == content
     ram = sum(m.size for m in found.memmap if m.type in (e820.Type.RAM, e820.Type.NVS))
@@ -90,8 +91,9 @@ def test_more_ranges_than_qemu_has_room_for(image: Image) -> None:
 def test_kernel_reports(image: Image, modules: Path) -> None:
     machine = boot(Guest("pc", initrd=modules, append="hello"), image.image)
     found = handoff(machine)
-    lower, upper = (next(m.size for m in found.memmap if m.addr == at) // 1024
-                    for at in (0, e820.EXTENDED))  # fmt: skip
+    lower, upper = (
+        next(m.size for m in found.memmap if m.addr == at) // 1024 for at in (0, e820.EXTENDED)
+    )
     outcome = machine.run_kernel()
     assert (outcome.kind, outcome.exit_value) == ("exit", 1)
     assert outcome.console.splitlines()[1:] == [
@@ -177,8 +179,14 @@ def by_header(**fields: int) -> bytes:
     values = dict.fromkeys((f.name for f in multiboot.HEADER.subcons), 0)
     flags = multiboot.HeaderFlag.ADDRESSES
     checksum = -(multiboot.HEADER_MAGIC + flags) % (1 << 32)
-    values |= dict(magic=multiboot.HEADER_MAGIC, flags=flags, checksum=checksum,
-                   header_addr=0x100010, load_addr=0x100000, entry_addr=0x100040)  # fmt: skip
+    values |= dict(
+        magic=multiboot.HEADER_MAGIC,
+        flags=flags,
+        checksum=checksum,
+        header_addr=0x100010,
+        load_addr=0x100000,
+        entry_addr=0x100040,
+    )
     return bytes(64) + multiboot.HEADER.build(values | fields) + CONTENT
 
 
@@ -234,6 +242,4 @@ def test_two_accesses_for_kernel_and_information(image: Image) -> None:
     pvh = boot_pvh(guest, image.image).outcome.accesses
     transfers = [sum(a.port == 0x518 for a in accesses) for accesses in (ours, pvh)]
     assert transfers[0] == transfers[1] - 1 + 2  # the command line is part of the kernel
-    assert Key.CMDLINE_DATA not in load(
-        guest, recording.find(guest), build_test_multiboot()
-    ).keys  # type: ignore[union-attr]
+    assert Key.CMDLINE_DATA not in load(guest, recording.find(guest), build_test_multiboot()).keys  # type: ignore[union-attr]

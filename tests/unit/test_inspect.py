@@ -38,12 +38,21 @@ def with_machine(data: bytes, machine: int) -> bytes:
     return patched(data, E_MACHINE, machine.to_bytes(2, "little"))
 
 
-def multiboot1(flags: int = HeaderFlag.ADDRESSES | HeaderFlag.MEMORY_INFO,
-               load: int = 0x100000, header: int = 0x100000) -> bytes:  # fmt: skip
+def multiboot1(
+    flags: int = HeaderFlag.ADDRESSES | HeaderFlag.MEMORY_INFO,
+    load: int = 0x100000,
+    header: int = 0x100000,
+) -> bytes:
     fields = dict.fromkeys(offsets(multiboot.HEADER), 0)
     checksum = -(multiboot.HEADER_MAGIC + flags) % (1 << 32)
-    fields |= {"magic": multiboot.HEADER_MAGIC, "flags": flags, "checksum": checksum,
-               "header_addr": header, "load_addr": load, "entry_addr": load + 64}  # fmt: skip
+    fields |= {
+        "magic": multiboot.HEADER_MAGIC,
+        "flags": flags,
+        "checksum": checksum,
+        "header_addr": header,
+        "load_addr": load,
+        "entry_addr": load + 64,
+    }
     return bytes(multiboot.HEADER.build(fields)).ljust(4096, b"\x90")
 
 
@@ -64,8 +73,9 @@ def aligned8(data: bytes) -> bytes:
 NOTE_START = b"\x12\0\0\0Xen\0"
 LOW = KERNEL.replace(b"\0\0\x10\0" * 2, b"\0\x10\0\0" * 2, 1)  # p_vaddr and p_paddr: 4 KiB
 # a 64-bit header whose e_phoff no file can have
-FAR_SEGMENTS = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, EM_X86_64, 1, 0, 1 << 63, 0,
-                           0, 64, 56, 1, 64, 1, 0).ljust(128, b"\0")  # fmt: skip
+FAR_SEGMENTS = struct.pack(
+    "<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, EM_X86_64, 1, 0, 1 << 63, 0, 0, 64, 56, 1, 64, 1, 0
+).ljust(128, b"\0")
 FIRMWARE = bytes(0xFFF0) + b"\xea\x5b\xe0\x00\xf0".ljust(16, b"\0")
 PACKED = gzip.compress(KERNEL)
 DAMAGED = PACKED[:100] + b"\xff" * 8 + PACKED[108:]
@@ -173,8 +183,11 @@ def test_the_message_that_users_search_for() -> None:
 
 
 # (entry that QEMU finds or None, words): binutils' .note.gnu.property makes QEMU step by 8
-MERGED = {"alone": ("0x100004", ""), "behind GNU's": (None, "misreads"),
-          "before GNU's": ("0x0", "misreads")}  # fmt: skip
+MERGED = {
+    "alone": ("0x100004", ""),
+    "behind GNU's": (None, "misreads"),
+    "before GNU's": ("0x0", "misreads"),
+}
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -193,17 +206,27 @@ def test_facts_of_a_bzimage() -> None:
     text = b"6.1.0-test (me@here) #1"
     payload = gzip.compress(KERNEL)
     data = bzimage(
-        payload, kernel_version=0x100, init_size=0x3000, pref_address=0x1000000,
+        payload,
+        kernel_version=0x100,
+        init_size=0x3000,
+        pref_address=0x1000000,
         loadflags=LoadFlag.LOADED_HIGH | 1 << 3,
         xloadflags=XLoadFlag.KERNEL_64 | XLoadFlag.FIVE_LEVEL,
-    )  # fmt: skip
+    )
     facts = report(patched(data, 0x300, text + b"\0")).facts
-    assert facts.items() >= {
-        "protocol_version": "2.15", "kernel_version": text.decode(),
-        "loadflags": ["LOADED_HIGH", "0x8"], "xloadflags": ["KERNEL_64", "FIVE_LEVEL"],
-        "init_size": 0x3000, "pref_address": 0x1000000, "compression": "gzip",
-        "uncompressed_size": len(KERNEL),
-    }.items()  # fmt: skip
+    assert (
+        facts.items()
+        >= {
+            "protocol_version": "2.15",
+            "kernel_version": text.decode(),
+            "loadflags": ["LOADED_HIGH", "0x8"],
+            "xloadflags": ["KERNEL_64", "FIVE_LEVEL"],
+            "init_size": 0x3000,
+            "pref_address": 0x1000000,
+            "compression": "gzip",
+            "uncompressed_size": len(KERNEL),
+        }.items()
+    )
 
 
 INSIDE = {"bits": 32, "elf_entry": 0x100000, "load_address": 0x100000, "pvh_entry": 0x100000}
@@ -232,7 +255,8 @@ def test_vmlinux_inside(name: str, tmp_path: Path, capsys: pytest.CaptureFixture
     cli.main(["inspect", str(path)])
     shown = re.findall(r"^  vmlinux (\w+) +(.*)$", capsys.readouterr().out, re.MULTILINE)
     assert dict(shown).get("pvh_entry") == (
-        facts and ("none" if facts["pvh_entry"] is None else "1048576 (0x100000)"))  # fmt: skip
+        facts and ("none" if facts["pvh_entry"] is None else "1048576 (0x100000)")
+    )
 
 
 # Documentation/arch/x86/boot.rst: "Offset/Size, Proto, Name"
@@ -289,13 +313,18 @@ def test_a_template_of_any_name(tmp_path: Path) -> None:
     assert found and found.template == "my own ünïverse"
 
 
-BESIDE = {"of another image": '{"sha256": "0", "rom": []}', "no JSON": "{", "no object": "7",
-          "nothing in it": "{}"}  # fmt: skip
+BESIDE = {
+    "of another image": '{"sha256": "0", "rom": []}',
+    "no JSON": "{",
+    "no object": "7",
+    "nothing in it": "{}",
+}
 
 
 @pytest.mark.parametrize("name", BESIDE)
-def test_json_beside_an_image(name: str, image: Image, tmp_path: Path,
-                              capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+def test_json_beside_an_image(
+    name: str, image: Image, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "bios.bin"
     path.write_bytes(image.image)
     path.with_suffix(".json").write_text(BESIDE[name])
@@ -303,8 +332,9 @@ def test_json_beside_an_image(name: str, image: Image, tmp_path: Path,
     assert "does not describe this image" in capsys.readouterr().out
 
 
-def test_sections_are_printed(image: Image, tmp_path: Path,
-                              capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+def test_sections_are_printed(
+    image: Image, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     artefacts.write(image, tmp_path / "bios.bin")
     assert cli.main(["inspect", str(tmp_path / "bios.bin")]) == 0
     assert re.search(r"^fffffff0 +3 +routine +reset_vector", capsys.readouterr().out, re.MULTILINE)
@@ -334,8 +364,10 @@ def test_damaged_files_end_in_a_report_or_an_error(data: st.DataObject) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=0x260), st.sampled_from(
-    (b"", b"\x7fELF\x01\x01\x01", b"\x7fELF\x02\x01\x01", b"\x7fELF\x02\x02\x01")))  # fmt: skip
+@given(
+    st.binary(max_size=0x260),
+    st.sampled_from((b"", b"\x7fELF\x01\x01\x01", b"\x7fELF\x02\x01\x01", b"\x7fELF\x02\x02\x01")),
+)
 def test_noise(noise: bytes, start: bytes) -> None:
     for data in (start + noise, patched((start + noise).ljust(0x300, b"\0"), 0x202, b"HdrS")):
         try:
@@ -355,4 +387,3 @@ def test_a_large_bss_is_not_built() -> None:
     for name, value in fields.items():
         data = patched(data, offsets(multiboot.HEADER)[name], value.to_bytes(4, "little"))
     assert report(data).facts["load_end"] == 0xFFFFFFFF
-

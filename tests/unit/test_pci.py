@@ -82,8 +82,9 @@ def test_beyond_the_end() -> None:
 
 
 def test_capabilities() -> None:
-    config, mask = header((0x04, 0x10 << 16, 0), (0x34, 0x43, 0), (0x40, 0x5009, 0),
-                          (0x50, 0x4005, 0))  # fmt: skip
+    config, mask = header(
+        (0x04, 0x10 << 16, 0), (0x34, 0x43, 0), (0x40, 0x5009, 0), (0x50, 0x4005, 0)
+    )
     assert list(Function(config, mask).capabilities()) == [(9, 0x40), (5, 0x50)]  # no endless loop
     assert list(Function(*header((0x34, 0x40, 0))).capabilities()) == []
 
@@ -211,7 +212,8 @@ def test_packaged_devices(name: str) -> None:
             assert bar.size >= {"io": 4, "memory": 16, "rom": 2048}[bar.kind]
             assert not bar.enabled
     assert (64 << 20 in {b.size for f in functions for b in f.bars()}) == (
-        any("ivshmem" in word for word in GUESTS[name].extra))  # fmt: skip
+        any("ivshmem" in word for word in GUESTS[name].extra)
+    )
 
 
 PROGRAMMED = {

@@ -29,8 +29,14 @@ KERNEL = build_test_kernel()
 IMAGE = build_image()
 
 
-def run(name: str, functions: list[PciFunction], *, image: Image = IMAGE, memory: int = 512 * MIB,
-        files: tuple[File, ...] = ()) -> Machine:  # fmt: skip
+def run(
+    name: str,
+    functions: list[PciFunction],
+    *,
+    image: Image = IMAGE,
+    memory: int = 512 * MIB,
+    files: tuple[File, ...] = (),
+) -> Machine:
     """The machine at the kernel's entry, with `functions` besides the chipset's."""
     guest = Guest(name, memory)
     found = recording.find(guest)
@@ -61,17 +67,31 @@ def test_nothing_but_the_chipset(name: str) -> None:
 
 @MACHINES
 def test_every_kind_of_bar(name: str) -> None:
-    machine = run(name, [
-        endpoint((slot(3),), {0: (IO, 32), 1: (MEMORY, 16), 2: (WIDE_PREFETCH, 1 << 20),
-                              4: (PREFETCH, 1 << 24)}, rom=1 << 16),
-        endpoint((slot(4),), {0: (WIDE, 1 << 14), 2: (IO, 256), 4: (WIDE_PREFETCH, 16 * GIB)}),
-        bridge((slot(5),)),
-        endpoint((slot(5), slot(31)), {0: (IO, 4), 1: (WIDE, 1 << 12), 3: (WIDE_PREFETCH, 8 * GIB),
-                                       5: (PREFETCH, 1 << 22)}, rom=1 << 18),
-        bridge((slot(5), slot(0))),
-        bridge((slot(5), slot(0), slot(0))),
-        endpoint((slot(5), slot(0), slot(0), slot(7)), {0: (MEMORY, 1 << 20)}),
-    ])  # fmt: skip
+    machine = run(
+        name,
+        [
+            endpoint(
+                (slot(3),),
+                {0: (IO, 32), 1: (MEMORY, 16), 2: (WIDE_PREFETCH, 1 << 20), 4: (PREFETCH, 1 << 24)},
+                rom=1 << 16,
+            ),
+            endpoint((slot(4),), {0: (WIDE, 1 << 14), 2: (IO, 256), 4: (WIDE_PREFETCH, 16 * GIB)}),
+            bridge((slot(5),)),
+            endpoint(
+                (slot(5), slot(31)),
+                {
+                    0: (IO, 4),
+                    1: (WIDE, 1 << 12),
+                    3: (WIDE_PREFETCH, 8 * GIB),
+                    5: (PREFETCH, 1 << 22),
+                },
+                rom=1 << 18,
+            ),
+            bridge((slot(5), slot(0))),
+            bridge((slot(5), slot(0), slot(0))),
+            endpoint((slot(5), slot(0), slot(0), slot(7)), {0: (MEMORY, 1 << 20)}),
+        ],
+    )
     assert complaints(machine) == []
     assert unassigned(machine) == set()
 
@@ -80,27 +100,41 @@ def test_every_kind_of_bar(name: str) -> None:
 @pytest.mark.parametrize("io_base", [0, 0xF0])  # QEMU's bridges and its ports
 def test_bridges_without_some_windows(name: str, io_base: int) -> None:
     """Without the 64-bit window its BARs go to the other; without I/O they have no address."""
-    machine = run(name, [
-        bridge((slot(3),), io=False, io_base=io_base, wide=False),
-        endpoint((slot(3), slot(1)), {0: (IO, 32), 2: (WIDE_PREFETCH, 1 << 20)}),
-    ])  # fmt: skip
+    machine = run(
+        name,
+        [
+            bridge((slot(3),), io=False, io_base=io_base, wide=False),
+            endpoint((slot(3), slot(1)), {0: (IO, 32), 2: (WIDE_PREFETCH, 1 << 20)}),
+        ],
+    )
     assert complaints(machine) == []
     assert unassigned(machine) == {(1, slot(1), 0x10)}
 
 
 @MACHINES
-@pytest.mark.parametrize("flags, size", [(MEMORY, 2 * GIB), (WIDE_PREFETCH, 1 << 41),
-                                         (WIDE_PREFETCH, 1 << 62), (WIDE, 1 << 63),
-                                         (IO, 1 << 15), (IO, 1 << 31)])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, size",
+    [
+        (MEMORY, 2 * GIB),
+        (WIDE_PREFETCH, 1 << 41),
+        (WIDE_PREFETCH, 1 << 62),
+        (WIDE, 1 << 63),
+        (IO, 1 << 15),
+        (IO, 1 << 31),
+    ],
+)
 @pytest.mark.parametrize("behind", [False, True])
 def test_absurd_sizes(name: str, flags: int, size: int, behind: bool) -> None:
     """Such a BAR has no address and is off; all else, behind the same bridge too, is not hurt."""
     path: PATH = (slot(3),) if behind else ()
-    machine = run(name, [
-        *([bridge(path)] if behind else []),
-        endpoint((*path, slot(4)), {0: (flags, size), 2: (MEMORY, 4096), 3: (IO, 4)}),
-        endpoint((*path, slot(5)), {0: (WIDE_PREFETCH, 1 << 20), 2: (IO, 32)}),
-    ])  # fmt: skip
+    machine = run(
+        name,
+        [
+            *([bridge(path)] if behind else []),
+            endpoint((*path, slot(4)), {0: (flags, size), 2: (MEMORY, 4096), 3: (IO, 4)}),
+            endpoint((*path, slot(5)), {0: (WIDE_PREFETCH, 1 << 20), 2: (IO, 32)}),
+        ],
+    )
     assert complaints(machine) == []
     assert unassigned(machine) == {(int(behind), slot(4), 0x10)}
 
@@ -159,13 +193,17 @@ def test_memory_hot_plug(name: str) -> None:
 @MACHINES
 def test_extra_roots(name: str) -> None:
     """Root buses whose first device is not device 0 are found too; numbers do not collide."""
-    machine = run(name, [
-        bridge((slot(3),)),
-        endpoint((slot(3), slot(1)), {0: (IO, 32), 1: (MEMORY, 4096)}),
-        bridge((0,), root=64),
-        endpoint((0, slot(2)), {0: (IO, 32), 2: (WIDE_PREFETCH, 8 * GIB)}, root=64),
-        endpoint((slot(9),), {0: (MEMORY, 4096)}, root=200),
-    ], files=(roots(2),))  # fmt: skip
+    machine = run(
+        name,
+        [
+            bridge((slot(3),)),
+            endpoint((slot(3), slot(1)), {0: (IO, 32), 1: (MEMORY, 4096)}),
+            bridge((0,), root=64),
+            endpoint((0, slot(2)), {0: (IO, 32), 2: (WIDE_PREFETCH, 8 * GIB)}, root=64),
+            endpoint((slot(9),), {0: (MEMORY, 4096)}, root=200),
+        ],
+        files=(roots(2),),
+    )
     assert complaints(machine) == []
     assert unassigned(machine) == set()
 
@@ -173,22 +211,33 @@ def test_extra_roots(name: str) -> None:
 @MACHINES
 def test_room_for_hot_plug(name: str) -> None:
     """Empty bridges have memory on an extra root bus, where no guest can open a window later."""
-    machine = run(name, [
-        bridge((slot(3),)),
-        bridge((0,), root=64),
-        bridge((slot(1),), root=64, wide=False),
-        bridge((slot(2),), root=64),
-        bridge((slot(2), slot(1)), root=64),
-        bridge((slot(2), slot(2)), root=64),
-    ], files=(roots(1),))  # fmt: skip
+    machine = run(
+        name,
+        [
+            bridge((slot(3),)),
+            bridge((0,), root=64),
+            bridge((slot(1),), root=64, wide=False),
+            bridge((slot(2),), root=64),
+            bridge((slot(2), slot(1)), root=64),
+            bridge((slot(2), slot(2)), root=64),
+        ],
+        files=(roots(1),),
+    )
     assert complaints(machine) == []
     sizes = {
         bus.number: [w.end - w.base for w in windows(bus.bridge, "")]
-        for bus in buses(machine) if bus.bridge
-    }  # fmt: skip
+        for bus in buses(machine)
+        if bus.bridge
+    }
     two = 2 * MIB
-    assert sizes == {1: [], 65: [two] * 2, 66: [two], 67: [2 * two] * 2, 68: [two] * 2,
-                     69: [two] * 2}  # fmt: skip
+    assert sizes == {
+        1: [],
+        65: [two] * 2,
+        66: [two],
+        67: [2 * two] * 2,
+        68: [two] * 2,
+        69: [two] * 2,
+    }
 
 
 @MACHINES
@@ -196,10 +245,15 @@ def test_hot_plug_takes_what_is_left(name: str) -> None:
     """32-bit BARs that fill the window below 4 GiB but for 4 MiB have their addresses."""
     bars = [0x1000, *(power << 20 for power in (512, 256, 128, 64, 32, 8))]
     memory = 3072 * MIB if name == "pc" else 512 * MIB  # the window begins at 3 GiB
-    machine = run(name, [
-        *(endpoint((slot(3 + i),), {0: (MEMORY, size)}) for i, size in enumerate(bars)),
-        *(bridge((slot(d),), root=64) for d in range(32)),
-    ], files=(roots(1),), memory=memory)  # fmt: skip
+    machine = run(
+        name,
+        [
+            *(endpoint((slot(3 + i),), {0: (MEMORY, size)}) for i, size in enumerate(bars)),
+            *(bridge((slot(d),), root=64) for d in range(32)),
+        ],
+        files=(roots(1),),
+        memory=memory,
+    )
     assert complaints(machine) == []
     assert unassigned(machine) == set()
 
@@ -208,14 +262,17 @@ def test_hot_plug_takes_what_is_left(name: str) -> None:
 def test_functions_of_a_device(name: str) -> None:
     """Functions need not follow one another; without the bit only function 0 is looked at."""
     bars = {0: (MEMORY, 4096)}
-    machine = run(name, [
-        endpoint((slot(3, 0),), bars, multifunction=True),
-        endpoint((slot(3, 2),), bars),
-        endpoint((slot(3, 7),), bars),
-        endpoint((slot(4, 0),), bars),
-        endpoint((slot(4, 1),), bars),
-        endpoint((slot(5, 1),), bars),
-    ])  # fmt: skip
+    machine = run(
+        name,
+        [
+            endpoint((slot(3, 0),), bars, multifunction=True),
+            endpoint((slot(3, 2),), bars),
+            endpoint((slot(3, 7),), bars),
+            endpoint((slot(4, 0),), bars),
+            endpoint((slot(4, 1),), bars),
+            endpoint((slot(5, 1),), bars),
+        ],
+    )
     assert unassigned(machine) == {(0, slot(4, 1), 0x10), (0, slot(5, 1), 0x10)}
 
 
@@ -228,8 +285,9 @@ LINES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name, device, pin, line",
-                         [(n, *row) for n, rows in LINES.items() for row in rows])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, device, pin, line", [(n, *row) for n, rows in LINES.items() for row in rows]
+)
 def test_interrupt_line(name: str, device: int, pin: int, line: int) -> None:
     machine = run(name, [endpoint((slot(device),), {}, pin=pin)])
     assert machine.board.pci.roots[0].functions[slot(device)].config[0x3C] == line
@@ -239,10 +297,14 @@ def test_interrupt_line(name: str, device: int, pin: int, line: int) -> None:
 def test_interrupt_line_behind_bridges(name: str) -> None:
     """Each bridge turns the pins by its device number: pin A of device 2 behind device 1 behind
     device 3 comes as pin A + 2 + 1 of device 3."""
-    machine = run(name, [
-        bridge((slot(3),)), bridge((slot(3), slot(1))),
-        endpoint((slot(3), slot(1), slot(2)), {}, pin=1),
-    ])  # fmt: skip
+    machine = run(
+        name,
+        [
+            bridge((slot(3),)),
+            bridge((slot(3), slot(1))),
+            endpoint((slot(3), slot(1), slot(2)), {}, pin=1),
+        ],
+    )
     (bus,) = machine.board.pci.roots[0].functions[slot(3)].secondary.children()  # type: ignore[union-attr]
     pirq = (3 + 3 - (name == "pc")) % 4
     assert bus.functions[slot(2)].config[0x3C] == (10, 10, 11, 11)[pirq]

@@ -25,20 +25,45 @@ def structure(kind: int, length: int = 8, *strings: bytes) -> bytes:
 def entry_21(tables: bytes) -> bytes:
     """As QEMU makes it: no address, no checksums."""
     sizes = [len(s) for s in structures(tables)] or [0]
-    return bytes(smbios.ENTRY_21.build({
-        "anchor": b"_SM_", "checksum": 0, "length": 31, "major": 2, "minor": 8,
-        "max_structure_size": max(sizes), "revision": 0, "formatted_area": bytes(5),
-        "intermediate_anchor": b"_DMI_", "intermediate_checksum": 0,
-        "table_length": len(tables), "table_address": 0, "structures": len(sizes),
-        "bcd_revision": 0x28,
-    }))  # fmt: skip
+    return bytes(
+        smbios.ENTRY_21.build(
+            {
+                "anchor": b"_SM_",
+                "checksum": 0,
+                "length": 31,
+                "major": 2,
+                "minor": 8,
+                "max_structure_size": max(sizes),
+                "revision": 0,
+                "formatted_area": bytes(5),
+                "intermediate_anchor": b"_DMI_",
+                "intermediate_checksum": 0,
+                "table_length": len(tables),
+                "table_address": 0,
+                "structures": len(sizes),
+                "bcd_revision": 0x28,
+            }
+        )
+    )
 
 
 def entry_30(tables: bytes) -> bytes:
-    return bytes(smbios.ENTRY_30.build({
-        "anchor": b"_SM3_", "checksum": 0, "length": 24, "major": 3, "minor": 0, "docrev": 0,
-        "revision": 1, "reserved": 0, "table_max_size": len(tables), "table_address": 0,
-    }))  # fmt: skip
+    return bytes(
+        smbios.ENTRY_30.build(
+            {
+                "anchor": b"_SM3_",
+                "checksum": 0,
+                "length": 24,
+                "major": 3,
+                "minor": 0,
+                "docrev": 0,
+                "revision": 1,
+                "reserved": 0,
+                "table_max_size": len(tables),
+                "table_address": 0,
+            }
+        )
+    )
 
 
 BIOS = structure(0, 0x18, b"host", b"1.0")

@@ -80,6 +80,8 @@ def patch_setup(machine: Machine, field: str, value: bytes) -> None:
     at = offsets(linux_boot.SETUP_HEADER)[field]
     setup[at : at + len(value)] = value
     machine.fw_cfg.items[Key.SETUP_DATA] = bytes(setup)
+
+
 def extra_root(machine: Machine) -> None:
     put_files(machine, {pci.EXTRA_ROOTS_FILE: (1).to_bytes(8, "little")})
 
@@ -119,7 +121,6 @@ def one_too_many() -> int:
 def bridges(count: int) -> list[PciFunction]:
     """Bridges, the functions of one device after the other."""
     return [bridge((16 + i,), multifunction=True) for i in range(count)]
-
 
 
 RAM, RESERVED = e820.Type.RAM, e820.Type.RESERVED

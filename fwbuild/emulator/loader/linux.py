@@ -44,15 +44,17 @@ def load(guest: Guest, recording: Recording, data: bytes, where: str) -> Loaded:
     if initrd:
         patch(setup, "ramdisk_image", initrd[Key.INITRD_ADDR] + initrd[Key.INITRD_SIZE])
     cmdline = guest.append.encode() + b"\0"
-    keys = numbers({
-        Key.KERNEL_ADDR: KERNEL_ADDR,
-        Key.KERNEL_SIZE: len(data) - setup_size,
-        Key.KERNEL_ENTRY: 0,
-        Key.SETUP_ADDR: REAL_ADDR,
-        Key.SETUP_SIZE: setup_size,
-        Key.CMDLINE_ADDR: CMDLINE_ADDR,
-        Key.CMDLINE_SIZE: len(cmdline),
-    })  # fmt: skip
+    keys = numbers(
+        {
+            Key.KERNEL_ADDR: KERNEL_ADDR,
+            Key.KERNEL_SIZE: len(data) - setup_size,
+            Key.KERNEL_ENTRY: 0,
+            Key.SETUP_ADDR: REAL_ADDR,
+            Key.SETUP_SIZE: setup_size,
+            Key.CMDLINE_ADDR: CMDLINE_ADDR,
+            Key.CMDLINE_SIZE: len(cmdline),
+        }
+    )
     keys |= {
         Key.KERNEL_DATA: data[setup_size:],
         Key.SETUP_DATA: bytes(setup),

@@ -53,23 +53,31 @@ def load(guest: Guest, recording: Recording, data: bytes, where: str) -> Loaded:
     middle = entries + b"".join(texts).ljust(room, b"\0") + LOADER_NAME
     blob = _aligned(kernel.content) + _aligned(middle) + files
     info = multiboot.INFO.parse(bytes(multiboot.INFO.sizeof()))
-    info.flags = (InfoFlag.MEMORY | InfoFlag.BOOT_DEVICE | InfoFlag.CMDLINE | InfoFlag.MODULES
-                  | InfoFlag.MMAP | InfoFlag.BOOT_LOADER_NAME)  # fmt: skip
+    info.flags = (
+        InfoFlag.MEMORY
+        | InfoFlag.BOOT_DEVICE
+        | InfoFlag.CMDLINE
+        | InfoFlag.MODULES
+        | InfoFlag.MMAP
+        | InfoFlag.BOOT_LOADER_NAME
+    )
     info.boot_device = BOOT_DEVICE
     info.cmdline = at
     info.mods_count, info.mods_addr = len(modules), list_at
     info.mmap_addr = MMAP_ADDR
     info.boot_loader_name = texts_at + room
-    keys = numbers({
-        Key.KERNEL_ADDR: kernel.address,
-        Key.KERNEL_SIZE: len(blob),
-        Key.KERNEL_ENTRY: kernel.entry,
-        Key.SETUP_ADDR: 0,
-        Key.SETUP_SIZE: 0,
-        Key.CMDLINE_ADDR: 0,
-        Key.CMDLINE_SIZE: 0,
-        Key.INITRD_ADDR: INFO_ADDR,
-        Key.INITRD_SIZE: multiboot.INFO.sizeof(),
-    })  # fmt: skip
+    keys = numbers(
+        {
+            Key.KERNEL_ADDR: kernel.address,
+            Key.KERNEL_SIZE: len(blob),
+            Key.KERNEL_ENTRY: kernel.entry,
+            Key.SETUP_ADDR: 0,
+            Key.SETUP_SIZE: 0,
+            Key.CMDLINE_ADDR: 0,
+            Key.CMDLINE_SIZE: 0,
+            Key.INITRD_ADDR: INFO_ADDR,
+            Key.INITRD_SIZE: multiboot.INFO.sizeof(),
+        }
+    )
     keys |= {Key.KERNEL_DATA: blob, Key.INITRD_DATA: multiboot.INFO.build(info)}
     return Loaded("multiboot", kernel.entry, [], keys)

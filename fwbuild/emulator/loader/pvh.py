@@ -21,15 +21,17 @@ def load(guest: Guest, recording: Recording, data: bytes, where: str) -> Loaded:
             what = f"a segment at {address:#x} lies outside RAM"
             raise FwbuildError(ExitCode.KERNEL, what, where=where, hint=MORE_MEMORY)
     cmdline = guest.append.encode() + b"\0"
-    keys = numbers({
-        Key.KERNEL_ADDR: vmlinux.low,
-        Key.KERNEL_SIZE: vmlinux.high - vmlinux.low,
-        Key.KERNEL_ENTRY: vmlinux.entry,
-        Key.SETUP_ADDR: 0,
-        Key.SETUP_SIZE: SETUP_SIZE,
-        Key.CMDLINE_ADDR: 0,
-        Key.CMDLINE_SIZE: len(cmdline),
-    })  # fmt: skip
+    keys = numbers(
+        {
+            Key.KERNEL_ADDR: vmlinux.low,
+            Key.KERNEL_SIZE: vmlinux.high - vmlinux.low,
+            Key.KERNEL_ENTRY: vmlinux.entry,
+            Key.SETUP_ADDR: 0,
+            Key.SETUP_SIZE: SETUP_SIZE,
+            Key.CMDLINE_ADDR: 0,
+            Key.CMDLINE_SIZE: len(cmdline),
+        }
+    )
     keys |= {
         Key.SETUP_DATA: data[:SETUP_SIZE].ljust(SETUP_SIZE, b"\0"),
         Key.CMDLINE_DATA: cmdline,

@@ -85,9 +85,17 @@ class Function:
             enable = pci.Command.IO if io else pci.Command.MEMORY
             width = 2 * BAR_SIZE if wide else BAR_SIZE
             if size := self._decodes(at, width, flags):
-                found.append(Bar(at, "io" if io else "memory", self.read(at, width) & ~flags, size,
-                                 wide, not io and bool(low & pci.BAR_PREFETCH),
-                                 bool(command & enable)))  # fmt: skip
+                found.append(
+                    Bar(
+                        at,
+                        "io" if io else "memory",
+                        self.read(at, width) & ~flags,
+                        size,
+                        wide,
+                        not io and bool(low & pci.BAR_PREFETCH),
+                        bool(command & enable),
+                    )
+                )
             at += width
         rom = self._rom_register()
         if size := self._decodes(rom, BAR_SIZE, pci.ROM_FLAGS):
