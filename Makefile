@@ -14,7 +14,7 @@ $(VENV)/.made: pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
-out/bios.bin: $(VENV)/.made $(wildcard asm/*.s fwbuild/*.py fwbuild/*/*.py templates/*)
+out/bios.bin: $(VENV)/.made $(wildcard asm/*/*.s fwbuild/*.py fwbuild/*/*.py templates/*)
 	$(BIN)/fwbuild build --out $@
 
 # Build, emulate the handoff of the test kernel, and boot it in QEMU where there is one.

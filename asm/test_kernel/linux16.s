@@ -1,5 +1,5 @@
 # The test kernel as the setup code of an old bzImage: calls the BIOS and prints what it says.
-# It runs in segment ram.setup.base >> 4, so its own addresses count from there.
+# It runs in segment region.setup.base >> 4, so its own addresses count from there.
 
 #: the 16-bit entry
 #: mode: 16
@@ -10,67 +10,67 @@
 #: source: Linux Documentation/arch/x86/boot.rst "Running the Kernel"
 test_linux16_entry:
 .code16
-    mov si, text16_hello - ram.setup.base
+    mov si, text16_hello - region.setup.base
     call print16
     push ds
-    mov ax, ram.cmdline.base >> 4
+    mov ax, region.cmdline.base >> 4
     mov ds, ax
     xor si, si
     call print16
     pop ds
-    mov si, text16_memory - ram.setup.base
+    mov si, text16_memory - region.setup.base
     call print16
     int bios.Vector.MEMORY
     call print16_word
-    mov si, text16_equipment - ram.setup.base
+    mov si, text16_equipment - region.setup.base
     call print16
     int bios.Vector.EQUIPMENT
     call print16_word
-    mov si, text16_disk - ram.setup.base
+    mov si, text16_disk - region.setup.base
     call print16
     mov ah, 8
     int bios.Vector.DISK
     call print16_carry
-    mov si, text16_vbe - ram.setup.base
+    mov si, text16_vbe - region.setup.base
     call print16
     mov ah, bios.Call.VIDEO_VBE
     int bios.Vector.VIDEO
     call print16_word
-    mov si, text16_mode - ram.setup.base
+    mov si, text16_mode - region.setup.base
     call print16
     mov ah, bios.Call.VIDEO_MODE
     int bios.Vector.VIDEO
     call print16_word
-    mov si, text16_key - ram.setup.base
+    mov si, text16_key - region.setup.base
     call print16
     mov ah, bios.Call.KEYS_PEEK
     int bios.Vector.KEYS
     setz al
     xor ah, ah
     call print16_word
-    mov si, text16_clock - ram.setup.base
+    mov si, text16_clock - region.setup.base
     call print16
     mov ah, 2
     int bios.Vector.TIME
     call print16_carry
-    mov si, text16_unknown - ram.setup.base
+    mov si, text16_unknown - region.setup.base
     call print16
     mov ah, bios.UNSUPPORTED
     int bios.Vector.SYSTEM
     call print16_carry
     call print16_word
-    mov si, text16_a20 - ram.setup.base
+    mov si, text16_a20 - region.setup.base
     call print16
     mov ax, bios.Call.SYSTEM_A20_ON
     stc
     int bios.Vector.SYSTEM
     call print16_carry
-    mov si, text16_extended - ram.setup.base
+    mov si, text16_extended - region.setup.base
     call print16
     mov ah, bios.Call.SYSTEM_EXTENDED
     int bios.Vector.SYSTEM
     call print16_word
-    mov si, text16_e801 - ram.setup.base
+    mov si, text16_e801 - region.setup.base
     call print16
     mov ax, bios.Call.SYSTEM_E801
     int bios.Vector.SYSTEM
@@ -92,7 +92,7 @@ test_linux16_memmap:
     mov es, ax
     xor ebx, ebx
 .range:
-    mov si, text16_range - ram.setup.base
+    mov si, text16_range - region.setup.base
     call print16
     mov eax, bios.Call.SYSTEM_E820
     mov edx, bios.SMAP
@@ -111,13 +111,13 @@ test_linux16_memmap:
 .tick:
     xor bx, bx
     mov es, bx
-    mov bx, word ptr es:[bda.ticks]
-    mov si, text16_tick - ram.setup.base
+    mov bx, word ptr es:[ram.bda.ticks]
+    mov si, text16_tick - region.setup.base
     call print16
     mov ecx, test_kernel.TICK_PATIENCE
     sti
 .wait:
-    cmp bx, word ptr es:[bda.ticks]
+    cmp bx, word ptr es:[ram.bda.ticks]
     jnz .ticked
     dec ecx
     jnz .wait
@@ -125,7 +125,7 @@ test_linux16_memmap:
     setnz al
     xor ah, ah
     call print16_word
-    mov si, text16_time - ram.setup.base
+    mov si, text16_time - region.setup.base
     call print16
     xor ah, ah
     int bios.Vector.TIME
@@ -133,7 +133,7 @@ test_linux16_memmap:
     setnz al
     xor ah, ah
     call print16_word
-    mov si, text16_end - ram.setup.base
+    mov si, text16_end - region.setup.base
     call print16
     int bios.Vector.BOOTSTRAP
     hlt

@@ -10,7 +10,6 @@ from construct import Bytes, Int8ul, Int32ul, Int64ul, PaddedString, Struct
 
 from fwbuild.abi import fw_cfg
 
-LOADER_FILE = "etc/table-loader"
 LOADER_ENTRY_SIZE = 128
 
 

@@ -1,15 +1,14 @@
 """The PC BIOS as real-mode payloads know it: vectors, data area, calls.
 
 Source: IBM PC/AT Technical Reference (vectors, data area); ACPI 6.5, 15.1 (INT 15h E820);
-Phoenix System BIOS reference for the rest; Intel 8259A and 8254 data sheets. The layout of
-DATA is the firmware's own.
+Phoenix System BIOS reference for the rest; Intel 8259A and 8254 data sheets.
 """
 
 from enum import IntEnum
 
 from construct import Array, Int8ul, Int16ul, Int32ul, Padding, Struct
 
-from fwbuild.abi import e820, legacy, pvh, x86
+from fwbuild.abi import legacy, x86
 
 VECTORS = 256
 
@@ -80,15 +79,6 @@ BDA = Struct(
     Padding(0x100 - 0x85),
 )
 
-# What the calls work with, at the start of layout's `bios` region; the code follows at CODE.
-DATA = Struct(
-    "extended_kib" / Int32ul,  # RAM from 1 MiB to the first hole
-    "memmap_size" / Int32ul,  # bytes
-    "memmap" / Array(pvh.MEMMAP_ENTRIES_MAX, e820.ENTRY),
-)
-ENTRY_SIZE = e820.ENTRY.sizeof()
-CODE = 0xA00
-
 # What a BIOS leaves interrupt controllers and timer with.
 MASTER_MASK = 0xFE  # the timer alone gets through
 TIMER_MODE = legacy.PIT_WORD << 4 | legacy.PIT_RATE << 1  # channel 0; a count of 0 is 65536
@@ -97,7 +87,3 @@ TIMER_MODE = legacy.PIT_WORD << 4 | legacy.PIT_RATE << 1  # channel 0; a count o
 # volume 3A, 11.4.7 and 11.5.1): none do at reset.
 APIC_LINT0 = x86.APIC_LVT_LEVEL | x86.APIC_LVT_EXTINT
 APIC_LINT1 = x86.APIC_LVT_LEVEL | x86.APIC_LVT_NMI
-
-REAL_LIMIT = 0xFFFF
-SELECTOR_CODE16 = 0x08  # of the GDT for the way to real mode; its base is the `bios` region's
-SELECTOR_DATA16 = 0x10

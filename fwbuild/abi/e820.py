@@ -8,8 +8,6 @@ from enum import IntEnum
 
 from construct import Int32ul, Int64ul, Struct
 
-FILE_NAME = "etc/e820"
-
 ENTRY = Struct(
     "addr" / Int64ul,
     "size" / Int64ul,

@@ -90,7 +90,6 @@ DMA = Struct(
 
 DIR_HEADER = Struct("count" / Int32ub)
 
-FEATURE_CONTROL_FILE = "etc/msr_feature_control"  # u64, little-endian
 
 FILE_NAME_SIZE = 56
 

@@ -7,8 +7,6 @@ from enum import IntEnum, IntFlag
 
 from construct import Bytes, Int8ul, Int16ul, Int32ul, Struct
 
-from fwbuild.abi import chipset, x86
-
 POINTER = Struct(
     "signature" / Bytes(4),
     "address" / Int32ul,
@@ -112,73 +110,3 @@ PCI_SLOTS = 32
 CPUID_FEATURES = 1
 CPUID_TOPOLOGY = 0xB
 CPUID_TOPOLOGY_DIES = 0x1F
-
-
-def head() -> bytes:
-    """Pointer and header, as far as they are known beforehand."""
-    pointer = POINTER.build(
-        {
-            "signature": POINTER_SIGNATURE,
-            "address": 0,
-            "length": 1,
-            "revision": REVISION,
-            "checksum": 0,
-            "features": bytes(5),
-        }
-    )
-    header = HEADER.build(
-        {
-            "signature": HEADER_SIGNATURE,
-            "length": 0,
-            "revision": REVISION,
-            "checksum": 0,
-            "oem_id": b"fwbuild ",
-            "product_id": b"QEMU".ljust(12),
-            "oem_table": 0,
-            "oem_table_size": 0,
-            "entries": 0,
-            "lapic_address": x86.APIC_BASE,
-            "extended_length": 0,
-            "extended_checksum": 0,
-            "reserved": 0,
-        }
-    )
-    return bytes(pointer + header)
-
-
-def fixed() -> bytes:
-    """The entries behind the processors that are the same for every guest; interrupts by PCI
-    follow them."""
-    interrupt = {
-        "type": Entry.INTERRUPT,
-        "kind": Kind.INT,
-        "flags": 0,
-        "bus": BUS_ISA,
-        "apic": IOAPIC_ID,
-    }
-    local = {"type": Entry.LOCAL_INTERRUPT, "flags": 0, "bus": BUS_ISA, "irq": 0}
-    isa = [irq for irq in range(ISA_IRQS) if irq != TIMER_PIN]
-    found = [
-        BUS.build({"type": Entry.BUS, "id": BUS_PCI, "name": b"PCI".ljust(6)}),
-        BUS.build({"type": Entry.BUS, "id": BUS_ISA, "name": b"ISA".ljust(6)}),
-        IOAPIC.build(
-            {
-                "type": Entry.IOAPIC,
-                "id": IOAPIC_ID,
-                "version": IOAPIC_VERSION,
-                "flags": 1,
-                "address": IOAPIC_ADDRESS,
-            }
-        ),
-        *(INTERRUPT.build({**interrupt, "irq": irq, "pin": irq or TIMER_PIN}) for irq in isa),
-        INTERRUPT.build({**local, "kind": Kind.EXTINT, "apic": 0, "pin": 0}),
-        INTERRUPT.build({**local, "kind": Kind.NMI, "apic": ALL_APICS, "pin": 1}),
-    ]
-    return b"".join(found)
-
-
-HEAD_SIZE = len(head())
-FIXED_SIZE = len(fixed())
-FIXED_ENTRIES = FIXED_SIZE // INTERRUPT.sizeof()  # all of them have its size
-PCI_ENTRIES = PCI_SLOTS * chipset.PIRQ_COUNT
-SIZE_MAX = HEAD_SIZE + FIXED_SIZE + PCI_ENTRIES * INTERRUPT.sizeof()  # and the processors

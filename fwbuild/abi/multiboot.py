@@ -8,8 +8,6 @@ from enum import IntFlag
 
 from construct import Array, Int32ul, Int64ul, Struct
 
-from fwbuild.abi import pvh
-
 HEADER_MAGIC = 0x1BADB002
 HEADER_SEARCH = 8192  # the header lies in the file's first bytes, so many
 LOADER_MAGIC = 0x2BADB002  # EAX at the entry
@@ -84,6 +82,3 @@ MMAP_ENTRY = Struct(
     "type" / Int32ul,  # e820.Type
 )
 MMAP_ENTRY_SIZE = MMAP_ENTRY.sizeof() - 4
-
-# The firmware's own: the information, and the map behind it.
-AREA = Struct("info" / INFO, "mmap" / Array(pvh.MEMMAP_ENTRIES_MAX, MMAP_ENTRY))

@@ -24,7 +24,6 @@ BUSES = 256
 DEVFNS = 256  # of a bus: 32 devices of 8 functions
 FUNCTIONS = 8
 DEVFN_DEVICE_SHIFT = 3
-EXTRA_ROOTS_FILE = "etc/extra-pci-roots"  # of fw_cfg: how many there are besides bus 0
 NO_VENDOR = 0xFFFF  # what a function that is not there reads as
 
 HEADER = Struct(

@@ -6,11 +6,6 @@ QEMU, hw/smbios/smbios.c.
 
 from construct import Bytes, Int8ul, Int16ul, Int32ul, Int64ul, Struct
 
-from fwbuild import __version__
-
-ANCHOR_FILE = "etc/smbios/smbios-anchor"
-TABLES_FILE = "etc/smbios/smbios-tables"
-
 ENTRY_21 = Struct(
     "anchor" / Bytes(4),
     "checksum" / Int8ul,
@@ -75,34 +70,3 @@ CHARACTERISTICS_UNSUPPORTED = 1 << 3
 EXT2_VIRTUAL_MACHINE = 1 << 4
 NO_EMBEDDED_CONTROLLER = 0xFF
 HANDLE_BIOS = 0x0000  # where QEMU puts its own type 0
-
-
-def type0() -> bytes:
-    """BIOS Information (type 0) as this firmware tells it, strings and all."""
-    major, minor = (int(part) for part in __version__.split(".")[:2])
-    formatted = BIOS_INFORMATION.build(
-        {
-            "header": {
-                "type": TYPE_BIOS,
-                "length": BIOS_INFORMATION.sizeof(),
-                "handle": HANDLE_BIOS,
-            },
-            "vendor": 1,
-            "version": 2,
-            "starting_segment": 0xF000,
-            "release_date": 0,
-            "rom_size": 0,
-            "characteristics": CHARACTERISTICS_UNSUPPORTED,
-            "characteristics_ext1": 0,
-            "characteristics_ext2": EXT2_VIRTUAL_MACHINE,
-            "major": major,
-            "minor": minor,
-            "ec_major": NO_EMBEDDED_CONTROLLER,
-            "ec_minor": NO_EMBEDDED_CONTROLLER,
-        }
-    )
-    strings = b"fwbuild\0" + __version__.encode("ascii") + b"\0\0"
-    return bytes(formatted + strings)
-
-
-TYPE0_SIZE = len(type0())

@@ -27,7 +27,7 @@ class Contender:
 
 def ours(template: str, folder: Path) -> Contender:
     """A template's image for a folder, with and without trace points."""
-    image, traced = build_image(template), build_image(template, switches={"trace"})
+    image, traced = build_image(template), build_image(template, trace=True)
     stem = Path(template).stem
     path, traced_path = folder / f"{stem}.bin", folder / f"{stem}-trace.bin"
     contents = {path: image.image, traced_path: traced.image}

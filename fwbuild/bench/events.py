@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from fwbuild.abi.trace import Stage
+from fwbuild.firmware.trace import Stage
 
 NS_PER_MS = 1_000_000
 

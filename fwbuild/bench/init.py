@@ -6,10 +6,10 @@ Documentation/driver-api/early-userspace/buffer-format.rst (the newc format).
 
 from construct import Const, Int16ul, Int32ul, Int64ul, Struct
 
-from fwbuild import abi
-from fwbuild.abi import bench
 from fwbuild.abi.elf import ET_EXEC, EV_CURRENT, PT_LOAD
 from fwbuild.assembler.link import Linker
+from fwbuild.firmware import bench
+from fwbuild.firmware.symbols import symbols as all_symbols
 from fwbuild.image.place import one_behind_the_other
 from fwbuild.image.sources import read_sources
 
@@ -46,7 +46,7 @@ CONSOLE_DEVICE = (5, 1)  # major, minor of /dev/console
 
 def build_init() -> bytes:
     """The program: a static ELF file of one segment, headers and all."""
-    symbols = abi.symbols()
+    symbols = all_symbols()
     start = bench.BASE + EHDR64.sizeof() + PHDR64.sizeof()
     linked = Linker(symbols).link(
         read_sources("asm/bench", symbols), [ENTRY], one_behind_the_other(start)

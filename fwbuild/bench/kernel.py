@@ -15,9 +15,10 @@ from fwbuild.abi.linux_boot import XLoadFlag
 from fwbuild.bench.events import Event, Step
 from fwbuild.emulator.loader.linux import KERNEL_ADDR, REAL_ADDR
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.files import read_file
 from fwbuild.kernel.bzimage import extract_vmlinux, is_bzimage, parse_bzimage
 from fwbuild.kernel.multiboot import find_header, parse_multiboot
-from fwbuild.kernel.vmlinux import parse_vmlinux, read_file
+from fwbuild.kernel.vmlinux import parse_vmlinux
 
 ENTRY_64 = 0x200  # of the protected-mode part: the 64-bit entry
 START_KERNEL = "start_kernel"

@@ -14,7 +14,7 @@ from fwbuild.bench import tables
 from fwbuild.bench.events import Event
 from fwbuild.bench.result import Result, Row
 from fwbuild.bench.stats import Summary, summarize, within_noise
-from fwbuild.image.artefacts import render
+from fwbuild.documents import render
 
 # What lies between two events, by the later one.
 PHASES = {

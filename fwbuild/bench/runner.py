@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fwbuild.abi import bench, ports
+from fwbuild.abi import ports
 from fwbuild.bench.events import Event, Run, Step, milliseconds, run_of
 from fwbuild.bench.trace_port import TracePort
+from fwbuild.firmware import bench
 from fwbuild.guest import Guest
 from fwbuild.qemu.command import command
 from fwbuild.qemu.gdbstub import GdbStub

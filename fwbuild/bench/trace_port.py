@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import Iterable
 
-from fwbuild.abi import trace
+from fwbuild.firmware import trace
 
 SO_TIMESTAMPNS = 35  # Linux, include/uapi/asm-generic/socket.h; the answer's type is the same
 TIMESPEC = struct.Struct("qq")  # seconds, nanoseconds

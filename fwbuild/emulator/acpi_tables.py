@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from fwbuild import layout
-from fwbuild.abi import acpi, work
+from fwbuild.abi import acpi
 from fwbuild.abi.acpi import Command, Zone
+from fwbuild.firmware import layout, work
 
 Read = Callable[[int, int], bytes]
 Range = tuple[int, int]

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fwbuild import layout
-from fwbuild.abi import bios, linux_boot
+from fwbuild.abi import bios, e820, linux_boot
 from fwbuild.emulator.handoff import numbers, read_string
+from fwbuild.firmware import layout, work
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def read_setup_handoff(read: Callable[[int, int], bytes], segment: int) -> Setup
         (int.from_bytes(words[i + 2 : i + 4], "little"), int.from_bytes(words[i : i + 2], "little"))
         for i in range(0, len(words), 4)
     ]
-    data = bios.DATA.parse(read(layout.BIOS.base, bios.DATA.sizeof()))
-    count = min(data.memmap_size // bios.ENTRY_SIZE, len(data.memmap))
+    data = work.BIOS_DATA.parse(read(layout.BIOS.base, work.BIOS_DATA.sizeof()))
+    count = min(data.memmap_size // e820.ENTRY.sizeof(), len(data.memmap))
     return SetupHandoff(
         address,
         header,

@@ -7,13 +7,13 @@ arch/x86/platform/pvh/enlighten.c.
 from collections.abc import Iterator
 from itertools import pairwise
 
-from fwbuild import layout
-from fwbuild.abi import e820, pvh, work, x86
+from fwbuild.abi import e820, pvh, x86
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.handoff import Handoff, read_handoff, read_string
 from fwbuild.emulator.judge_platform import memmap_problems, nvs_ranges, table_problems
 from fwbuild.emulator.machine import Machine, Outcome
 from fwbuild.emulator.memory import PAGE
+from fwbuild.firmware import file_names, layout
 
 # Flags nibble and type as the ABI wants the segments: flat, 32-bit, 4 KiB granularity.
 FLAT_LIMIT = 0xFFFFF
@@ -148,7 +148,7 @@ def _segments(machine: Machine) -> list[tuple[int, int]]:
 def _module_files(machine: Machine) -> Iterator[bytes]:
     """The further modules that the user numbered, up to the first number that is missing."""
     for digit in "123456789":
-        data = machine.fw_cfg.file(work.MODULE_NAME[:-1] + digit)
+        data = machine.fw_cfg.file(file_names.MODULE[:-1] + digit)
         if not data:
             return
         yield data

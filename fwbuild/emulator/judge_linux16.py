@@ -6,13 +6,13 @@ Reference (vectors and data area).
 
 from collections.abc import Iterator
 
-from fwbuild import layout
 from fwbuild.abi import e820, linux_boot, x86
 from fwbuild.abi.bios import Vector
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.handoff_linux16 import SetupHandoff, read_setup_handoff
 from fwbuild.emulator.judge_platform import find_rsdp, memmap_problems, table_problems
 from fwbuild.emulator.machine import Machine, Outcome
+from fwbuild.firmware import layout
 
 SERVED = (
     Vector.TIMER,

@@ -5,7 +5,6 @@ Source: Multiboot Specification 0.6.96, 3.2 and 3.3.
 
 from collections.abc import Iterator
 
-from fwbuild import layout
 from fwbuild.abi import e820, multiboot, x86
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.abi.multiboot import INFO, InfoFlag
@@ -13,6 +12,7 @@ from fwbuild.emulator.handoff_multiboot import MultibootHandoff, read_multiboot_
 from fwbuild.emulator.judge import flat_segments
 from fwbuild.emulator.judge_platform import find_rsdp, memmap_problems, table_problems
 from fwbuild.emulator.machine import Machine, Outcome
+from fwbuild.firmware import layout
 
 # What the firmware fills; all else must be the host's.
 FILLED = frozenset("flags mem_lower mem_upper mmap_length mmap_addr".split())

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from fwbuild.abi import acpi, chipset, e820, fw_cfg, pvh, smbios
+from fwbuild.abi import acpi, chipset, e820, fw_cfg, pvh
 from fwbuild.emulator.acpi_tables import judge_tables
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.mp_table import judge_mptable, read_mptable
 from fwbuild.emulator.smbios_tables import judge_smbios
+from fwbuild.firmware import file_names
 
 Span = tuple[int, int, int]  # address, end, e820 type
 
@@ -92,7 +93,7 @@ def table_problems(machine: Machine, memmap: Sequence[Any], rsdp: int) -> Iterat
     """What is wrong with ACPI and SMBIOS tables: they are the host's, patched. `rsdp` is what
     the kernel was told, 0 for nothing."""
     item = machine.fw_cfg.file
-    script, anchor = item(acpi.LOADER_FILE), item(smbios.ANCHOR_FILE)
+    script, anchor = item(file_names.TABLE_LOADER), item(file_names.SMBIOS_ANCHOR)
     if bool(rsdp) != bool(script):
         yield f"the RSDP is said to be at {rsdp:#x}"
     try:
@@ -103,6 +104,6 @@ def table_problems(machine: Machine, memmap: Sequence[Any], rsdp: int) -> Iterat
         if not script and (found := read_mptable(machine.read)):
             yield from judge_mptable(found, machine.recording.smp)
         if anchor:
-            yield from judge_smbios(machine.read, anchor, item(smbios.TABLES_FILE))
+            yield from judge_smbios(machine.read, anchor, item(file_names.SMBIOS_TABLES))
     except MemoryError as error:
         yield f"a table points nowhere: {error}"

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from fwbuild import layout
 from fwbuild.abi import mptable
 from fwbuild.abi.mptable import Entry
+from fwbuild.firmware import layout
 
 Read = Callable[[int, int], bytes]
 STRUCTURES = {

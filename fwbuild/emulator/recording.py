@@ -16,6 +16,7 @@ from typing import Any
 
 from fwbuild.abi import e820, pci
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.firmware import file_names
 from fwbuild.guest import MIB, Guest
 
 PACKAGED = Path(__file__).parent / "recordings"
@@ -86,7 +87,7 @@ class Recording:
 
     def memmap(self) -> list[Any]:
         """The entries of etc/e820, as e820.ENTRY parses them."""
-        found = self.file(e820.FILE_NAME)
+        found = self.file(file_names.E820)
         size = e820.ENTRY.sizeof()
         data = found.data if found else b""
         whole = len(data) - len(data) % size

@@ -5,8 +5,8 @@ Source: DMTF DSP0134 (SMBIOS 3.6), 5.2 and 6.1.
 
 from collections.abc import Callable, Iterator
 
-from fwbuild import layout
 from fwbuild.abi import offsets, smbios
+from fwbuild.firmware import layout, smbios_data
 
 Read = Callable[[int, int], bytes]
 
@@ -38,7 +38,7 @@ def judge_smbios(read: Read, anchor: bytes, tables: bytes) -> Iterator[str]:
     entry = read(address, len(anchor))
     if sum(entry) % 256:
         yield "SMBIOS: bad checksum of the entry point"
-    own = [] if any(s[0] == smbios.TYPE_BIOS for s in structures(tables)) else [smbios.type0()]
+    own = [] if any(s[0] == smbios.TYPE_BIOS for s in structures(tables)) else [smbios_data.type0()]
     if anchor.startswith(smbios.ANCHOR_30):
         found = smbios.ENTRY_30.parse(entry)
         data = read(found.table_address, found.table_max_size)

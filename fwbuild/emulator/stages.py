@@ -14,7 +14,7 @@ from fwbuild.emulator.machine import Machine, Outcome
 from fwbuild.emulator.recording import Recording
 from fwbuild.image.build import Image
 
-CHECKSUM = "checksum_set"  # the routine, asm/sum.s
+CHECKSUM = "checksum_set"  # the routine, asm/lib/sum.s
 RESET = "reset"  # what comes before the first trace point
 
 

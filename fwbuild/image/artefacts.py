@@ -3,38 +3,22 @@
 All are functions of the image alone: no path, no clock, no host name.
 """
 
-import errno
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
-from fwbuild import __version__, layout
+from fwbuild import __version__
+from fwbuild.documents import render
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.files import write_all
+from fwbuild.firmware import layout
+from fwbuild.firmware.layout import ROM
 from fwbuild.image import place
 from fwbuild.image.build import Image
 from fwbuild.image.elf import Segment, Symbol, symbols_of, write_elf
-from fwbuild.image.sources import data_dir
-from fwbuild.layout import ROM
 
 READ_EXECUTE = 5
-
-
-def render(name: str, **values: Any) -> str:
-    """A Jinja2 template of templates/."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(data_dir("templates")),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=jinja2.select_autoescape(["html.j2"], default=False),  # the rest is plain text
-    )
-    return environment.get_template(name).render(**values)
 
 
 def description(image: Image) -> dict[str, Any]:
@@ -43,8 +27,8 @@ def description(image: Image) -> dict[str, Any]:
     return {
         "fwbuild": __version__,
         "template": image.template.name,
-        "machines": list(image.template.machines),
-        "protocols": list(image.template.protocols),
+        "machines": list(image.template.words("machines")),
+        "protocols": list(image.template.words("protocols")),
         "sha256": hashlib.sha256(image.image).hexdigest(),
         "size": len(image.image),
         "used": image.used,
@@ -112,32 +96,3 @@ def write(image: Image, out: Path) -> dict[str, Any]:
         )
     write_all(contents)
     return plain
-
-
-def write_all(contents: dict[Path, bytes]) -> None:
-    """Write files so that each is whole or was never touched.
-
-    A folder or a device in the way of any of them is found before the first is replaced."""
-    pending: list[tuple[str, Path]] = []
-    path = Path()
-    try:
-        for path, data in contents.items():
-            if path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            if path.exists() and not path.is_file():
-                raise OSError(errno.EINVAL, "not a regular file")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            pending.append((name, path))
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-            Path(name).chmod(0o644)
-        for name, path in pending:
-            Path(name).replace(path)
-    except OSError as error:
-        raise FwbuildError(
-            ExitCode.INPUT, f"cannot write: {error.strerror}", where=str(path)
-        ) from None
-    finally:
-        for name, _ in pending:
-            Path(name).unlink(missing_ok=True)

@@ -1,15 +1,16 @@
 """The build: constants -> sources -> link -> image."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
-from fwbuild import abi, layout
 from fwbuild.assembler.link import Linked, Linker
-from fwbuild.image import data, place, template
-from fwbuild.image.sources import read_sources
+from fwbuild.firmware import data, options
+from fwbuild.firmware.layout import ROM
+from fwbuild.firmware.options import Value
+from fwbuild.firmware.symbols import symbols
+from fwbuild.image import place, template
+from fwbuild.image.sources import read_firmware
 from fwbuild.image.template import Template
-from fwbuild.layout import ROM
 
 
 @dataclass(frozen=True)
@@ -36,21 +37,26 @@ class Image:
         return f"{self.used} of {ROM.size} bytes used ({self.used / ROM.size:.1%}), {free} free"
 
 
-def build_image(name: str = template.DEFAULT, *, switches: Iterable[str] = ()) -> Image:
-    """Build the image of a template (a name, or the path of a TOML file); `switches` of
-    template.SWITCHES are on whatever it says, and may take it past its budget."""
+def build_image(name: str = template.DEFAULT, **values: Value) -> Image:
+    """Build the image of a template (a name, or the path of a TOML file). `values` stand in for
+    what it says of some options; then its budget does not hold."""
     chosen = template.load(name)
-    if more := frozenset(switches):
-        chosen = replace(chosen, switches=chosen.switches | more, budget=ROM.size)
+    if values:
+        chosen = chosen.with_values(**({"budget": options.BUDGET_MAX} | values))
     return _build(chosen)
 
 
 @cache
 def _build(chosen: Template) -> Image:
     """The image of a template: nothing else goes into it."""
-    symbols = abi.symbols() | layout.symbols() | chosen.symbols()
-    fragments = data.fragments(chosen.name) + read_sources("asm", symbols)
-    linked = Linker(symbols).link(fragments, [place.RESET, place.RECORD], place.place)
+    known = all_symbols(chosen)
+    fragments = data.fragments(chosen.name) + read_firmware(known)
+    linked = Linker(known).link(fragments, [place.RESET, place.RECORD], place.place)
     sizes = {f.name: linked.size(f.name) for f in linked.fragments}
     place.check(linked.addresses, sizes, chosen.budget)
     return Image(chosen, linked, linked.bytes_at(ROM.base, ROM.size))
+
+
+def all_symbols(chosen: Template) -> dict[str, int]:
+    """Every symbol that the assembly of this template's image may name."""
+    return symbols() | chosen.symbols()

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from fwbuild import layout
-from fwbuild.abi import e820, identity, offsets, ports, stop_codes, work, x86
+from fwbuild.abi import e820, offsets, ports, x86
+from fwbuild.documents import render
 from fwbuild.errors import ExitCode
-from fwbuild.image.artefacts import render
+from fwbuild.firmware import identity, layout, stop_codes, work
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -20,7 +20,7 @@ def documents() -> dict[str, str]:
             "memory-map.md.j2",
             ram=layout.RAM,
             bios=layout.BIOS,
-            ram_end=layout.symbols()["ram.end"],
+            ram_end=layout.RAM_END,
             rom=layout.ROM,
             reset_vector=x86.RESET_VECTOR,
             e820=e820,

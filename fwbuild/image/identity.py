@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from fwbuild.abi import identity
-from fwbuild.layout import IMAGE_SIZE, ROM
+from fwbuild.firmware import identity
+from fwbuild.firmware.layout import IMAGE_SIZE, ROM
 
 
 @dataclass(frozen=True)

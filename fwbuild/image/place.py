@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from fwbuild import layout
-from fwbuild.abi import identity, x86
+from fwbuild.abi import x86
 from fwbuild.assembler.link import Place
 from fwbuild.assembler.source import Fragment
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.layout import ROM, Region
+from fwbuild.firmware import identity, layout
+from fwbuild.firmware.layout import ROM, Region
 
 RESET = "reset_vector"
 RECORD = "identity_record"

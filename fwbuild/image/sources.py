@@ -1,17 +1,17 @@
-"""Finds asm/ and templates/: beside the package in a checkout, inside it when installed."""
+"""Reads the assembly sources: the firmware's chapters, and programs that are no firmware."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from fwbuild.assembler.source import Fragment, parse
+from fwbuild.files import data_dir
 
-PACKAGE = Path(__file__).resolve().parent.parent
+# Folders of asm/, in the order in which the image has them.
+CHAPTERS = ("boot", "lib", "platform", "pci", "protocols", "bios")
 
 
-def data_dir(name: str) -> Path:
-    """The folder `name` ("asm", "templates") that belongs to this fwbuild."""
-    installed = PACKAGE / "data" / name
-    return installed if installed.is_dir() else PACKAGE.parent / name
+def read_firmware(symbols: Mapping[str, int]) -> list[Fragment]:
+    """The fragments of all chapters of the firmware."""
+    return [f for chapter in CHAPTERS for f in read_sources(f"asm/{chapter}", symbols)]
 
 
 def read_sources(folder: str, symbols: Mapping[str, int]) -> list[Fragment]:

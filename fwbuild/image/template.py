@@ -1,44 +1,52 @@
-"""Image templates: TOML files that say which machines and boot protocols an image serves."""
+"""Image templates: TOML files whose keys are the rows of firmware/options.py."""
 
+import difflib
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.guest import MACHINES
-from fwbuild.image.sources import data_dir
+from fwbuild.files import data_dir
+from fwbuild.firmware import options
+from fwbuild.firmware.options import BY_NAME, OPTIONS, Value
 
-PROTOCOLS = ("pvh", "linux", "linux16", "multiboot")
-PCI = ("full", "none")
-# Options that are on or off; one that a template does not name is off.
-SWITCHES = ("modules", "mptable", "pic", "trace", "wake_cpus")
 DEFAULT = "universal"
 
 
 @dataclass(frozen=True)
 class Template:
-    """A template's content.
-
-    pci:    "full" gives PCI's functions their addresses, "none" leaves that to the kernel.
-    pic:    whether the 8259 interrupt controllers are initialised.
-    budget: the most bytes that the image may use.
-    """
+    """A template's name and the value of each option."""
 
     name: str
-    what: str
-    machines: tuple[str, ...]
-    protocols: tuple[str, ...]
-    pci: str
-    switches: frozenset[str]
-    budget: int
+    items: tuple[tuple[str, Value], ...]  # in the order of OPTIONS
+
+    @property
+    def values(self) -> Mapping[str, Value]:
+        """The value of each option by its name."""
+        return MappingProxyType(dict(self.items))
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """The value of an option that is a list."""
+        value = self.values[name]
+        assert isinstance(value, tuple)
+        return value
+
+    @property
+    def budget(self) -> int:
+        """The most bytes that the image may use."""
+        value = self.values["budget"]
+        assert isinstance(value, int)
+        return value
 
     def symbols(self) -> dict[str, int]:
-        """What `.if` in the assembly may ask: `machine.NAME`, `protocol.NAME`, `option.NAME` and
-        `pci.full`, 0 or 1."""
-        found = {f"machine.{m}": int(m in self.machines) for m in MACHINES}
-        found |= {f"option.{s}": int(s in self.switches) for s in SWITCHES}
-        found["pci.full"] = int(self.pci == "full")
-        return found | {f"protocol.{p}": int(p in self.protocols) for p in PROTOCOLS}
+        """The assembly's `option.*` symbols."""
+        return options.symbols(self.values)
+
+    def with_values(self, **values: Value) -> "Template":
+        """The same template with other values for some options."""
+        return Template(self.name, tuple((dict(self.items) | values).items()))
 
 
 def names() -> list[str]:
@@ -47,62 +55,45 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Template:
-    """A template by its name, or by the path of a TOML file."""
+    """A template by its name, or by the path of a TOML file. Raises FwbuildError."""
     path = Path(name) if name.endswith(".toml") else data_dir("templates") / f"{name}.toml"
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise FwbuildError(
-            ExitCode.TEMPLATE, f"no template '{name}'", hint=f"there are {', '.join(names())}"
-        ) from None
+        known = names()
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise FwbuildError(ExitCode.TEMPLATE, f"no template '{name}'", hint=hint) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise FwbuildError(ExitCode.TEMPLATE, str(error), where=str(path)) from None
-    return _checked(data, path)
+    except RecursionError:
+        raise FwbuildError(ExitCode.TEMPLATE, "nested too deep", where=str(path)) from None
+    return Template(path.stem, tuple(_checked(data, path).items()))
 
 
-def _checked(data: dict[str, object], path: Path) -> Template:
-    allowed = {"what": str, "machines": list, "protocols": list, "pci": str, "budget": int}
-    allowed |= dict.fromkeys(SWITCHES, bool)
-    for key, value in data.items():
-        if type(value) is not allowed.get(key):  # a TOML boolean is an int to isinstance
-            raise FwbuildError(
-                ExitCode.TEMPLATE,
-                f"bad key '{key}'",
-                where=str(path),
-                hint=f"keys are {', '.join(allowed)}",
-            )
-    for key, known in (("machines", MACHINES), ("protocols", PROTOCOLS)):
-        values = data.get(key)
-        if not isinstance(values, list) or not values or any(v not in known for v in values):
-            raise FwbuildError(
-                ExitCode.TEMPLATE,
-                f"bad or missing '{key}'",
-                where=str(path),
-                hint=f"a list of {', '.join(known)}",
-            )
-    pci = str(data.get("pci", "none"))
-    if pci not in PCI:
-        raise FwbuildError(
-            ExitCode.TEMPLATE, "bad 'pci'", where=str(path), hint=f"one of {', '.join(PCI)}"
-        )
-    machines, protocols = data["machines"], data["protocols"]
-    assert isinstance(machines, list) and isinstance(protocols, list)
+def _checked(data: Mapping[str, object], path: Path) -> dict[str, Value]:
+    """The value of each option, from the file or by default."""
+    for key in data:
+        if key not in BY_NAME:
+            near = difflib.get_close_matches(key, BY_NAME, 1)
+            hint = f"did you mean {near[0]}?" if near else f"keys are {', '.join(BY_NAME)}"
+            raise _bad(path, f"unknown key '{key}'", hint)
+    values: dict[str, Value] = {}
+    for option in OPTIONS:
+        if option.name not in data and option.default is not None:
+            values[option.name] = option.default
+            continue
+        try:
+            values[option.name] = option.read(data.get(option.name))
+        except ValueError as error:
+            what = str(error) if option.name in data else f"missing '{option.name}'"
+            raise _bad(path, what, option.expected) from None
+    protocols = values["protocols"]
+    assert isinstance(protocols, tuple)
     if "linux16" in protocols and "linux" not in protocols:
-        raise FwbuildError(
-            ExitCode.TEMPLATE,
-            "'protocols' has linux16 without linux",
-            where=str(path),
-            hint="the two tell bzImages apart",
-        )
-    budget = data.get("budget", 0x10000)
-    assert isinstance(budget, int)
-    switches = frozenset(name for name in SWITCHES if data.get(name))
-    return Template(
-        path.stem,
-        str(data.get("what", "")),
-        tuple(machines),
-        tuple(protocols),
-        pci,
-        switches,
-        budget,
-    )
+        raise _bad(path, "'protocols' has linux16 without linux", "the two tell bzImages apart")
+    return values
+
+
+def _bad(path: Path, what: str, hint: str) -> FwbuildError:
+    return FwbuildError(ExitCode.TEMPLATE, what, where=str(path), hint=hint)

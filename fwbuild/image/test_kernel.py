@@ -5,13 +5,14 @@ It is what the tools boot where the user names no kernel. No image ever contains
 
 from functools import cache
 
-from fwbuild import abi, layout
-from fwbuild.abi import linux_boot, test_kernel
+from fwbuild.abi import linux_boot
 from fwbuild.assembler.link import Linked, Linker
+from fwbuild.firmware import layout, test_kernel
 from fwbuild.image import template
+from fwbuild.image.build import all_symbols
 from fwbuild.image.elf import Segment, pvh_note, symbols_of, write_elf
 from fwbuild.image.place import one_behind_the_other
-from fwbuild.image.sources import read_sources
+from fwbuild.image.sources import read_firmware, read_sources
 
 READ_WRITE_EXECUTE = 7
 MEMORY = test_kernel.STACK_END - test_kernel.BASE
@@ -22,8 +23,8 @@ HEADER_JUMP = 0xEB | (linux_boot.SETUP_HEADER.sizeof() - linux_boot.HEADER_JUMP_
 def _link(*entries: str, base: int = test_kernel.BASE) -> tuple[Linked, bytes]:
     """The program that the entries need, and its bytes from `base` on. The first entry comes
     first."""
-    symbols = abi.symbols() | layout.symbols() | template.load(template.DEFAULT).symbols()
-    fragments = read_sources("asm/test_kernel", symbols) + read_sources("asm", symbols)
+    symbols = all_symbols(template.load(template.DEFAULT))
+    fragments = read_sources("asm/test_kernel", symbols) + read_firmware(symbols)
     fragments.sort(key=lambda f: f.name != entries[0])
     linked = Linker(symbols).link(fragments, entries, one_behind_the_other(base))
     end = max(linked.addresses[f.name] + linked.size(f.name) for f in linked.fragments)

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fwbuild.firmware.layout import IMAGE_SIZE, ROM
 from fwbuild.image.identity import read_identity
 from fwbuild.inspection.report import Report
-from fwbuild.layout import IMAGE_SIZE, ROM
 
 RESET_OFFSET = 16  # from the end
 JUMPS = (0xE9, 0xEA, 0xEB)  # near, far, short

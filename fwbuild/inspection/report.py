@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Any
 
-from fwbuild.abi import stop_codes
+from fwbuild.firmware import stop_codes
 from fwbuild.image import template
 
 
@@ -40,7 +40,7 @@ class Report:
     @property
     def templates(self) -> list[str]:
         """The templates whose image boots it."""
-        return [n for n in template.names() if self.protocol in template.load(n).protocols]
+        return [n for n in template.names() if self.protocol in template.load(n).words("protocols")]
 
     def stops(self, name: str, detail: str = "") -> None:
         """Add the problem that the firmware would stop with, by the name of its stop code."""

@@ -8,8 +8,9 @@ from elftools.common.exceptions import ELFError
 
 from fwbuild.abi import elf, linux_boot, offsets
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.files import read_file
 from fwbuild.kernel.decompress import PayloadError, decompress
-from fwbuild.kernel.vmlinux import Elf, parse_elf, read_file
+from fwbuild.kernel.vmlinux import Elf, parse_elf
 
 HEADER_SIZE = linux_boot.SETUP_HEADER.sizeof()
 PARAGRAPH = 16

@@ -4,7 +4,6 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
@@ -41,15 +40,6 @@ class Vmlinux:
     low: int
     high: int
     memory: list[tuple[int, bytes]]
-
-
-def read_file(path: Path) -> bytes:
-    """A file's bytes, or the error that a user can act on."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        what = f"cannot read: {error.strerror}"
-        raise FwbuildError(ExitCode.INPUT, what, where=str(path)) from None
 
 
 @contextmanager

@@ -4,10 +4,11 @@ import re
 import subprocess
 from collections.abc import Iterable
 
-from fwbuild.abi import chipset, fw_cfg, legacy, pci
+from fwbuild.abi import chipset, fw_cfg, legacy
 from fwbuild.abi.chipset import Devfn
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.recording import File, Recording
+from fwbuild.firmware import file_names
 from fwbuild.guest import Guest
 from fwbuild.qemu import probe
 from fwbuild.qemu.command import command, program
@@ -53,7 +54,7 @@ def record(guest: Guest, headers: Iterable[tuple[int, int, bytes]] = ()) -> Reco
     with stopped(argv, "-qtest") as connection:  # one that probing may leave in any state
         qtest = Qtest(connection)
         cmos = _cmos(qtest)
-        roots = any(file.name == pci.EXTRA_ROOTS_FILE for file in files)
+        roots = any(file.name == file_names.EXTRA_ROOTS for file in files)
         functions = probe.functions(guest.family, qtest, roots)
     return Recording(
         version(),

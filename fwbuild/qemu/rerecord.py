@@ -3,8 +3,8 @@ arguments: `make recordings`."""
 
 from fwbuild.emulator import recording
 from fwbuild.emulator.recording import Recording
+from fwbuild.files import write_all
 from fwbuild.guest import Guest
-from fwbuild.image.artefacts import write_all
 from fwbuild.qemu.record import record
 
 

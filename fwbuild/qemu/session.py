@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
-from fwbuild.abi import ports, stop_codes
+from fwbuild.abi import ports
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.firmware import stop_codes
 
 Inherited = socket.socket | IO[bytes]
 END_SECONDS = 1  # from closed sockets to the exit status

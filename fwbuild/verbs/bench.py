@@ -20,8 +20,8 @@ from fwbuild.bench.kernel import read_kernel
 from fwbuild.bench.race import WORDS, Plan, Race
 from fwbuild.bench.result import Result
 from fwbuild.errors import ExitCode
+from fwbuild.files import write_all
 from fwbuild.guest import MACHINES, Guest
-from fwbuild.image.artefacts import write_all
 from fwbuild.image.template import DEFAULT
 from fwbuild.qemu.record import version
 from fwbuild.verbs.guest_options import add_size_arguments, check_files, positive

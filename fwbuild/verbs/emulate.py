@@ -9,12 +9,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fwbuild.abi import e820, stop_codes
+from fwbuild.abi import e820
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.machine import Machine, Outcome
 from fwbuild.emulator.protocols import AnyHandoff, handoff_of, judge_handoff, protocol_of
 from fwbuild.emulator.recording import Recording
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.firmware import stop_codes
 from fwbuild.guest import Guest
 from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.qemu import command

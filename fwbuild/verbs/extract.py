@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.image.artefacts import write_all
+from fwbuild.files import write_all
 from fwbuild.kernel.bzimage import extract_vmlinux
 from fwbuild.kernel.vmlinux import pvh_problem
 

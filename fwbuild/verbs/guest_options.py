@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.files import read_file
+from fwbuild.firmware.layout import IMAGE_SIZE
 from fwbuild.guest import MIB, Guest
 from fwbuild.image import template
 from fwbuild.image.build import build_image
-from fwbuild.kernel.vmlinux import read_file
-from fwbuild.layout import IMAGE_SIZE
 
 FURTHER = ("device", "object", "blockdev", "netdev")  # QEMU's options that add devices
 UNITS = {"": MIB, "K": 1 << 10, "M": MIB, "G": 1 << 30, "T": 1 << 40}

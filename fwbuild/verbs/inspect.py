@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from fwbuild.errors import ExitCode
+from fwbuild.files import read_file
 from fwbuild.inspection import KINDS, Report, inspect
-from fwbuild.kernel.vmlinux import read_file
 
 HELP = "tell what a kernel or image is, and whether it boots"
 LARGE = 10  # numbers from here on are shown in both bases

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from fwbuild.errors import ExitCode
-from fwbuild.image.artefacts import write_all
+from fwbuild.files import write_all
 from fwbuild.qemu.record import record
 from fwbuild.verbs.guest_options import add_guest_arguments, guest_from
 

@@ -8,8 +8,9 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from fwbuild.abi import ports, stop_codes, test_kernel
+from fwbuild.abi import ports
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.firmware import stop_codes, test_kernel
 from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.qemu.command import command
 from fwbuild.verbs.guest_options import (

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from fwbuild import layout
 from fwbuild.abi import linux_boot, multiboot
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader
@@ -16,6 +15,7 @@ from fwbuild.emulator.judge_linux import judge_linux
 from fwbuild.emulator.judge_linux16 import judge_linux16
 from fwbuild.emulator.judge_multiboot import judge_multiboot
 from fwbuild.emulator.machine import Machine
+from fwbuild.firmware import layout
 from fwbuild.guest import MACHINES, MIB, Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fwbuild.abi import bench, ports
+from fwbuild.abi import ports
 from fwbuild.bench.events import Event
 from fwbuild.bench.grow import points
 from fwbuild.bench.init import build_initrd
@@ -19,9 +19,10 @@ from fwbuild.bench.runner import plain, traced
 from fwbuild.cli import main
 from fwbuild.emulator.stages import RESET
 from fwbuild.errors import ExitCode
+from fwbuild.firmware import bench
+from fwbuild.firmware.layout import IMAGE_SIZE
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
-from fwbuild.layout import IMAGE_SIZE
 from fwbuild.qemu.count import count
 from tests.support import debian
 

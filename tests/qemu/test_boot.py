@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fwbuild.abi import ports, stop_codes
+from fwbuild.abi import ports
+from fwbuild.firmware import stop_codes
 from fwbuild.guest import MACHINES, MIB, Guest
 from fwbuild.image.build import build_image
 from fwbuild.qemu.command import command

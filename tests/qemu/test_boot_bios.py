@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fwbuild.abi import ports, stop_codes
+from fwbuild.abi import ports
+from fwbuild.firmware import stop_codes
 from fwbuild.guest import MACHINES, MIB, Guest
 from fwbuild.image.test_kernel import build_test_bzimage16, build_test_multiboot
 from tests.qemu.test_boot import boot

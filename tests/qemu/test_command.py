@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from fwbuild.abi import ports, stop_codes
+from fwbuild.abi import ports
 from fwbuild.cli import main
 from fwbuild.errors import ExitCode
+from fwbuild.firmware import stop_codes
 from fwbuild.guest import Guest
 from fwbuild.qemu.command import command
 from fwbuild.verbs import run

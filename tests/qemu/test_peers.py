@@ -4,16 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from fwbuild.abi import pvh, stop_codes
+from fwbuild.abi import pvh
 from fwbuild.bench.contenders import QBOOT
 from fwbuild.bench.events import Event
 from fwbuild.bench.init import build_initrd
 from fwbuild.bench.kernel import read_kernel
 from fwbuild.bench.race import WORDS
 from fwbuild.errors import FwbuildError
+from fwbuild.files import read_file
+from fwbuild.firmware import stop_codes
 from fwbuild.guest import MACHINES, Guest
 from fwbuild.image.build import Image
-from fwbuild.kernel.vmlinux import parse_vmlinux, read_file
+from fwbuild.kernel.vmlinux import parse_vmlinux
 from fwbuild.qemu.command import command
 from fwbuild.qemu.count import count, instructions
 from fwbuild.qemu.gdbstub import GdbStub

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from fwbuild.abi import fw_cfg, x86
+from fwbuild.abi import x86
 from fwbuild.emulator import loader
+from fwbuild.firmware import file_names
+from fwbuild.firmware.layout import ROM
 from fwbuild.guest import Guest
 from fwbuild.image.build import build_image
-from fwbuild.layout import ROM
 from fwbuild.qemu.command import command
 from fwbuild.qemu.gdbstub import GdbStub
 from fwbuild.qemu.record import record
@@ -41,7 +42,7 @@ def test_feature_control(tmp_path: Path, test_kernel: bytes) -> None:
     kernel.write_bytes(test_kernel)
     guest = Guest("q35", smp=CPUS, kernel=kernel, extra=("-cpu", "max,lmce=on"))
     found = record(guest)
-    wanted = found.file(fw_cfg.FEATURE_CONTROL_FILE)
+    wanted = found.file(file_names.FEATURE_CONTROL)
     loaded = loader.load(guest, found)
     assert wanted and loaded
     value = int.from_bytes(wanted.data, "little")

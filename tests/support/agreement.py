@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from fwbuild import layout
 from fwbuild.abi import chipset, e820, pci
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader
@@ -15,6 +14,7 @@ from fwbuild.emulator.handoff import read_handoff
 from fwbuild.emulator.judge import judge
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.pci.function import Function
+from fwbuild.firmware import layout
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 from fwbuild.qemu.command import command

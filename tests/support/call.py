@@ -8,8 +8,9 @@ from unicorn import UC_ARCH_X86, UC_HOOK_INSN, UC_HOOK_MEM_WRITE, UC_MODE_32, Uc
 from unicorn import x86_const as ux
 
 from fwbuild.abi import fw_cfg, x86
+from fwbuild.firmware import layout
+from fwbuild.firmware.layout import ROM
 from fwbuild.image.build import Image
-from fwbuild.layout import ROM, symbols
 
 RAM_SIZE = 64 << 20
 RETURN = 0x3000000  # no code there: the run ends when it is reached
@@ -46,13 +47,13 @@ def call(
     for number, name in enumerate(CODE_REGISTERS[:7]):
         poison = 0xA5A50000 + number * 0x1111
         uc.reg_write(getattr(ux, f"UC_X86_REG_{name.upper()}"), registers.get(name, poison))
-    stack = symbols()["ram.stack.end"] - 4
+    stack = layout.region("stack").end - 4
     uc.mem_write(stack, RETURN.to_bytes(4, "little"))
     uc.reg_write(ux.UC_X86_REG_ESP, stack)
     before = {name: read(uc, name) for name in CODE_REGISTERS}
     signature = itertools.cycle(b"QEMU")
     writes: list[tuple[int, int]] = []
-    control = symbols()["work.dma.control"]
+    control = layout.address("work", "dma.control")
 
     def port_in(_uc: Uc, port: int, size: int, _data: object) -> int:
         return next(signature) if port == fw_cfg.PORT_DATA else (1 << 8 * size) - 1

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fwbuild import abi, layout
-from fwbuild.abi import chipset, e820, fw_cfg, linux_boot, pci, pvh, stop_codes, work, x86
+from fwbuild import abi
+from fwbuild.abi import chipset, e820, fw_cfg, linux_boot, pci, pvh, x86
+from fwbuild.firmware import layout, stop_codes, work
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -99,7 +100,7 @@ def test_nested_fields_have_offsets() -> None:
     found = abi.offsets(work.WORK)
     start = found["start_info"]
     assert found["start_info.cmdline_paddr"] == start + 24
-    assert layout.symbols()["work.start_info.cmdline_paddr"] == (
+    assert layout.address("work", "start_info.cmdline_paddr") == (
         layout.region("work").base + start + 24
     )
 
@@ -133,8 +134,10 @@ def test_stop_codes_are_unique_and_printable() -> None:
 
 
 def test_every_stop_code_has_a_user() -> None:
-    sources = "".join(path.read_text() for path in (ROOT / "asm").glob("*.s"))
-    unused = [s.name for s in stop_codes.STOPS if not re.search(rf"stop\.{s.name}\b", sources)]
+    sources = "".join(path.read_text() for path in (ROOT / "asm").rglob("*.s"))
+    unused = [
+        s.name for s in stop_codes.STOPS if not re.search(rf"stop_codes\.{s.name}\b", sources)
+    ]
     assert unused == []
 
 

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from fwbuild.abi import acpi, stop_codes
+from fwbuild.abi import acpi
 from fwbuild.abi.acpi import Command, Zone
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.acpi_tables import install
 from fwbuild.emulator.judge import judge
 from fwbuild.emulator.machine import Machine
+from fwbuild.firmware import file_names, stop_codes
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import build_test_kernel
@@ -129,7 +130,7 @@ BAD = {
 
 def machine_of(case: Case, image: Image, *, dma: bool = True) -> Machine:
     found = recording.find(Guest())
-    files = {**BASE_FILES, **case.files, acpi.LOADER_FILE: b"".join(BASE + case.entries)}
+    files = {**BASE_FILES, **case.files, file_names.TABLE_LOADER: b"".join(BASE + case.entries)}
     found = replace(found, files=with_files(found, files))
     loaded = loader.load(Guest(), found, build_test_kernel())
     return Machine(image.image, found, loaded, dma=dma)

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from fwbuild import layout
+from fwbuild import files
 from fwbuild.errors import FwbuildError
+from fwbuild.firmware import layout
 from fwbuild.image import artefacts, docs, template
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_kernel
@@ -78,7 +79,7 @@ def test_listing_has_every_byte(image: Image) -> None:
     code = re.findall(r"^[0-9a-f]{8}  ([0-9a-f]+)  ", text, re.MULTILINE)
     shown = sum(len(lines) for lines in image.linked.lines.values())
     assert len(code) + text.count("..  ") == shown
-    assert "asm/pvh.s:" in text
+    assert "asm/protocols/pvh.s:" in text
 
 
 def test_elf_symbols(image: Image) -> None:
@@ -128,7 +129,7 @@ def test_what_is_no_file_stays(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "kept").write_bytes(b"before")
     with pytest.raises(FwbuildError, match="pipe: cannot write: not a regular file"):
-        artefacts.write_all({tmp_path / "kept": b"after", tmp_path / "pipe": b"after"})
+        files.write_all({tmp_path / "kept": b"after", tmp_path / "pipe": b"after"})
     assert (tmp_path / "pipe").is_fifo()
     assert (tmp_path / "kept").read_bytes() == b"before"
     assert len(list(tmp_path.iterdir())) == 2

@@ -15,8 +15,8 @@ TINY = 'machines = ["pc"]\nprotocols = ["pvh"]\nbudget = 100\n'
 BAD = {
     "no template": (["--template", "nope"], ExitCode.TEMPLATE, "no template 'nope'"),
     "budget": (["--template", "{tmp}/tiny.toml"], ExitCode.LAYOUT, "do not fit"),
-    "bad key": (["--template", "{tmp}/key.toml"], ExitCode.TEMPLATE, "bad key 'colour'"),
-    "budget of true": (["--template", "{tmp}/true.toml"], ExitCode.TEMPLATE, "bad key 'budget'"),
+    "bad key": (["--template", "{tmp}/key.toml"], ExitCode.TEMPLATE, "unknown key 'colour'"),
+    "budget of true": (["--template", "{tmp}/true.toml"], ExitCode.TEMPLATE, "bad 'budget'"),
     "no machines": (["--template", "{tmp}/none.toml"], ExitCode.TEMPLATE, "machines"),
     "half a protocol": (["--template", "{tmp}/half.toml"], ExitCode.TEMPLATE, "without linux"),
     "half of PCI": (["--template", "{tmp}/pci.toml"], ExitCode.TEMPLATE, "bad 'pci'"),

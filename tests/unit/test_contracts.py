@@ -4,52 +4,42 @@ from functools import cache
 
 import pytest
 
-from fwbuild import abi, layout
-from fwbuild.abi import (
-    acpi,
-    chipset,
-    e820,
-    fw_cfg,
-    linux_boot,
-    offsets,
-    pci,
-    pci_plan,
-    pvh,
-    work,
-    x86,
-)
+from fwbuild.abi import acpi, chipset, e820, fw_cfg, linux_boot, offsets, pci, pvh, x86
+from fwbuild.firmware import file_names, layout, pci_plan, work
+from fwbuild.firmware.symbols import symbols
 from fwbuild.image import template
 from fwbuild.image.build import Image, build_image
 from tests.support.call import call
 
-WORDS = abi.symbols() | layout.symbols()
+WORDS = symbols()
 DESTINATION = 0x200000
 SIZE = 0x100
-MAP = WORDS["ram.memmap.base"]
-SCRATCH = WORDS["ram.scratch.base"]
-SCRIPT = WORDS["ram.script.base"]
-DIRECTORY = WORDS["ram.directory.base"] + fw_cfg.DIR_HEADER.sizeof()
+MAP = WORDS["region.memmap.base"]
+SCRATCH = WORDS["region.scratch.base"]
+SCRIPT = WORDS["region.script.base"]
+DIRECTORY = WORDS["region.directory.base"] + fw_cfg.DIR_HEADER.sizeof()
 CURRENT = SCRIPT + acpi.LOADER_ENTRY_SIZE
 ALLOCATED = offsets(work.ALLOCATED)
 # PCI tables: the root bus, a bus behind a bridge, the bridge, a resource on a list of each.
-ROOT, BUS = WORDS["plan.root"], WORDS["ram.pci.base"] + 0x1000
+ROOT, BUS = WORDS["ram.plan.root"], WORDS["region.pci.base"] + 0x1000
 FUNCTION, RESOURCE, WINDOW = BUS + 0x100, BUS + 0x200, BUS + 0x300
 IO_LIST, MEMORY_LIST = (offsets(pci_plan.BUS)["lists"] + 4 * n for n in (0, 1))
 REGISTER = int(chipset.Config.HOST_BRIDGE) | 0x10
 # One range of RAM in the map; a kernel, and no initrd; one file, etc/e820; an ACPI script of an
 # ALLOCATE entry that is done and an entry of zeros, whose names are empty.
 STATE = {
-    "work.memmap_end": MAP + pvh.MEMMAP_ENTRY.sizeof(), "work.high_top": 0x2000000,
-    "work.kernel_addr": 0x1000000, "work.kernel_size": 0x100000, "work.kernel_entry": 0x1000100,
-    "work.cmdline_size": 16,
-    "work.files_total": 1, "work.files_end": DIRECTORY + fw_cfg.FILE.sizeof(),
-    "work.cpus": 1, "work.f_segment_next": 0xF0000, "work.script_last": SCRIPT,
-    "work.kernel_data_size": 0x100000,
-    "boot_params.hdr.header": int.from_bytes(b"HdrS", "little"),
-    "boot_params.hdr.version": linux_boot.PROTOCOL_NEWEST,
-    "boot_params.hdr.code32_start": 0x1000000, "boot_params.hdr.setup_data": 0x10FFFF0,
-    "boot_params.hdr.init_size": 0x100000,
-    "boot_params.hdr.loadflags": linux_boot.LoadFlag.LOADED_HIGH,
+    "ram.work.memmap_end": MAP + pvh.MEMMAP_ENTRY.sizeof(), "ram.work.high_top": 0x2000000,
+    "ram.work.kernel_addr": 0x1000000, "ram.work.kernel_size": 0x100000,
+    "ram.work.kernel_entry": 0x1000100,
+    "ram.work.cmdline_size": 16,
+    "ram.work.files_total": 1, "ram.work.files_end": DIRECTORY + fw_cfg.FILE.sizeof(),
+    "ram.work.cpus": 1, "ram.work.f_segment_next": 0xF0000, "ram.work.script_last": SCRIPT,
+    "ram.work.kernel_data_size": 0x100000,
+    "ram.boot_params.hdr.header": int.from_bytes(b"HdrS", "little"),
+    "ram.boot_params.hdr.version": linux_boot.PROTOCOL_NEWEST,
+    "ram.boot_params.hdr.code32_start": 0x1000000, "ram.boot_params.hdr.setup_data": 0x10FFFF0,
+    "ram.boot_params.hdr.init_size": 0x100000,
+    "ram.boot_params.hdr.loadflags": linux_boot.LoadFlag.LOADED_HIGH,
 }  # fmt: skip
 RAM = {0: 0x100000, 8: 0x2000000, 16: int(e820.Type.RAM)}
 DONE = {0: int(acpi.Command.ALLOCATE), ALLOCATED["address"]: 0x1000, ALLOCATED["size"]: 0x1000}
@@ -59,7 +49,7 @@ def words(base: int, data: bytes) -> dict[int, int]:
     return {base + i: int.from_bytes(data[i : i + 4], "little") for i in range(0, len(data), 4)}
 
 
-E820 = {"size": e820.ENTRY.sizeof(), "select": 0x20, "reserved": 0, "name": e820.FILE_NAME}
+E820 = {"size": e820.ENTRY.sizeof(), "select": 0x20, "reserved": 0, "name": file_names.E820}
 PCI_FIELDS: tuple[tuple[int, object, dict[str, int]], ...] = (
     (FUNCTION, pci_plan.FUNCTION, {"config": pci.CONFIG_ENABLE, "command": 7}),
     (BUS, pci_plan.BUS, {"parent": ROOT, "function": FUNCTION, "lists": RESOURCE, "has": 7}),
@@ -69,7 +59,8 @@ PCI_FIELDS: tuple[tuple[int, object, dict[str, int]], ...] = (
                           "next": BUS}),
 )  # fmt: skip
 PCI = {at + offsets(kind)[k]: v for at, kind, fields in PCI_FIELDS for k, v in fields.items()}
-PCI |= {WORDS["plan.next"]: BUS + 0x400, WORDS["plan.bus_last"]: BUS, ROOT + MEMORY_LIST: WINDOW}
+PCI |= {WORDS["ram.plan.next"]: BUS + 0x400, WORDS["ram.plan.bus_last"]: BUS}
+PCI |= {ROOT + MEMORY_LIST: WINDOW}
 MEMORY = {
     **PCI,
     **{MAP + at: value for at, value in RAM.items()},
@@ -169,28 +160,28 @@ ROWS: dict[str, dict[str, int]] = {
     "pci_bar": {"esi": BUS, "ebp": FUNCTION, "ebx": REGISTER},
     "pci_insert": {"edi": WINDOW, "esi": BUS, "eax": 1},
     "pci_assign": {},
-    "pci_place_root": {"esi": ROOT + MEMORY_LIST, "ebx": WORDS["plan.memory"]},
-    "pci_place_window": {"esi": ROOT + MEMORY_LIST, "ebx": WORDS["plan.memory"], "ecx": 0},
+    "pci_place_root": {"esi": ROOT + MEMORY_LIST, "ebx": WORDS["ram.plan.memory"]},
+    "pci_place_window": {"esi": ROOT + MEMORY_LIST, "ebx": WORDS["ram.plan.memory"], "ecx": 0},
     "pci_place": {"edi": RESOURCE, "eax": 0x1800, "edx": 0, "ecx": 0},
     "pci_place_list": {"esi": BUS, "ecx": 0},
     "pci_program": {"edi": RESOURCE},
     "pci_program_window": {"edi": RESOURCE, "ebx": REGISTER, "eax": 0x100000, "ecx": 1},
-    "print_string": {"esi": WORDS["work.empty_string"]},
+    "print_string": {"esi": WORDS["ram.work.empty_string"]},
     "print_hex": {"eax": 0x12345678, "ecx": 8},
     "print_char": {"eax": 0x41},
 }
 # What else a routine needs in memory.
-NAME = words(CURRENT + 4, e820.FILE_NAME.encode().ljust(12, b"\0"))
+NAME = words(CURRENT + 4, file_names.E820.encode().ljust(12, b"\0"))
 MORE: dict[str, dict[int, int]] = {
-    "pci_init": {WORDS["work.host_bridge"]: chipset.Device.I440FX},
-    "pci_is_port": {WORDS["work.ecam"]: 0},
+    "pci_init": {WORDS["ram.work.host_bridge"]: chipset.Device.I440FX},
+    "pci_is_port": {WORDS["ram.work.ecam"]: 0},
     "acpi_allocate": {CURRENT: 1, **NAME, CURRENT + 60: 64, CURRENT + 64: int(acpi.Zone.HIGH)},
     "acpi_add_pointer": {CURRENT: 2, CURRENT + 120: 4},
     "acpi_add_checksum": {CURRENT: 3, CURRENT + 68: 16},
     "acpi_write_pointer": {CURRENT: 4, **NAME, CURRENT + 124: 8},
-    "linux_read": {WORDS["work.cmdline_size"]: 0},
+    "linux_read": {WORDS["ram.work.cmdline_size"]: 0},
     "linux_move_setup_data": {
-        WORDS["work.kernel_addr"]: DESTINATION, WORDS["work.kernel_size"]: 0x10},
+        WORDS["ram.work.kernel_addr"]: DESTINATION, WORDS["ram.work.kernel_size"]: 0x10},
 }  # fmt: skip
 
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from fwbuild import layout
 from fwbuild.abi import e820, pci, pvh, x86
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.handoff import read_handoff
 from fwbuild.emulator.judge import judge
 from fwbuild.emulator.machine import Machine
+from fwbuild.firmware import layout
 from fwbuild.guest import MACHINES, MIB, Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_kernel

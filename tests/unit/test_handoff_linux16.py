@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from fwbuild import layout
-from fwbuild.abi import bios, e820, stop_codes
+from fwbuild.abi import bios, e820
 from fwbuild.emulator.handoff_linux16 import read_setup_handoff
 from fwbuild.emulator.judge_linux16 import judge_linux16
 from fwbuild.emulator.machine import Machine
+from fwbuild.firmware import layout, stop_codes, work
 from fwbuild.guest import MACHINES, MIB, Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import build_test_bzimage16
@@ -42,7 +42,7 @@ def report(machine: Machine) -> Report:
     def tick_when_asked(port: int, size: int, value: int) -> None:
         out(port, size, value)
         if console.text.endswith("\ntick "):  # no timer runs here
-            machine.uc.mem_write(layout.symbols()["bda.ticks"], b"\x01")
+            machine.uc.mem_write(layout.address("bda", "ticks"), b"\x01")
 
     console.port_out = tick_when_asked  # type: ignore[method-assign]
     return reported(machine.run_kernel().console)
@@ -176,7 +176,7 @@ def test_interrupts_nobody_asked_for_are_acknowledged(vector: int, image: Image)
     entry = (registers["cs"] << 4) + registers["eip"]
     machine.uc.mem_write(entry, bytes([0xCD, vector, 0xF4]))  # int vector; hlt
     machine.uc.ctl_remove_cache(entry, entry + 3)
-    ticks = layout.symbols()["bda.ticks"]
+    ticks = layout.address("bda", "ticks")
     before = int.from_bytes(machine.read(ticks, 4), "little")
     after = machine.run_kernel()
     wanted = [PIC_EOI[0x20]] if vector < 0x70 else [PIC_EOI[0xA0], PIC_EOI[0x20]]
@@ -236,9 +236,9 @@ def test_judge_of_registers(name: str, machine: Machine) -> None:
 
 
 def test_code_is_one_piece_and_fits(image: Image) -> None:
-    """bios_install copies from one label to another: asm/bios.s alone lies between, whole."""
+    """bios_install copies from one label to another: asm/bios/bios.s alone lies between, whole."""
     linked = image.linked
     start, end = (linked.addresses[name] for name in ("bios_code", "bios_code_end"))
-    assert 0 < end - start <= layout.BIOS.size - bios.CODE
+    assert 0 < end - start <= layout.BIOS.size - work.BIOS_CODE
     between = {f.name for f in linked.fragments if start <= linked.addresses[f.name] <= end}
-    assert between == {f.name for f in linked.fragments if f.file == "asm/bios.s"}
+    assert between == {f.name for f in linked.fragments if f.file == "asm/bios/bios.s"}

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from fwbuild import layout
 from fwbuild.abi import e820, multiboot, offsets
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import recording
@@ -13,6 +12,7 @@ from fwbuild.emulator.judge_multiboot import judge_multiboot
 from fwbuild.emulator.loader import load
 from fwbuild.emulator.machine import Machine
 from fwbuild.errors import FwbuildError
+from fwbuild.firmware import layout
 from fwbuild.guest import MACHINES, MIB, Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import build_test_multiboot

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fwbuild import __version__, cli
-from fwbuild.abi import multiboot, multiboot2, offsets, stop_codes
+from fwbuild.abi import multiboot, multiboot2, offsets
 from fwbuild.abi.linux_boot import LoadFlag, XLoadFlag
 from fwbuild.abi.multiboot import HeaderFlag
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.firmware import stop_codes
 from fwbuild.image import artefacts, template
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.identity import read_identity

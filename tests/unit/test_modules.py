@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from fwbuild.abi import e820, offsets, stop_codes, work
+from fwbuild.abi import e820, offsets
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.handoff import Handoff, read_handoff
 from fwbuild.emulator.judge import judge
 from fwbuild.emulator.machine import Machine
+from fwbuild.firmware import file_names, stop_codes, work
 from fwbuild.guest import MACHINES, MIB, Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import build_test_kernel
@@ -33,7 +34,7 @@ def handoff(machine: Machine) -> Handoff:
 
 
 def test_name() -> None:
-    assert name(1) == work.MODULE_NAME
+    assert name(1) == file_names.MODULE
     assert len(name(9)) + 1 <= offsets(work.MODULES)["list"]
 
 

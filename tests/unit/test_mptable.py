@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from fwbuild.abi import acpi, stop_codes
 from fwbuild.abi.mptable import Entry
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.judge import judge
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.mp_table import judge_mptable, read_mptable
+from fwbuild.firmware import file_names, stop_codes
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_kernel
@@ -18,7 +18,7 @@ from tests.support.files import with_cpus
 
 def machine_of(name: str, cpus: int, image: Image, *, table_loader: bool = False) -> Machine:
     found = with_cpus(recording.find(Guest(name)), cpus)
-    files = [f for f in found.files if table_loader or f.name != acpi.LOADER_FILE]
+    files = [f for f in found.files if table_loader or f.name != file_names.TABLE_LOADER]
     found = replace(found, files=files)
     return Machine(image.image, found, loader.load(Guest(name), found, build_test_kernel()))
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import pytest
 
 from fwbuild import __version__
-from fwbuild.abi import smbios, stop_codes
+from fwbuild.abi import smbios
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.judge import judge
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.smbios_tables import entry_point, structures
+from fwbuild.firmware import file_names, stop_codes
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import build_test_kernel
@@ -83,7 +84,7 @@ TABLES = {
 def machine_of(anchor: bytes, tables: bytes, image: Image) -> Machine:
     found = recording.find(Guest())
     machine = Machine(image.image, found, loader.load(Guest(), found, build_test_kernel()))
-    put_files(machine, {smbios.ANCHOR_FILE: anchor, smbios.TABLES_FILE: tables})
+    put_files(machine, {file_names.SMBIOS_ANCHOR: anchor, file_names.SMBIOS_TABLES: tables})
     return machine
 
 

@@ -6,14 +6,15 @@ import pytest
 from unicorn import UC_HOOK_CODE
 from unicorn import x86_const as ux
 
-from fwbuild.abi import fw_cfg, stop_codes, work, x86
+from fwbuild.abi import x86
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.judge import judge
 from fwbuild.emulator.machine import Machine
+from fwbuild.firmware import file_names, stop_codes, work
+from fwbuild.firmware.layout import ROM
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_kernel
-from fwbuild.layout import ROM
 from tests.support.files import put_files, with_cpus
 
 
@@ -54,7 +55,7 @@ def test_universal_wakes_none(image: Image) -> None:
 def test_feature_control(all_cpus: Image) -> None:
     """Each CPU writes the MSR, and nothing else that the boot CPU does not write."""
     machine = machine_of("q35", 3, all_cpus)
-    put_files(machine, {fw_cfg.FEATURE_CONTROL_FILE: (5).to_bytes(8, "little")})
+    put_files(machine, {file_names.FEATURE_CONTROL: (5).to_bytes(8, "little")})
     written = []
 
     def look(uc: object, address: int, size: int, _data: object) -> None:

@@ -5,23 +5,14 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from fwbuild import layout
-from fwbuild.abi import (
-    acpi,
-    e820,
-    linux_boot,
-    offsets,
-    pci,
-    pci_plan,
-    smbios,
-    stop_codes,
-)
+from fwbuild.abi import e820, linux_boot, offsets
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.fw_cfg import directory
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.memory import PAGE
 from fwbuild.emulator.recording import PciFunction
+from fwbuild.firmware import file_names, layout, pci_plan, stop_codes
 from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import (
@@ -60,12 +51,12 @@ def refuse_dma(machine: Machine) -> None:
 
 
 def shorten_e820(machine: Machine) -> None:
-    put_sizes(machine, {e820.FILE_NAME: 30})
+    put_sizes(machine, {file_names.E820: 30})
 
 
 def remove_e820(machine: Machine) -> None:
     machine.fw_cfg.items[Key.FILE_DIR] = directory(
-        [f for f in machine.recording.files if f.name != e820.FILE_NAME]
+        [f for f in machine.recording.files if f.name != file_names.E820]
     )
 
 
@@ -83,7 +74,7 @@ def patch_setup(machine: Machine, field: str, value: bytes) -> None:
 
 
 def extra_root(machine: Machine) -> None:
-    put_files(machine, {pci.EXTRA_ROOTS_FILE: (1).to_bytes(8, "little")})
+    put_files(machine, {file_names.EXTRA_ROOTS: (1).to_bytes(8, "little")})
 
 
 BARS = 6
@@ -107,7 +98,7 @@ def one_too_many() -> int:
     function, resource, bus = (
         s.sizeof() for s in (pci_plan.FUNCTION, pci_plan.RESOURCE, pci_plan.BUS)
     )
-    room = layout.region("pci").size - pci_plan.STATE.sizeof()
+    room = layout.region("pci").size - pci_plan.PLAN.sizeof()
     room -= function + resource  # the IDE controller and its BAR
     each = function + BARS * resource
     before, room = divmod(room, function + bus + BEHIND * each + resource)  # the memory window
@@ -168,16 +159,17 @@ CASES = {
     "empty e820": Case("NO_E820", 0, memmap=[]),
     "no e820": Case("NO_E820", 0, edit=remove_e820),
     "half a script": Case(
-        "ACPI_SCRIPT_SIZE", 100, edit=lambda m: put_files(m, {acpi.LOADER_FILE: bytes(100)})),
+        "ACPI_SCRIPT_SIZE", 100,
+        edit=lambda m: put_files(m, {file_names.TABLE_LOADER: bytes(100)})),
     "odd script": Case(
-        "ACPI_SCRIPT", 0, edit=lambda m: put_files(m, {acpi.LOADER_FILE: b"\x09" * 128})),
+        "ACPI_SCRIPT", 0, edit=lambda m: put_files(m, {file_names.TABLE_LOADER: b"\x09" * 128})),
     "no room": Case(
         "NO_ROOM", 0x20000000, edit=lambda m: put_sizes(m, {"etc/acpi/tables": 0x20000000})),
     "odd anchor": Case(
-        "SMBIOS_ANCHOR", 32, edit=lambda m: put_files(m, {smbios.ANCHOR_FILE: bytes(32)})),
+        "SMBIOS_ANCHOR", 32, edit=lambda m: put_files(m, {file_names.SMBIOS_ANCHOR: bytes(32)})),
     "cut structures": Case(
         "SMBIOS_TABLES", 4, edit=lambda m: put_files(
-            m, {smbios.ANCHOR_FILE: bytes(31), smbios.TABLES_FILE: b"\x01\x04\0\0"})),
+            m, {file_names.SMBIOS_ANCHOR: bytes(31), file_names.SMBIOS_TABLES: b"\x01\x04\0\0"})),
     "overlap": Case("E820_OVERLAP", 0x1000000, memmap=[LOW, (0x1000000, 0x1000, RESERVED)]),
     "overlap by a byte": Case(
         "E820_OVERLAP", 0x1FFFFFFF, memmap=[(0x1FFFFFFF, 0x1000, RESERVED), LOW]),
@@ -238,7 +230,7 @@ def claim(machine: Machine, memmap: list[tuple[int, int, int]]) -> None:
     """Let fw_cfg hold another etc/e820 than the machine's memory is."""
     data = b"".join(e820.ENTRY.build({"addr": a, "size": s, "type": t}) for a, s, t in memmap)
     files = [
-        replace(f, size=len(data), data=data) if f.name == e820.FILE_NAME else f
+        replace(f, size=len(data), data=data) if f.name == file_names.E820 else f
         for f in machine.recording.files
     ]
     machine.fw_cfg.items[Key.FILE_DIR] = directory(files)
@@ -263,10 +255,9 @@ def test_stop(name: str, image: Image) -> None:
     line = f"fwbuild: {stop.code:02x} {stop.what} {case.detail:08x}\n"
     assert (outcome.kind, outcome.exit_value) == ("exit", stop.code), outcome
     assert outcome.console == outcome.serial == line
-    symbols = layout.symbols()
-    areas = [(0, symbols["ram.end"]), (layout.F_SEGMENT.base, layout.F_SEGMENT.end)]
+    areas = [(0, layout.RAM_END), (layout.F_SEGMENT.base, layout.F_SEGMENT.end)]
     if case.stop.startswith("SMBIOS"):  # ACPI's tables are in high RAM by then
-        top = int.from_bytes(machine.read(symbols["work.high_top"], 4), "little")
+        top = int.from_bytes(machine.read(layout.address("work", "high_top"), 4), "little")
         areas.append((top, 512 * MIB))
     assert all(any(a <= p * PAGE < b for a, b in areas) for p in machine.writes)
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from fwbuild.abi import acpi, trace
-from fwbuild.abi.trace import Stage
+from fwbuild.abi import acpi
 from fwbuild.assembler.audit import audit
 from fwbuild.emulator import recording
 from fwbuild.emulator.acpi_tables import entries
@@ -12,6 +11,8 @@ from fwbuild.emulator.loader import load
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.stages import RESET, count_stages
 from fwbuild.errors import FwbuildError
+from fwbuild.firmware import file_names, trace
+from fwbuild.firmware.trace import Stage
 from fwbuild.guest import MACHINES, Guest
 from fwbuild.image import template
 from fwbuild.image.build import Image, build_image
@@ -23,7 +24,7 @@ LINES = " mov ecx, 1\n .trace trace.Stage.ACPI\n ret"
 
 @pytest.fixture(scope="module")
 def traced() -> Image:
-    return build_image("universal", switches={"trace"})
+    return build_image("universal", trace=True)
 
 
 def test_off_it_makes_no_bytes() -> None:
@@ -56,7 +57,7 @@ def test_stages_are_told_apart(image: Image) -> None:
 
 @pytest.mark.parametrize("name", template.names())
 def test_a_traced_image_keeps_its_contracts(name: str) -> None:
-    assert audit(build_image(name, switches={"trace"}).linked) == []
+    assert audit(build_image(name, trace=True).linked) == []
 
 
 @pytest.mark.parametrize("name", MACHINES)
@@ -84,7 +85,7 @@ def test_a_traced_image_hands_over_the_same(
     assert sum(c.accesses for c in counts) == len(outcomes[0].accesses) == len(outcome.accesses)
     assert sum(c.instructions for c in counts) == outcomes[0].instructions
     # what the host's script adds up, an instruction a byte, and little more
-    script = found.file(acpi.LOADER_FILE)
+    script = found.file(file_names.TABLE_LOADER)
     assert script
     lengths = sum(e.length for e in entries(script.data) if e.command == acpi.Command.ADD_CHECKSUM)
     inside = next(c for c in counts if c.stage == "acpi").in_checksums

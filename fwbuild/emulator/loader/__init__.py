@@ -9,10 +9,10 @@ from pathlib import Path
 from fwbuild.emulator.loader import linux, multiboot, pvh
 from fwbuild.emulator.loader.loaded import Loaded
 from fwbuild.emulator.recording import Recording
+from fwbuild.files import read_file
 from fwbuild.guest import Guest
 from fwbuild.kernel.bzimage import is_bzimage
 from fwbuild.kernel.multiboot import find_header
-from fwbuild.kernel.vmlinux import read_file
 
 
 def load(guest: Guest, recording: Recording, kernel: bytes | None = None) -> Loaded | None:

@@ -6,8 +6,8 @@ from fwbuild.abi import e820
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.recording import Recording
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.files import read_file
 from fwbuild.guest import Guest
-from fwbuild.kernel.vmlinux import read_file
 
 ACPI_DATA_SIZE = {"microvm": 0, "pc": 0x28000, "q35": 0x28000}  # kept free at the end of low RAM
 INITRD_ALIGN = 4096

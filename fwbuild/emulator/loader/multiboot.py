@@ -11,9 +11,9 @@ from fwbuild.abi.fw_cfg import Key
 from fwbuild.abi.multiboot import InfoFlag
 from fwbuild.emulator.loader.loaded import Loaded, numbers
 from fwbuild.emulator.recording import Recording
+from fwbuild.files import read_file
 from fwbuild.guest import Guest
 from fwbuild.kernel.multiboot import parse_multiboot
-from fwbuild.kernel.vmlinux import read_file
 
 INFO_ADDR, MMAP_ADDR = 0x9500, 0x9000  # QEMU's; the firmware uses places of its own
 BOOT_DEVICE = 0x8000FFFF

@@ -1,0 +1,341 @@
+# The BIOS calls that real-mode payloads make, in 16-bit code that bios_install copies to the
+# `bios` region. Everything from bios_code to bios_code_end is copied, so an address in it is
+# its distance from bios_code, plus work.BIOS_CODE, in segment region.bios.base >> 4.
+# An interrupt's stack holds IP, CS and FLAGS; behind `push bp` they are at bp + 2, 4 and 6.
+
+#: an interrupt that nobody serves
+#: mode: 16
+#: in: -
+#: out: -
+#: clobbers: -
+#: source: -
+bios_code:
+.code16
+    .att iretw
+
+#: the timer's tick: count it, call the user's hook
+#: mode: 16
+#: in: -
+#: out: -
+#: clobbers: -
+#: source: IBM PC/AT Technical Reference, INT 08h
+bios_timer:
+    push ds
+    push ax
+    xor ax, ax
+    mov ds, ax
+    inc dword ptr [ram.bda.ticks]
+    int bios.Vector.TICK
+    mov al, legacy.PIC_EOI
+    out legacy.PIC_MASTER, al
+    pop ax
+    pop ds
+    .att iretw
+
+#: an interrupt of the second controller
+#: mode: 16
+#: in: -
+#: out: -
+#: clobbers: -
+#: source: Intel 8259A data sheet, "EOI"
+bios_irq_high:
+    push ax
+    mov al, legacy.PIC_EOI
+    out legacy.PIC_SLAVE, al
+    out legacy.PIC_MASTER, al
+    pop ax
+    .att iretw
+
+#: an interrupt of the first controller
+#: mode: 16
+#: in: -
+#: out: -
+#: clobbers: -
+#: source: Intel 8259A data sheet, "EOI"
+bios_irq_low:
+    push ax
+    mov al, legacy.PIC_EOI
+    out legacy.PIC_MASTER, al
+    pop ax
+    .att iretw
+
+#: INT 10h: teletype goes to the consoles, the screen is 80 x 25 and stays where it is, VBE is
+#: refused
+#: mode: 16
+#: in: eax function
+#: out: eax, ebx, ecx, edx
+#: clobbers: -
+#: source: Phoenix System BIOS, INT 10h; VESA BIOS Extension 3.0, 4.2
+bios_video:
+    cmp ah, bios.Call.VIDEO_TELETYPE
+    jz .teletype
+    cmp ah, bios.Call.VIDEO_VBE
+    jz .vbe
+    cmp ah, bios.Call.VIDEO_MODE
+    jz .mode
+    cmp ah, bios.Call.VIDEO_CURSOR
+    jnz .done
+    mov cx, bios.CURSOR_SHAPE
+    xor dx, dx
+.done:
+    .att iretw
+.mode:
+    mov ax, bios.COLUMNS << 8 | bios.TEXT_MODE
+    xor bh, bh
+    .att iretw
+.vbe:
+    mov ax, bios.VBE_FAILED
+    .att iretw
+.teletype:
+    push ax
+    push cx
+    push dx
+    mov dx, ports.DEBUG_CONSOLE
+    out dx, al
+    mov ah, al
+    mov dx, ports.SERIAL + ports.SERIAL_LSR
+    xor cx, cx
+.wait:
+    in al, dx
+    test al, ports.SERIAL_LSR_THRE
+    jnz .ready
+    loop .wait
+.ready:
+    mov dx, ports.SERIAL
+    mov al, ah
+    out dx, al
+    pop dx
+    pop cx
+    pop ax
+    .att iretw
+
+#: INT 11h: the equipment word
+#: mode: 16
+#: in: -
+#: out: eax
+#: clobbers: -
+#: source: IBM PC/AT Technical Reference, INT 11h
+bios_equipment:
+    mov ax, bios.EQUIPMENT_80_COLUMNS | bios.EQUIPMENT_ONE_SERIAL
+    .att iretw
+
+#: INT 12h: KiB of conventional memory
+#: mode: 16
+#: in: -
+#: out: eax
+#: clobbers: -
+#: source: IBM PC/AT Technical Reference, INT 12h
+bios_memory:
+    mov ax, region.bios.base >> 10
+    .att iretw
+
+#: INT 13h: there are no disks
+#: mode: 16
+#: in: -
+#: out: eax
+#: clobbers: -
+#: source: Phoenix System BIOS, INT 13h
+bios_disk:
+    mov ah, bios.DISK_BAD
+    push bp
+    mov bp, sp
+    or byte ptr [bp + 6], x86.Eflags.CF
+    pop bp
+    .att iretw
+
+#: INT 15h: the memory map in its three forms; A20 is always on
+#: mode: 16
+#: in: eax function, ebx continuation, ecx bytes, edx signature, edi buffer, es buffer
+#: out: eax, ebx, ecx, edx
+#: clobbers: -
+#: source: ACPI 6.5, 15.1; Phoenix System BIOS, INT 15h
+bios_system:
+    push bp
+    mov bp, sp
+    and byte ptr [bp + 6], ~x86.Eflags.CF
+    cmp ax, bios.Call.SYSTEM_E820
+    jz .e820
+    cmp ax, bios.Call.SYSTEM_E801
+    jz .e801
+    cmp ah, bios.Call.SYSTEM_EXTENDED
+    jz .extended
+    cmp ax, bios.Call.SYSTEM_A20_ON
+    jnz .bad
+    xor ah, ah
+    jmp .done
+.bad:
+    mov ah, bios.UNSUPPORTED
+    or byte ptr [bp + 6], x86.Eflags.CF
+.done:
+    pop bp
+    .att iretw
+.extended:
+    mov eax, dword ptr cs:[work.BIOS_DATA.extended_kib]
+    cmp eax, bios.EXTENDED_MAX
+    jbe .done
+    mov ax, bios.EXTENDED_MAX
+    jmp .done
+.e801:
+    mov eax, dword ptr cs:[work.BIOS_DATA.extended_kib]
+    xor ebx, ebx
+    cmp eax, bios.E801_LOW_MAX
+    jbe .low
+    mov ebx, eax
+    sub ebx, bios.E801_LOW_MAX
+    shr ebx, 6
+    mov eax, bios.E801_LOW_MAX
+.low:
+    mov cx, ax
+    mov dx, bx
+    jmp .done
+.e820:
+    cmp edx, bios.SMAP
+    jnz .bad
+    cmp ecx, e820.ENTRY.sizeof
+    jb .bad
+    cmp ebx, dword ptr cs:[work.BIOS_DATA.memmap_size]
+    jae .bad
+    push ds
+    push si
+    push di
+    push cs
+    pop ds
+    lea si, [bx + work.BIOS_DATA.memmap]
+    mov ecx, e820.ENTRY.sizeof
+    rep movsb
+    pop di
+    pop si
+    pop ds
+    mov ecx, e820.ENTRY.sizeof
+    add ebx, ecx
+    cmp ebx, dword ptr cs:[work.BIOS_DATA.memmap_size]
+    jb .more
+    xor ebx, ebx
+.more:
+    mov eax, edx
+    jmp .done
+
+#: INT 16h: no key was ever pressed; who waits for one, waits
+#: mode: 16
+#: in: eax function
+#: out: eax
+#: clobbers: -
+#: source: IBM PC/AT Technical Reference, INT 16h
+bios_keys:
+    cmp ah, bios.Call.KEYS_SHIFT
+    jz .shift
+    cmp ah, bios.Call.KEYS_PEEK
+    jz .peek
+    cmp ah, bios.Call.KEYS_PEEK_ENHANCED
+    jz .peek
+.wait:
+    sti
+    hlt
+    jmp .wait
+.peek:
+    push bp
+    mov bp, sp
+    or byte ptr [bp + 6], x86.Eflags.ZF
+    pop bp
+.shift:
+    xor al, al
+    .att iretw
+
+#: INT 1Ah: ticks since the start; there is no clock, and no PCI BIOS
+#: mode: 16
+#: in: eax function
+#: out: eax, ecx, edx
+#: clobbers: -
+#: source: IBM PC/AT Technical Reference, INT 1Ah
+bios_time:
+    push bp
+    mov bp, sp
+    or byte ptr [bp + 6], x86.Eflags.CF
+    test ah, ah
+    jnz .done
+    and byte ptr [bp + 6], ~x86.Eflags.CF
+    push ds
+    xor al, al
+    xor cx, cx
+    mov ds, cx
+    mov dx, word ptr [ram.bda.ticks]
+    mov cx, word ptr [ram.bda.ticks + 2]
+    pop ds
+.done:
+    pop bp
+    .att iretw
+
+#: INT 18h and 19h: the payload gives up
+#: mode: 16
+#: in: -
+#: out: -
+#: clobbers: eax, ds, es, ss, esp, cr0, eflags
+#: returns: never
+#: source: IBM PC/AT Technical Reference, INT 18h and 19h
+bios_give_up:
+    cli
+    .att lgdtl %cs:{work.BIOS_CODE + bios_gdtr - bios_code}
+    mov eax, x86.Cr0.PE
+    mov cr0, eax
+    .byte 0x66, 0xea
+    .long bios_gave_up
+    .word x86.SELECTOR_CODE
+
+#: GDTR of the firmware's descriptors in ROM
+#: mode: 16
+#: in: -
+#: out: -
+#: clobbers: -
+#: returns: never
+#: source: -
+bios_gdtr:
+    .word work.GDT_ENTRIES * x86.DESCRIPTOR.sizeof - 1
+    .long work_template + work.WORK.gdt
+
+#: from 16-bit protected mode to the setup code of a bzImage in real mode
+#: mode: 16
+#: in: -
+#: out: -
+#: clobbers: eax, ds, es, fs, gs, ss, esp, cr0, eflags
+#: returns: never
+#: source: Intel SDM volume 3A, 10.9.2; Linux Documentation/arch/x86/boot.rst "Running the Kernel"
+bios_enter_setup:
+    mov ax, work.SELECTOR_DATA16
+    mov ds, ax
+    mov es, ax
+    mov fs, ax
+    mov gs, ax
+    mov ss, ax
+    mov eax, cr0
+    and al, ~x86.Cr0.PE
+    mov cr0, eax
+    .byte 0xea
+    .word work.BIOS_CODE + bios_real - bios_code, region.bios.base >> 4
+
+#: the same in real mode
+#: mode: 16
+#: in: -
+#: out: -
+#: clobbers: eax, ds, es, fs, gs, ss, esp
+#: returns: never
+#: source: Linux Documentation/arch/x86/boot.rst "Running the Kernel"
+bios_real:
+    mov ax, region.setup.base >> 4
+    mov ds, ax
+    mov es, ax
+    mov fs, ax
+    mov gs, ax
+    mov ss, ax
+    mov esp, linux_boot.SETUP_STACK
+    .byte 0xea
+    .word 0, (region.setup.base + linux_boot.SECTOR) >> 4
+
+#: where the copy ends
+#: mode: 16
+#: in: -
+#: out: -
+#: clobbers: -
+#: returns: never
+#: source: -
+bios_code_end:
+    .byte 0

@@ -1,0 +1,153 @@
+# Gives real-mode payloads a BIOS to call: vectors, data area, the code of the calls, and
+# interrupt controllers and timer as they expect them.
+
+#: put the BIOS calls into RAM, and take that RAM out of the map
+#: mode: 32
+#: in: -
+#: out: eax KiB of RAM from 1 MiB to the first hole
+#: clobbers: ecx, edx, esi, edi, eflags
+#: source: IBM PC/AT Technical Reference
+bios_install:
+    mov esi, bios_code
+    mov edi, region.bios.base + work.BIOS_CODE
+    mov ecx, bios_code_end - bios_code
+    rep movsb
+    xor edi, edi
+    mov eax, region.bios.base >> 4 << 16 | work.BIOS_CODE
+    mov ecx, bios.VECTORS
+    rep stosd
+    # The data area is right behind the vectors.
+    xor eax, eax
+    mov ecx, bios.BDA.sizeof // 4
+    rep stosd
+    mov esi, bios_vectors
+.vectors:
+    movzx edi, byte ptr [esi]
+    movzx ecx, byte ptr [esi + 1]
+    mov ax, word ptr [esi + 2]
+.vector:
+    mov word ptr [edi * 4], ax
+    inc edi
+    loop .vector
+    add esi, 4
+    cmp byte ptr [esi], 0
+    jnz .vectors
+    push esi
+    call pic_program
+    pop esi
+    inc esi
+.chips:
+    movzx edx, byte ptr [esi]
+    mov al, byte ptr [esi + 1]
+    out dx, al
+    add esi, 2
+    cmp byte ptr [esi], 0
+    jnz .chips
+    mov edx, x86.APIC_BASE
+    mov dword ptr [edx + x86.Apic.SPURIOUS], x86.APIC_ENABLED
+    mov dword ptr [edx + x86.Apic.LVT_LINT0], bios.APIC_LINT0
+    mov dword ptr [edx + x86.Apic.LVT_LINT1], bios.APIC_LINT1
+    mov word ptr [ram.bda.serial_ports], ports.SERIAL
+    mov word ptr [ram.bda.ebda_segment], e820.EBDA >> 4
+    mov byte ptr [e820.EBDA], (e820.VGA - e820.EBDA) >> 10
+    mov word ptr [ram.bda.equipment], bios.EQUIPMENT_80_COLUMNS | bios.EQUIPMENT_ONE_SERIAL
+    mov word ptr [ram.bda.base_memory], region.bios.base >> 10
+    mov byte ptr [ram.bda.video_mode], bios.TEXT_MODE
+    mov byte ptr [ram.bda.columns], bios.COLUMNS
+    mov byte ptr [ram.bda.last_row], bios.ROWS - 1
+    jmp bios_take_memory
+
+#: let the map say that the `bios` region is reserved, and copy the map there
+#: mode: 32
+#: in: -
+#: out: eax KiB of RAM from 1 MiB to the first hole
+#: clobbers: ecx, edx, esi, edi, eflags
+#: source: ACPI 6.5, 15
+bios_take_memory:
+    xor edx, edx
+    mov esi, region.memmap.base
+    mov edi, ram.bios_data.memmap
+.range:
+    mov eax, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
+    mov ecx, dword ptr [esi + pvh.MEMMAP_ENTRY.size]
+    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4], 0
+    jnz .copy
+    cmp eax, e820.EBDA
+    jz .reserved
+    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.type], e820.Type.RAM
+    jnz .copy
+    cmp eax, e820.EXTENDED
+    jz .extended
+    add eax, ecx
+    cmp eax, e820.EBDA
+    jnz .copy
+    sub dword ptr [esi + pvh.MEMMAP_ENTRY.size], region.bios.size
+    jmp .copy
+.reserved:
+    sub dword ptr [esi + pvh.MEMMAP_ENTRY.addr], region.bios.size
+    add dword ptr [esi + pvh.MEMMAP_ENTRY.size], region.bios.size
+    jmp .copy
+.extended:
+    shr ecx, 10
+    mov edx, ecx
+.copy:
+    push e820.ENTRY.sizeof // 4
+    pop ecx
+    rep movsd
+    add esi, pvh.MEMMAP_ENTRY.sizeof - e820.ENTRY.sizeof
+    cmp esi, dword ptr [ram.work.memmap_end]
+    jb .range
+    sub edi, ram.bios_data.memmap
+    mov dword ptr [ram.bios_data.memmap_size], edi
+    mov dword ptr [ram.bios_data.extended_kib], edx
+    mov eax, edx
+    ret
+
+#: vectors that have a service: first, how many, offset; 0 ends the list. Then what is written
+#: to interrupt controllers and timer: port, value; 0 ends the list.
+#: mode: data
+bios_vectors:
+    .byte bios.Vector.TIMER, 1
+    .word work.BIOS_CODE + bios_timer - bios_code
+    .byte bios.Vector.KEYBOARD, 7
+    .word work.BIOS_CODE + bios_irq_low - bios_code
+    .byte bios.Vector.VIDEO, 1
+    .word work.BIOS_CODE + bios_video - bios_code
+    .byte bios.Vector.EQUIPMENT, 1
+    .word work.BIOS_CODE + bios_equipment - bios_code
+    .byte bios.Vector.MEMORY, 1
+    .word work.BIOS_CODE + bios_memory - bios_code
+    .byte bios.Vector.DISK, 1
+    .word work.BIOS_CODE + bios_disk - bios_code
+    .byte bios.Vector.SYSTEM, 1
+    .word work.BIOS_CODE + bios_system - bios_code
+    .byte bios.Vector.KEYS, 1
+    .word work.BIOS_CODE + bios_keys - bios_code
+    .byte bios.Vector.NO_BOOT, 2
+    .word work.BIOS_CODE + bios_give_up - bios_code
+    .byte bios.Vector.TIME, 1
+    .word work.BIOS_CODE + bios_time - bios_code
+    .byte bios.Vector.CLOCK, 8
+    .word work.BIOS_CODE + bios_irq_high - bios_code
+    .byte 0
+    .byte legacy.PIC_MASTER + 1, bios.MASTER_MASK
+    .byte legacy.PIT + legacy.PIT_CONTROL, bios.TIMER_MODE
+    .byte legacy.PIT, 0, legacy.PIT, 0
+    .byte 0
+
+#: say that the payload gave up; it comes here from real mode
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ds, es, ss, esp, eflags
+#: returns: never
+#: source: -
+bios_gave_up:
+    mov eax, x86.SELECTOR_DATA
+    mov ds, eax
+    mov es, eax
+    mov ss, eax
+    mov esp, region.stack.end
+    xor edx, edx
+    mov al, stop_codes.GAVE_UP
+    jmp stop_with

@@ -1,0 +1,68 @@
+# What the firmware does, in order.
+
+#: build the memory map, find the kernel, hand over
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: returns: never
+#: source: docs/architecture.md
+main:
+    .trace trace.Stage.START
+    call handoff_init
+    .trace trace.Stage.FILES
+    call files_open
+    .trace trace.Stage.CHIPSET
+    call chipset_init
+.if option.pic
+    call pic_init
+.endif
+    .trace trace.Stage.MEMMAP
+    call memmap_build
+    .trace trace.Stage.MTRR
+    call mtrr_init
+.if option.wake_cpus
+    .trace trace.Stage.CPUS
+    call smp_init
+.endif
+.if option.pci.full
+    .trace trace.Stage.PCI
+    call pci_init
+.endif
+    .trace trace.Stage.KERNEL
+    call kernel_read
+    call kernel_check
+    .trace trace.Stage.CMDLINE
+    call cmdline_read
+    .trace trace.Stage.INITRD
+    call initrd_read
+    .trace trace.Stage.ACPI
+    call acpi_load
+.if option.mptable
+    cmp dword ptr [ram.work.start_info.rsdp_paddr], 0
+    jnz .acpi
+    .trace trace.Stage.MPTABLE
+    call mptable_build
+.acpi:
+.endif
+    .trace trace.Stage.SMBIOS
+    call smbios_load
+    .trace trace.Stage.HANDOFF
+    jmp dword ptr [ram.work.enter]
+
+#: put the GDT, start_info and the module entry into RAM, constant fields filled in;
+#: RAM still holds what the last guest left there when this is a reboot
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ecx, esi, edi, eflags
+#: source: fwbuild/abi/ram.work.py
+handoff_init:
+    mov esi, work_template
+    mov edi, region.work.base
+    mov ecx, work.WORK.dma // 4
+    rep movsd
+    mov ecx, (work.WORK.signature - work.WORK.dma) // 4
+    xor eax, eax
+    rep stosd
+    ret

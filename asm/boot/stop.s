@@ -1,0 +1,123 @@
+# The end of every failure: a line on both consoles, a code for isa-debug-exit, halt.
+
+#: print `fwbuild: <code> <what> <detail>` and halt for good
+#: mode: 32
+#: in: eax stop code in al, edx detail
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, eflags
+#: returns: never
+#: source: fwbuild/firmware/stop_codes.py
+stop_with:
+    movzx ebx, al
+    mov edi, edx
+    mov esi, stop_prefix
+    call print_string
+    mov eax, ebx
+    shl eax, 24
+    push 2
+    pop ecx
+    call print_hex
+    # The table is a code byte and a string an entry; the last code is 0 and fits any.
+    mov esi, stop_table
+.find:
+    lodsb
+    cmp al, bl
+    jz .found
+    test al, al
+    jz .found
+.skip:
+    lodsb
+    test al, al
+    jnz .skip
+    jmp .find
+.found:
+    call print_string
+    mov eax, edi
+    push 8
+    pop ecx
+    call print_hex
+    mov al, '\n'
+    call print_char
+    mov eax, ebx
+    jmp exit_and_halt
+
+#: end QEMU where it has isa-debug-exit, else halt for good
+#: mode: 32
+#: in: eax value in al
+#: out: -
+#: clobbers: edx, eflags
+#: returns: never
+#: source: QEMU hw/misc/debugexit.c
+exit_and_halt:
+    mov edx, ports.DEBUG_EXIT
+    out dx, al
+.halt:
+    cli
+    hlt
+    jmp .halt
+
+#: print a string that ends in a zero
+#: mode: 32
+#: in: esi string
+#: out: esi behind its zero
+#: clobbers: eax, edx, eflags
+#: source: -
+print_string:
+    lodsb
+    test al, al
+    jz .done
+    call print_char
+    jmp print_string
+.done:
+    ret
+
+#: print the upper digits of a number in hexadecimal
+#: mode: 32
+#: in: eax number, ecx digits
+#: out: -
+#: clobbers: eax, ecx, edx, eflags
+#: source: -
+print_hex:
+    rol eax, 4
+    push eax
+    and al, 15
+    cmp al, 10
+    jb .digit
+    add al, 'a' - '9' - 1
+.digit:
+    add al, '0'
+    call print_char
+    pop eax
+    loop print_hex
+    ret
+
+#: print a character on the debug console and the serial port; a port that never gets ready
+#: is given up after a bounded wait
+#: mode: 32
+#: in: eax character in al
+#: out: -
+#: clobbers: eax, edx, eflags
+#: source: QEMU hw/char/debugcon.c; the 16550's data sheet
+print_char:
+    push ecx
+    mov edx, ports.DEBUG_CONSOLE
+    out dx, al
+    mov ah, al
+    mov edx, ports.SERIAL + ports.SERIAL_LSR
+    mov ecx, ports.SERIAL_PATIENCE
+.wait:
+    in al, dx
+    test al, ports.SERIAL_LSR_THRE
+    jnz .ready
+    loop .wait
+.ready:
+    mov edx, ports.SERIAL
+    mov al, ah
+    out dx, al
+    pop ecx
+    ret
+
+#: how every line starts
+#: mode: data
+stop_prefix:
+    .asciz "fwbuild: "

@@ -1,0 +1,80 @@
+# QEMU's fw_cfg device: one `out` a transfer where it has DMA, the data port where it has not.
+
+#: one transfer. The descriptor's upper address half stays 0 and so does the port for it,
+#: hence a single `out`. A control word that stays as it was means that nobody listens: then
+#: the data port is used.
+#: mode: 32
+#: in: eax control word as it stands in memory, ecx bytes, edi address
+#: out: -
+#: clobbers: eax, edx, eflags
+#: source: QEMU docs/specs/fw_cfg.rst "Guest-side DMA Interface"
+fw_cfg_transfer:
+    mov dword ptr [ram.work.dma.control], eax
+    mov edx, ecx
+    bswap edx
+    mov dword ptr [ram.work.dma.length], edx
+    mov edx, edi
+    bswap edx
+    mov dword ptr [ram.work.dma.address + 4], edx
+    mov eax, be32(ram.work.dma)
+    mov edx, fw_cfg.PORT_DMA_LOW
+    out dx, eax
+    cmp dword ptr [ram.work.dma.control], 0
+    jnz .not_done
+    ret
+.not_done:
+    mov eax, dword ptr [ram.work.dma.control]
+    bswap eax
+    mov edx, eax
+    test eax, fw_cfg.DmaControl.ERROR
+    jz fw_cfg_transfer_by_port
+    mov al, stop_codes.FW_CFG_DMA
+    jmp stop_with
+
+#: the same transfer by the data port, which can only read: everything else is left undone
+#: mode: 32
+#: in: eax control word, ecx bytes, edi destination
+#: out: -
+#: clobbers: eax, edx, eflags
+#: source: QEMU docs/specs/fw_cfg.rst "Guest-side Interface"
+fw_cfg_transfer_by_port:
+    test eax, fw_cfg.DmaControl.READ
+    jz .done
+    push ecx
+    push edi
+    test eax, fw_cfg.DmaControl.SELECT
+    jz .selected
+    call fw_cfg_require
+    shr eax, fw_cfg.DMA_KEY_SHIFT
+    mov edx, fw_cfg.PORT_SELECTOR
+    out dx, ax
+.selected:
+    mov edx, fw_cfg.PORT_DATA
+    rep insb
+    pop edi
+    pop ecx
+.done:
+    ret
+
+#: stop unless the device's signature can be read by the data port
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: edx, eflags
+#: source: QEMU docs/specs/fw_cfg.rst "Signature"
+fw_cfg_require:
+    pushad
+    mov eax, fw_cfg.Key.SIGNATURE
+    mov edx, fw_cfg.PORT_SELECTOR
+    out dx, ax
+    mov edi, ram.work.signature
+    push 4
+    pop ecx
+    mov edx, fw_cfg.PORT_DATA
+    rep insb
+    mov edx, dword ptr [ram.work.signature]
+    cmp edx, 'QEMU'
+    mov al, stop_codes.NO_FW_CFG
+    jnz stop_with
+    popad
+    ret

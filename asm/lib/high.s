@@ -1,0 +1,104 @@
+# Memory for tables that stay: at the top of RAM below 4 GiB, and in the F segment.
+
+#: take RAM for good, in whole pages: as high as it can be, below 4 GiB, clear of kernel and
+#: initrd, handed over as ACPI NVS
+#: mode: 32
+#: in: ecx bytes, edx alignment (a power of two)
+#: out: eax address
+#: clobbers: ecx, edx, eflags
+#: source: ACPI 6.5, 15
+high_alloc:
+    call high_find
+    push ebx
+    push esi
+    push edi
+    push ebp
+    call memmap_take
+    pop ebp
+    pop edi
+    pop esi
+    pop ebx
+    ret
+
+#: find room for whole pages: as high as it can be, below 4 GiB and what was found before, clear
+#: of kernel and initrd
+#: mode: 32
+#: in: ecx bytes, edx alignment (a power of two)
+#: out: eax address, ecx bytes in whole pages
+#: clobbers: edx, eflags
+#: source: -
+high_find:
+    push ebx
+    push esi
+    push edi
+    add ecx, x86.PAGE - 1
+    jc .none
+    and ecx, -x86.PAGE
+    cmp edx, x86.PAGE
+    jae .aligned
+    mov edx, x86.PAGE
+.aligned:
+    neg edx
+    mov ebx, dword ptr [ram.work.high_top]
+.lower:
+    mov eax, ebx
+    sub eax, ecx
+    jb .none
+    and eax, edx
+    cmp eax, e820.EXTENDED
+    jbe .none
+    mov ebx, dword ptr [ram.work.initrd_module.paddr]
+    mov edi, dword ptr [ram.work.initrd_module.size]
+    call ranges_overlap
+    jb .lower
+    mov ebx, dword ptr [ram.work.kernel_addr]
+    mov edi, dword ptr [ram.work.kernel_size]
+    call ranges_overlap
+    jb .lower
+    mov dword ptr [ram.work.high_top], eax
+    pop edi
+    pop esi
+    pop ebx
+    ret
+.none:
+    mov edx, ecx
+    mov al, stop_codes.NO_ROOM
+    jmp stop_with
+
+#: set CF if [eax, eax + ecx) and [ebx, ebx + edi) have a byte in common
+#: mode: 32
+#: in: eax address, ecx bytes, ebx address, edi bytes
+#: out: eflags CF
+#: clobbers: edi, esi
+#: source: -
+ranges_overlap:
+    # a < b + its size and b < a + its size; neither end wraps past 4 GiB
+    add edi, ebx
+    cmp eax, edi
+    jae .done
+    lea esi, [eax + ecx]
+    cmp ebx, esi
+.done:
+    ret
+
+#: take bytes of the F segment
+#: mode: 32
+#: in: ecx bytes, edx alignment (a power of two)
+#: out: eax address, eflags CF set if they do not fit
+#: clobbers: edx
+#: source: -
+f_segment_alloc:
+    mov eax, dword ptr [ram.work.f_segment_next]
+    add eax, edx
+    dec eax
+    neg edx
+    and eax, edx
+    mov edx, region.f_segment.end
+    sub edx, eax
+    jb .done
+    cmp edx, ecx
+    jb .done
+    lea edx, [eax + ecx]
+    mov dword ptr [ram.work.f_segment_next], edx
+.done:
+    ret

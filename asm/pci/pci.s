@@ -1,0 +1,197 @@
+# PCI as firmware leaves it: bus numbers, BARs, bridge windows, interrupt lines, decoding on.
+# One walk over the buses (scan.s) finds every function and what it needs, and closes each
+# bus with the sizes of its bridge's windows; then addresses are handed out from the root down
+# (assign.s). firmware/pci_plan.py has the tables.
+
+#: give every function of pc and q35 its addresses
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: source: PCI Local Bus Specification 3.0, 6; PCI-to-PCI Bridge Architecture Specification 1.2, 3
+pci_init:
+    mov eax, dword ptr [ram.work.host_bridge]
+    # Function 0 of device 1, PIIX3, is known to be there.
+    mov edi, chipset.Config.PIIX3_IDE
+.if option.machines.pc
+    cmp eax, chipset.Device.I440FX
+    jz .begin
+.endif
+.if option.machines.q35
+    mov edi, chipset.Config.PIIX3_ISA
+    cmp eax, chipset.Device.Q35
+    jz .begin
+.endif
+    ret
+.begin:
+    push edi
+    mov edi, region.pci.base
+    mov ecx, pci_plan.PLAN.sizeof // 4
+    xor eax, eax
+    rep stosd
+    call pci_windows
+    mov esi, ram.plan.root
+    mov dword ptr [ram.plan.bus_last], esi
+    pop dword ptr [esi + pci_plan.BUS.config]
+    mov dword ptr [esi + pci_plan.BUS.config_end], pci.CONFIG_ENABLE + (1 << pci.CONFIG_BUS_SHIFT)
+    mov dword ptr [ram.plan.next], ram.plan.root + pci_plan.BUS.sizeof
+    call pci_find_roots
+    call pci_scan
+    jmp pci_assign
+
+#: take zeroed memory for one of the tables
+#: mode: 32
+#: in: ecx bytes, ebx configuration address to stop with
+#: out: edi address
+#: clobbers: ecx, edx, eflags
+#: source: fwbuild/firmware/pci_plan.py
+pci_alloc:
+    push eax
+    mov edi, dword ptr [ram.plan.next]
+    lea edx, [edi + ecx]
+    cmp edx, region.pci.end
+    ja .full
+    mov dword ptr [ram.plan.next], edx
+    push edi
+    shr ecx, 2
+    xor eax, eax
+    rep stosd
+    pop edi
+    pop eax
+    ret
+.full:
+    mov edx, ebx
+    mov al, stop_codes.PCI_FUNCTIONS
+    jmp stop_with
+
+#: find the windows for memory: one below 4 GiB, and one above all RAM
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: source: QEMU hw/i386/pc.c pc_pci_hole64_start(), hw/pci-host/i440fx.c and q35.c
+pci_windows:
+    call device_window
+.if option.machines.q35
+    # QEMU's hole begins behind ECAM.
+    cmp dword ptr [ram.work.ecam], 0
+    jz .low
+    mov ebx, chipset.ECAM_BASE + chipset.ECAM_SIZE
+    cmp esi, ebx
+    jae .low
+    mov esi, ebx
+.low:
+.endif
+    mov dword ptr [ram.plan.memory.start], esi
+    mov eax, chipset.DEVICE_WINDOW_END
+    mov dword ptr [ram.plan.memory.end], eax
+    sub eax, esi
+    bsr eax, eax
+    mov ah, al
+    mov word ptr [ram.plan.limits + pci_plan.List.MEMORY], ax
+    mov byte ptr [ram.plan.limits + pci_plan.List.IO], pci_plan.IO_KEY_MAX
+    mov esi, name_reserved_memory_end
+    call pci_read_number
+    call pci_window_above
+    mov dword ptr [ram.plan.memory.other_start], eax
+    mov dword ptr [ram.plan.memory.other_start + 4], edx
+    # No farther than the CPU's addresses reach.
+    push eax
+    push edx
+    call phys_bits
+    pop edx
+    pop eax
+    lea ecx, [edi - 32]
+    mov edi, 1
+    shl edi, cl
+    cmp ebp, edi
+    jb .end
+    mov ebp, edi
+    xor esi, esi
+.end:
+    mov dword ptr [ram.plan.memory.other_end], esi
+    mov dword ptr [ram.plan.memory.other_end + 4], ebp
+    sub esi, eax
+    sbb ebp, edx
+    jbe .done
+    bsr eax, ebp
+    add al, 32
+    mov byte ptr [ram.plan.limits + pci_plan.List.PREFETCH], al
+.done:
+    ret
+
+#: where PCI may begin above RAM and the memory hot-plug region, and where the next range of the
+#: map ends it
+#: mode: 32
+#: in: eax the least start low, edx high
+#: out: eax start low, edx high, esi end low (all ones without one), ebp high
+#: clobbers: ebx, ecx, edi, eflags
+#: source: QEMU hw/i386/pc.c
+pci_window_above:
+    test edx, edx
+    jnz .search
+    xor eax, eax
+    inc edx
+.search:
+    mov edi, region.memmap.base
+.unbounded:
+    or ebp, -1
+    or esi, -1
+.entry:
+    cmp edi, dword ptr [ram.work.memmap_end]
+    jae .done
+    mov ebx, dword ptr [edi + pvh.MEMMAP_ENTRY.addr]
+    mov ecx, dword ptr [edi + pvh.MEMMAP_ENTRY.addr + 4]
+    add edi, pvh.MEMMAP_ENTRY.sizeof
+    cmp dword ptr [edi + pvh.MEMMAP_ENTRY.type - pvh.MEMMAP_ENTRY.sizeof], e820.Type.RAM
+    jz .below
+    cmp ecx, edx
+    jb .below
+    ja .bound
+    cmp ebx, eax
+    jbe .below
+.bound:
+    # The first of these is the nearest: the map is sorted.
+    cmp ebp, ecx
+    jbe .entry
+    mov esi, ebx
+    mov ebp, ecx
+    jmp .entry
+.below:
+    add ebx, dword ptr [edi + pvh.MEMMAP_ENTRY.size - pvh.MEMMAP_ENTRY.sizeof]
+    adc ecx, dword ptr [edi + pvh.MEMMAP_ENTRY.size + 4 - pvh.MEMMAP_ENTRY.sizeof]
+    cmp ecx, edx
+    jb .entry
+    ja .above
+    cmp ebx, eax
+    jbe .entry
+.above:
+    add ebx, pci_plan.MEMORY_64_ALIGN - 1
+    adc ecx, 0
+    and ebx, -pci_plan.MEMORY_64_ALIGN
+    mov eax, ebx
+    mov edx, ecx
+    jmp .unbounded
+.done:
+    ret
+
+#: read a file that holds one number
+#: mode: 32
+#: in: esi name in the form of name_equal
+#: out: eax the number (0 without such a file) low, edx high
+#: clobbers: ecx, esi, edi, eflags
+#: source: QEMU docs/specs/fw_cfg.rst
+pci_read_number:
+    call files_find
+    mov edx, ecx
+    jecxz .none
+    push 8
+    pop ecx
+    mov edi, region.scratch.base
+    call fw_cfg_transfer
+    mov eax, dword ptr [edi]
+    mov edx, dword ptr [edi + 4]
+    ret
+.none:
+    xor eax, eax
+    ret

@@ -1,0 +1,96 @@
+# The chipsets of pc and q35: power management, interrupt routing, the F segment, ECAM.
+# QEMU makes its ACPI tables from these registers when they are first read, so this comes before.
+
+#: find out which chipset there is, and program what ACPI's tables and the kernel rely on
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ecx, edx, esi, eflags
+#: source: Intel 82441FX, 82371AB, Q35 and ICH9 data sheets; QEMU hw/i386/acpi-build.c
+chipset_init:
+    mov eax, pci.CONFIG_ENABLE
+    mov edx, pci.CONFIG_ADDRESS
+    out dx, eax
+    mov dl, pci.CONFIG_DATA & 0xff
+    in eax, dx
+    mov ecx, eax
+    shr ecx, 16
+    mov dword ptr [ram.work.host_bridge], ecx
+.if option.machines.pc
+    mov esi, chipset_i440fx
+    cmp eax, chipset.Device.I440FX << 16 | chipset.VENDOR_INTEL
+    jz .ports
+.endif
+.if option.machines.q35
+    mov esi, chipset_q35
+    cmp eax, chipset.Device.Q35 << 16 | chipset.VENDOR_INTEL
+    jz .memory
+.endif
+    ret
+.if option.machines.pc
+.ports:
+    mov dl, pci.CONFIG_ADDRESS & 0xff
+    lodsd
+    out dx, eax
+    mov dl, pci.CONFIG_DATA & 0xff
+    lodsd
+    out dx, eax
+    cmp esi, chipset_i440fx + chipset.I440FX_WRITES * 8
+    jb .ports
+    ret
+.endif
+.if option.machines.q35
+.memory:
+    mov dl, pci.CONFIG_ADDRESS & 0xff
+    lodsd
+    out dx, eax
+    mov dl, pci.CONFIG_DATA & 0xff
+    lodsd
+    out dx, eax
+    mov dword ptr [ram.work.ecam], chipset.ECAM_BASE
+.next:
+    lodsd
+    mov edx, eax
+    lodsd
+    mov dword ptr [edx], eax
+    cmp esi, chipset_q35 + (1 + chipset.Q35_WRITES) * 8
+    jb .next
+    ret
+.endif
+
+#: how far the interrupt pins of a device are rotated on their way to PIRQ A to D. From device 25
+#: on q35's pins have their own routes, whatever the device
+#: mode: 32
+#: in: ecx device of bus 0
+#: out: ecx what is added to a pin that counts from 0
+#: clobbers: eflags
+#: source: QEMU hw/i386/pc_piix.c pc_pci_slot_get_pirq(), hw/isa/lpc_ich9.c ich9_cc_reset()
+pirq_rotation:
+.if option.machines.q35
+    cmp dword ptr [ram.work.ecam], 0
+    jz .piix
+    cmp ecx, chipset.ICH9_FIXED_PINS
+    jb .done
+    xor ecx, ecx
+.done:
+    ret
+.piix:
+.endif
+    dec ecx
+    ret
+
+#: the IRQ that a rotated pin is routed to
+#: mode: 32
+#: in: eax pin from 0 and its rotation
+#: out: eax IRQ
+#: clobbers: eflags
+#: source: chipset.PIRQ_ROUTES, as chipset_init programs it
+pirq_irq:
+    push ecx
+    and eax, chipset.PIRQ_COUNT - 1
+    lea ecx, [eax * 8]
+    mov eax, chipset.PIRQ_ROUTES
+    shr eax, cl
+    movzx eax, al
+    pop ecx
+    ret

@@ -1,0 +1,264 @@
+# The memory map: the host's etc/e820, sorted, checked, with the hole below 1 MiB put in.
+# It is kept in the form that PVH hands over (pvh.MEMMAP_ENTRY).
+
+#: read etc/e820 and build the map
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: source: QEMU hw/i386/e820_memory_layout.c; ACPI 6.5, 15
+memmap_build:
+    # What lies below 1 MiB is the same on every PC.
+    mov esi, memmap_template
+    mov edi, region.memmap.base
+    mov ecx, work.MEMMAP_TEMPLATE_ENTRIES * pvh.MEMMAP_ENTRY.sizeof // 4
+    rep movsd
+    mov dword ptr [ram.work.memmap_end], edi
+    mov esi, name_e820
+    call files_find
+    mov ebx, eax
+    mov edx, ecx
+    mov al, stop_codes.NO_E820
+    jecxz .stop
+    cmp ecx, region.scratch.size
+    mov al, stop_codes.E820_SIZE
+    ja .stop
+    mov eax, ebx
+    mov edi, region.scratch.base
+    call fw_cfg_transfer
+    # QEMU's order is nearly the reverse of what is wanted here.
+    lea esi, [edi + ecx]
+    mov edx, ecx
+.entry:
+    sub esi, e820.ENTRY.sizeof
+    cmp esi, edi
+    mov al, stop_codes.E820_SIZE
+    jb .stop
+    push edi
+    call memmap_add_host
+    pop edi
+    cmp esi, edi
+    ja .entry
+    mov al, stop_codes.E820_LOW
+    mov edx, dword ptr [ram.work.high_top]
+    test edx, edx
+    jz .stop
+.if option.machines.q35
+    mov eax, dword ptr [ram.work.ecam]
+    test eax, eax
+    jz .check
+    lea ebx, [eax + chipset.ECAM_SIZE]
+    xor edx, edx
+    xor ecx, ecx
+    mov ebp, e820.Type.RESERVED
+    call memmap_insert
+.check:
+.endif
+    jmp memmap_check
+.stop:
+    jmp stop_with
+
+#: add one range of the host's. RAM from 0 is in the map already, below the hole under 1 MiB
+#: mode: 32
+#: in: esi e820 entry
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, edi, ebp, eflags
+#: source: ACPI 6.5, 15
+memmap_add_host:
+    mov ebx, dword ptr [esi + e820.ENTRY.size]
+    mov ecx, dword ptr [esi + e820.ENTRY.size + 4]
+    mov eax, ebx
+    or eax, ecx
+    jz .done
+    mov eax, dword ptr [esi + e820.ENTRY.addr]
+    mov edx, dword ptr [esi + e820.ENTRY.addr + 4]
+    add ebx, eax
+    adc ecx, edx
+    jc .bad
+    mov ebp, dword ptr [esi + e820.ENTRY.type]
+    test ebp, ebp
+    jz .bad
+    cmp ebp, e820.Type.RAM
+    jnz memmap_insert
+    mov edi, eax
+    or edi, edx
+    jnz memmap_insert
+    mov dword ptr [ram.work.high_top], ebx
+    mov eax, e820.EXTENDED
+    test ecx, ecx
+    jnz .bad
+    cmp ebx, eax
+    ja memmap_insert
+.bad:
+    mov edx, dword ptr [esi + e820.ENTRY.addr]
+    mov al, stop_codes.E820_RANGE
+    jmp stop_with
+.done:
+    ret
+
+#: insert the range [edx:eax, ecx:ebx), keeping the map sorted by address
+#: mode: 32
+#: in: eax address low, edx address high, ebx end low, ecx end high, ebp type
+#: out: -
+#: clobbers: ebx, ecx, edi, eflags
+#: source: Xen public/arch-x86/hvm/start_info.h (the entry)
+memmap_insert:
+    push esi
+    mov edi, dword ptr [ram.work.memmap_end]
+    cmp edi, region.memmap.base + pvh.MEMMAP_ENTRIES_MAX * pvh.MEMMAP_ENTRY.sizeof
+    jae .full
+    add dword ptr [ram.work.memmap_end], pvh.MEMMAP_ENTRY.sizeof
+    sub ebx, eax
+    sbb ecx, edx
+.shift:
+    cmp edi, region.memmap.base
+    jz .place
+    cmp dword ptr [edi + pvh.MEMMAP_ENTRY.addr + 4 - pvh.MEMMAP_ENTRY.sizeof], edx
+    jb .place
+    ja .move
+    cmp dword ptr [edi + pvh.MEMMAP_ENTRY.addr - pvh.MEMMAP_ENTRY.sizeof], eax
+    jbe .place
+.move:
+    push ecx
+    mov ecx, pvh.MEMMAP_ENTRY.sizeof // 4
+    lea esi, [edi - pvh.MEMMAP_ENTRY.sizeof]
+    push esi
+    rep movsd
+    pop edi
+    pop ecx
+    jmp .shift
+.place:
+    mov dword ptr [edi + pvh.MEMMAP_ENTRY.addr], eax
+    mov dword ptr [edi + pvh.MEMMAP_ENTRY.addr + 4], edx
+    mov dword ptr [edi + pvh.MEMMAP_ENTRY.size], ebx
+    mov dword ptr [edi + pvh.MEMMAP_ENTRY.size + 4], ecx
+    mov dword ptr [edi + pvh.MEMMAP_ENTRY.type], ebp
+    mov dword ptr [edi + pvh.MEMMAP_ENTRY.reserved], 0
+    pop esi
+    ret
+.full:
+    mov edx, pvh.MEMMAP_ENTRIES_MAX + 1
+    mov al, stop_codes.E820_ENTRIES
+    jmp stop_with
+
+#: stop if two ranges overlap
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ecx, edx, esi, eflags
+#: source: ACPI 6.5, 15.4
+memmap_check:
+    mov esi, region.memmap.base
+.entry:
+    mov eax, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
+    mov edx, dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4]
+    add eax, dword ptr [esi + pvh.MEMMAP_ENTRY.size]
+    adc edx, dword ptr [esi + pvh.MEMMAP_ENTRY.size + 4]
+    add esi, pvh.MEMMAP_ENTRY.sizeof
+    cmp esi, dword ptr [ram.work.memmap_end]
+    jae .done
+    # next address - end must not borrow
+    mov ecx, dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4]
+    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr], eax
+    sbb ecx, edx
+    jnc .entry
+    mov edx, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
+    mov al, stop_codes.E820_OVERLAP
+    jmp stop_with
+.done:
+    ret
+
+#: set CF unless [eax, eax + ecx) lies in one range of RAM below 4 GiB
+#: mode: 32
+#: in: eax address, ecx bytes
+#: out: eflags CF
+#: clobbers: esi, ebp
+#: source: -
+memmap_covers:
+    push edx
+    mov edx, eax
+    add edx, ecx
+    jc .done
+    mov esi, dword ptr [ram.work.memmap_end]
+.next:
+    sub esi, pvh.MEMMAP_ENTRY.sizeof
+    cmp esi, region.memmap.base
+    jb .no
+    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.type], e820.Type.RAM
+    jnz .next
+    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4], 0
+    jnz .next
+    cmp eax, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
+    jb .next
+    mov ebp, dword ptr [esi + pvh.MEMMAP_ENTRY.size]
+    add ebp, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
+    cmp edx, ebp
+    ja .next
+    clc
+    jmp .done
+.no:
+    stc
+.done:
+    pop edx
+    ret
+
+#: turn RAM into ACPI NVS; what is left of its range on either side stays RAM
+#: mode: 32
+#: in: eax address, ecx bytes
+#: out: -
+#: clobbers: ebx, ecx, edx, esi, edi, ebp, eflags
+#: source: ACPI 6.5, 15
+memmap_take:
+    push eax
+    lea edx, [eax + ecx]
+    mov esi, dword ptr [ram.work.memmap_end]
+.next:
+    sub esi, pvh.MEMMAP_ENTRY.sizeof
+    cmp esi, region.memmap.base
+    jb .none
+    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.type], e820.Type.RAM
+    jnz .next
+    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4], 0
+    jnz .next
+    mov ebp, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
+    mov edi, eax
+    sub edi, ebp
+    jbe .next
+    add ebp, dword ptr [esi + pvh.MEMMAP_ENTRY.size]
+    cmp edx, ebp
+    ja .next
+    mov dword ptr [esi + pvh.MEMMAP_ENTRY.size], edi
+    jnz .insert
+    # What was taken before is above: let it grow.
+    add esi, pvh.MEMMAP_ENTRY.sizeof
+    cmp esi, dword ptr [ram.work.memmap_end]
+    jae .insert
+    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr], edx
+    jnz .insert
+    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.type], e820.Type.NVS
+    jnz .insert
+    mov dword ptr [esi + pvh.MEMMAP_ENTRY.addr], eax
+    add dword ptr [esi + pvh.MEMMAP_ENTRY.size], ecx
+    jmp .done
+.insert:
+    push ebp
+    push edx
+    mov ebx, edx
+    xor edx, edx
+    xor ecx, ecx
+    mov ebp, e820.Type.NVS
+    call memmap_insert
+    pop eax
+    pop ebx
+    cmp eax, ebx
+    jz .done
+    mov ebp, e820.Type.RAM
+    xor ecx, ecx
+    call memmap_insert
+.done:
+    pop eax
+    ret
+.none:
+    mov edx, eax
+    mov al, stop_codes.NO_ROOM
+    jmp stop_with

@@ -1,0 +1,233 @@
+# The MP table, for a guest without ACPI: its CPUs, and where its interrupts go.
+
+#: build the table in the F segment
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: source: Intel MultiProcessor Specification 1.4, chapter 4
+mptable_build:
+    mov eax, fw_cfg.Read.NB_CPUS
+    push 2
+    pop ecx
+    mov edi, ram.work.cpus
+    mov dword ptr [edi], 0
+    call fw_cfg_transfer
+    imul ecx, dword ptr [ram.work.cpus], mptable.PROCESSOR.sizeof
+    add ecx, mptable_data.SIZE_MAX
+    push mptable.POINTER_ALIGN
+    pop edx
+    call f_segment_alloc
+    mov edx, ecx
+    mov cl, stop_codes.NO_ROOM
+    jc .stop
+    mov ebp, eax
+    mov edi, eax
+    mov esi, mptable_head
+    mov ecx, mptable_data.HEAD_SIZE // 4
+    rep movsd
+    call mptable_processors
+    mov esi, mptable_fixed
+    mov ecx, mptable_data.FIXED_SIZE // 4
+    rep movsd
+    mov ecx, dword ptr [ram.work.cpus]
+    add ecx, mptable_data.FIXED_ENTRIES
+    cmp word ptr [ram.work.host_bridge], -1
+    jz .no_pci
+    call mptable_pci
+    add ecx, mptable_data.PCI_ENTRIES
+.no_pci:
+    lea eax, [ebp + mptable.POINTER.sizeof]
+    mov dword ptr [ebp + mptable.POINTER.address], eax
+    mov word ptr [eax + mptable.HEADER.entries], cx
+    mov ecx, edi
+    sub ecx, eax
+    mov word ptr [eax + mptable.HEADER.length], cx
+    mov esi, eax
+    lea edi, [eax + mptable.HEADER.checksum]
+    call checksum_set
+    mov esi, ebp
+    lea edi, [ebp + mptable.POINTER.checksum]
+    push mptable.POINTER.sizeof
+    pop ecx
+    jmp checksum_set
+.stop:
+    mov al, cl
+    jmp stop_with
+
+#: an entry for each CPU, up to the last ID that has room in one; ram.work.cpus says how many
+#: mode: 32
+#: in: edi entries
+#: out: edi behind the entries
+#: clobbers: eax, ebx, ecx, edx, esi, eflags
+#: source: Intel SDM volume 3A, 9.9.3; QEMU include/hw/i386/topology.h
+mptable_processors:
+    push ebp
+    call mptable_topology
+    xor eax, eax
+    inc eax
+    cpuid
+    mov esi, eax
+    mov ebp, edx
+    xor ebx, ebx
+    mov ecx, dword ptr [ram.work.cpus]
+    jecxz .done
+    mov edx, mptable.ProcessorFlag.ENABLED | mptable.ProcessorFlag.BOOT
+.next:
+    # type 0, APIC ID, version, flags
+    mov eax, edx
+    shl eax, 8
+    or eax, mptable.APIC_VERSION
+    shl eax, 16
+    mov ah, bl
+    stosd
+    mov eax, esi
+    stosd
+    mov eax, ebp
+    stosd
+    xor eax, eax
+    stosd
+    stosd
+    # behind the last thread of a core, the last core of a die, ...
+    inc ebx
+    mov edx, ram.work.topology
+.level:
+    cmp edx, dword ptr [ram.work.topology_end]
+    jae .id
+    mov eax, dword ptr [edx + work.LEVEL.mask]
+    and eax, ebx
+    cmp eax, dword ptr [edx + work.LEVEL.end]
+    jnz .full
+    or ebx, dword ptr [edx + work.LEVEL.mask]
+    inc ebx
+.full:
+    add edx, work.LEVEL.sizeof
+    jmp .level
+.id:
+    mov edx, mptable.ProcessorFlag.ENABLED
+    dec ecx
+    jz .done
+    cmp ebx, mptable.ALL_APICS
+    jb .next
+.done:
+    sub dword ptr [ram.work.cpus], ecx
+    pop ebp
+    ret
+
+#: the levels of the CPUs' topology, by what CPUID counts: threads of a core, a die, a package. Leaf
+#: 0BH does not count dies, leaf 1 no cores; ram.work.cpus is lowered to the CPUs whose IDs are certain
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, ebp, eflags
+#: source: Intel SDM volume 2A, CPUID leaves 01H, 0BH and 1FH; QEMU target/i386/cpu.c
+mptable_topology:
+    push edi
+    # below the lowest level: one CPU, in no bits of the ID
+    mov edi, ram.work.topology
+    xor eax, eax
+    mov dword ptr [edi + work.LEVEL.mask], eax
+    lea ecx, [eax - 1]
+    mov dword ptr [edi + work.LEVEL.end], ecx
+    lea ecx, [eax + 1]
+    mov dword ptr [edi + work.LEVEL.cpus], ecx
+    cpuid
+    xor esi, esi
+    mov ebp, mptable.CPUID_TOPOLOGY_DIES
+    cmp eax, ebp
+    jb .older
+    mov eax, ebp
+    xor ecx, ecx
+    cpuid
+    test ebx, ebx
+    jnz .level
+    mov eax, ebp
+.older:
+    mov ebp, mptable.CPUID_TOPOLOGY
+    cmp eax, ebp
+    jb .oldest
+    mov eax, ebp
+    xor ecx, ecx
+    cpuid
+    test ebx, ebx
+    jnz .level
+.oldest:
+    mov esi, work.TOPOLOGY_LEVELS - 1
+    mov eax, mptable.CPUID_FEATURES
+    cpuid
+    bswap ebx
+    movzx ebx, bh
+    xor eax, eax
+    jmp .cpus
+.level:
+    mov eax, ebp
+    mov ecx, esi
+    cpuid
+.cpus:
+    test ebx, ebx
+    jz .end
+    push eax
+    add edi, work.LEVEL.sizeof
+    mov dword ptr [edi + work.LEVEL.cpus], ebx
+    # how many there are of the level below, at their place in the ID
+    mov eax, ebx
+    xor edx, edx
+    div dword ptr [edi + work.LEVEL.cpus - work.LEVEL.sizeof]
+    mov ecx, dword ptr [edi + work.LEVEL.mask - work.LEVEL.sizeof]
+    inc ecx
+    mul ecx
+    mov dword ptr [edi + work.LEVEL.end], eax
+    # the bits that it takes
+    lea ecx, [eax + eax - 1]
+    bsr ecx, ecx
+    xor eax, eax
+    bts eax, ecx
+    dec eax
+    mov dword ptr [edi + work.LEVEL.mask], eax
+    # Where CPUID says more, there are dies that it does not count: two behind one bit. Behind more
+    # bits only three are certain; a kernel may hang on an ID that no CPU has.
+    pop eax
+    sub eax, ecx
+    cmp eax, 2
+    jl .known
+    lea eax, [ebx + ebx * 2]
+    cmp dword ptr [ram.work.cpus], eax
+    jbe .known
+    mov dword ptr [ram.work.cpus], eax
+.known:
+    inc esi
+    cmp esi, work.TOPOLOGY_LEVELS
+    jb .level
+.end:
+    add edi, work.LEVEL.sizeof
+    mov dword ptr [ram.work.topology_end], edi
+    pop edi
+    ret
+
+#: an entry for each pin of each slot of bus 0
+#: mode: 32
+#: in: edi entries
+#: out: edi behind the entries
+#: clobbers: eax, ebx, eflags
+#: source: Intel MultiProcessor Specification 1.4, 4.3.4
+mptable_pci:
+    push ecx
+    xor ebx, ebx
+.next:
+    # EBX: slot in 6:2, pin in 1:0
+    mov eax, mptable.Entry.INTERRUPT
+    stosd
+    mov ecx, ebx
+    shr ecx, 2
+    call pirq_rotation
+    lea eax, [ebx + ecx]
+    call pirq_irq
+    shl eax, 24
+    mov ah, bl
+    mov al, mptable.BUS_PCI
+    stosd
+    inc ebx
+    cmp ebx, mptable_data.PCI_ENTRIES
+    jb .next
+    pop ecx
+    ret

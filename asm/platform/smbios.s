@@ -1,0 +1,151 @@
+# SMBIOS: the host's structures into high RAM, the entry point into the F segment. Where the host
+# gives no type 0 structure, the firmware's own goes before them.
+
+#: install the SMBIOS tables, if the host has them
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: source: DMTF DSP0134 (SMBIOS 3.6), 5.2
+smbios_load:
+    mov esi, name_smbios_anchor
+    call files_find
+    jc .done
+    mov edx, ecx
+    cmp ecx, smbios.ENTRY_21.sizeof
+    ja .anchor
+    mov ebp, ecx
+    push eax
+    mov edx, smbios.ENTRY_ALIGN
+    call f_segment_alloc
+    jc .no_room
+    mov ebx, eax
+    mov edi, eax
+    pop eax
+    call fw_cfg_transfer
+    call smbios_read_tables
+    # ESI structures, ECX their bytes, EDX how many are the firmware's own
+    cmp dword ptr [ebx], smbios.ANCHOR_30_DWORD
+    jz .version3
+    cmp dword ptr [ebx], smbios.ANCHOR_21_DWORD
+    jnz .not_known
+    cmp ebp, smbios.ENTRY_21.sizeof
+    jnz .not_known
+    mov word ptr [ebx + smbios.ENTRY_21.table_length], cx
+    shr ecx, 16
+    jnz .not_known
+    mov dword ptr [ebx + smbios.ENTRY_21.table_address], esi
+    test edx, edx
+    jz .checksums
+    add word ptr [ebx + smbios.ENTRY_21.structures], dx
+    cmp word ptr [ebx + smbios.ENTRY_21.max_structure_size], smbios_data.TYPE0_SIZE
+    jae .checksums
+    mov word ptr [ebx + smbios.ENTRY_21.max_structure_size], smbios_data.TYPE0_SIZE
+.checksums:
+    lea esi, [ebx + smbios.ENTRY_21.intermediate_anchor]
+    lea edi, [ebx + smbios.ENTRY_21.intermediate_checksum]
+    mov ecx, smbios.ENTRY_21.sizeof - smbios.ENTRY_21.intermediate_anchor
+    call checksum_set
+    lea edi, [ebx + smbios.ENTRY_21.checksum]
+    jmp .whole
+.version3:
+    cmp ebp, smbios.ENTRY_30.sizeof
+    jnz .not_known
+    mov dword ptr [ebx + smbios.ENTRY_30.table_max_size], ecx
+    mov dword ptr [ebx + smbios.ENTRY_30.table_address], esi
+    lea edi, [ebx + smbios.ENTRY_30.checksum]
+.whole:
+    mov esi, ebx
+    mov ecx, ebp
+    jmp checksum_set
+.done:
+    ret
+.no_room:
+    mov edx, ebp
+    mov al, stop_codes.NO_ROOM
+    jmp stop_with
+.not_known:
+    mov edx, ebp
+.anchor:
+    mov al, stop_codes.SMBIOS_ANCHOR
+    jmp stop_with
+
+#: read the host's structures; the firmware's own, before them, is left out if it is not needed
+#: mode: 32
+#: in: -
+#: out: esi structures, ecx their bytes, edx structures that were added
+#: clobbers: eax, edi, eflags
+#: source: DMTF DSP0134 (SMBIOS 3.6), 6.1
+smbios_read_tables:
+    mov esi, name_smbios_tables
+    call files_find
+    push eax
+    push ecx
+    add ecx, smbios_data.TYPE0_SIZE
+    push 1
+    pop edx
+    call f_segment_alloc
+    jnc .copy
+    push 1
+    pop edx
+    call high_alloc
+.copy:
+    mov edi, eax
+    mov esi, smbios_type0
+    mov ecx, (smbios_data.TYPE0_SIZE + 3) // 4
+    rep movsd
+    lea edi, [eax + smbios_data.TYPE0_SIZE]
+    pop ecx
+    pop eax
+    call fw_cfg_transfer
+    call smbios_has_type0
+    mov esi, edi
+    mov edx, 0
+    jz .done
+    inc edx
+    add ecx, smbios_data.TYPE0_SIZE
+    sub esi, smbios_data.TYPE0_SIZE
+.done:
+    ret
+
+#: walk the structures, which must not go past their end
+#: mode: 32
+#: in: edi structures, ecx bytes
+#: out: eflags ZF set if there is one of type 0
+#: clobbers: eax, edx
+#: source: DMTF DSP0134 (SMBIOS 3.6), 6.1
+smbios_has_type0:
+    push edi
+    push ecx
+    xor eax, eax
+.next:
+    # ECX bytes are left
+    sub ecx, smbios.HEADER.sizeof
+    jb .none
+    cmp byte ptr [edi + smbios.HEADER.type], smbios.TYPE_BIOS
+    jz .done
+    movzx edx, byte ptr [edi + smbios.HEADER.length]
+    add edi, edx
+    sub edx, smbios.HEADER.sizeof
+    jb .bad
+    sub ecx, edx
+    jbe .bad
+    # strings end in a zero each, all of them in another
+.string:
+    repne scasb
+    jnz .bad
+    jecxz .bad
+    dec ecx
+    scasb
+    jnz .string
+    jmp .next
+.none:
+    test esp, esp
+.done:
+    pop ecx
+    pop edi
+    ret
+.bad:
+    pop edx
+    mov al, stop_codes.SMBIOS_TABLES
+    jmp stop_with

@@ -1,0 +1,131 @@
+# The other CPUs: woken once, so that each has the boot CPU's memory types and feature control.
+# Kernels wake them again by themselves.
+
+#: wake every CPU, and wait until each has been set up
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, eflags
+#: source: Intel SDM volume 3A, 9.4.4; QEMU docs/specs/fw_cfg.rst (etc/msr_feature_control)
+smp_init:
+    call smp_read
+    call feature_control_set
+    mov dword ptr [ram.work.cpu_lock], 0
+    xor eax, eax
+    inc eax
+    mov dword ptr [ram.work.cpus_awake], eax
+    cmp dword ptr [ram.work.cpus], eax
+    jbe .done
+    mov esi, smp_trampoline
+    mov edi, region.scratch.base
+    mov ecx, work.TRAMPOLINE_MAX // 4
+    rep movsd
+    mov edx, x86.APIC_BASE
+    mov dword ptr [edx + x86.Apic.SPURIOUS], x86.APIC_ENABLED
+    mov dword ptr [edx + x86.Apic.ICR_LOW], x86.APIC_ICR_OTHERS | x86.APIC_ICR_ASSERT | x86.APIC_ICR_INIT
+    mov dword ptr [edx + x86.Apic.ICR_LOW], x86.APIC_ICR_OTHERS | x86.APIC_ICR_ASSERT | x86.APIC_ICR_STARTUP | region.scratch.base // x86.PAGE
+    mov ecx, work.CPU_PATIENCE
+.wait:
+    mov edx, dword ptr [ram.work.cpus_awake]
+    cmp edx, dword ptr [ram.work.cpus]
+    jae .done
+    pause
+    loop .wait
+    mov al, stop_codes.CPUS
+    jmp stop_with
+.done:
+    ret
+
+#: read how many CPUs there are, and what the host wants in IA32_FEATURE_CONTROL, 0 for nothing
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ecx, edx, esi, edi, eflags
+#: source: QEMU hw/i386/fw_cfg.c
+smp_read:
+    xor eax, eax
+    mov dword ptr [ram.work.cpus], eax
+    mov dword ptr [ram.work.feature_control], eax
+    mov dword ptr [ram.work.feature_control + 4], eax
+    mov eax, fw_cfg.Read.NB_CPUS
+    push 2
+    pop ecx
+    mov edi, ram.work.cpus
+    call fw_cfg_transfer
+    mov esi, name_feature_control
+    call files_find
+    jc .done
+    push 8
+    pop ecx
+    mov edi, ram.work.feature_control
+    jmp fw_cfg_transfer
+.done:
+    ret
+
+#: give this CPU the feature control that the host wants, and which is locked by it
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ecx, edx, eflags
+#: source: Intel SDM volume 4, IA32_FEATURE_CONTROL
+feature_control_set:
+    mov eax, dword ptr [ram.work.feature_control]
+    mov edx, dword ptr [ram.work.feature_control + 4]
+    mov ecx, eax
+    or ecx, edx
+    jz .done
+    mov ecx, x86.Msr.FEATURE_CONTROL
+    wrmsr
+.done:
+    ret
+
+#: where a woken CPU starts: real mode, in a page of its own, of which this is a copy
+#: mode: 16
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ds, es, ss, esp, cr0, eflags
+#: returns: never
+#: source: Intel SDM volume 3A, 9.4.4
+smp_trampoline:
+.code16
+    .att lgdtl %cs:{.gdtr - smp_trampoline}
+    mov eax, x86.Cr0.PE
+    mov cr0, eax
+    .byte 0x66, 0xea
+    .long smp_cpu
+    .word x86.SELECTOR_CODE
+.gdtr:
+    .word work.GDT_ENTRIES * x86.DESCRIPTOR.sizeof - 1
+    .long ram.work.gdt
+
+#: set up a woken CPU, one at a time since they share a stack, and halt it
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ds, es, ss, esp, eflags
+#: returns: never
+#: source: -
+smp_cpu:
+.code32
+    mov eax, x86.SELECTOR_DATA
+    mov ds, eax
+    mov es, eax
+    mov ss, eax
+.lock:
+    xor eax, eax
+    inc eax
+    xchg dword ptr [ram.work.cpu_lock], eax
+    test eax, eax
+    jz .mine
+    pause
+    jmp .lock
+.mine:
+    mov esp, region.scratch.end
+    call mtrr_init
+    call feature_control_set
+    inc dword ptr [ram.work.cpus_awake]
+    mov dword ptr [ram.work.cpu_lock], 0
+.halt:
+    cli
+    hlt
+    jmp .halt

@@ -1,0 +1,164 @@
+# The kernel, its command line and its initrd: what fw_cfg says, and whether it can be true.
+
+#: read what QEMU's loader found, and tell the kernel's kind: a bzImage has no entry here, a
+#: Multiboot kernel has one but no command line, not even an empty one. ram.work.enter becomes the
+#: way into the kernel.
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, eflags
+#: source: QEMU hw/i386/x86.c x86_load_linux, hw/i386/multiboot.c
+kernel_read:
+    mov esi, kernel_numbers
+    mov edi, ram.work.kernel_size
+    push 4
+    pop ecx
+.next:
+    lodsd
+    call fw_cfg_transfer
+    add edi, ecx
+    cmp edi, ram.work.cmdline_size
+    jbe .next
+    mov eax, fw_cfg.Read.INITRD_SIZE
+    mov edi, ram.work.initrd_module.size
+    call fw_cfg_transfer
+    mov eax, fw_cfg.Read.INITRD_ADDR
+    mov edi, ram.work.initrd_module.paddr
+    call fw_cfg_transfer
+    mov edx, dword ptr [ram.work.kernel_size]
+    test edx, edx
+    mov al, stop_codes.NO_KERNEL
+    jz .stop
+    mov edx, dword ptr [ram.work.kernel_entry]
+    mov al, stop_codes.KERNEL_KIND
+    test edx, edx
+.if option.protocols.linux
+    jz linux_read
+.else
+    jz .stop
+.endif
+    cmp dword ptr [ram.work.cmdline_size], 0
+.if option.protocols.multiboot
+    jz multiboot_read
+.else
+    jz .stop
+.endif
+.if option.protocols.pvh
+    mov dword ptr [ram.work.enter], pvh_enter
+    ret
+.endif
+.stop:
+    jmp stop_with
+
+#: stop if a kernel that may call the BIOS, or its initrd, lies below 1 MiB, where the BIOS's own
+#: memory is; KERNEL_DATA is all that it consists of
+#: mode: 32
+#: in: -
+#: out: edx kernel address
+#: clobbers: eax, eflags
+#: source: -
+kernel_needs_bios:
+    mov eax, dword ptr [ram.work.kernel_size]
+    mov dword ptr [ram.work.kernel_data_size], eax
+    mov edx, dword ptr [ram.work.initrd_module.paddr]
+    cmp dword ptr [ram.work.initrd_module.size], 0
+    jz .kernel
+    mov al, stop_codes.INITRD_OVERLAP
+    cmp edx, e820.EXTENDED
+    jb .stop
+.kernel:
+    mov edx, dword ptr [ram.work.kernel_addr]
+    mov al, stop_codes.KERNEL_OVERLAP
+    cmp edx, e820.EXTENDED
+    jb .stop
+    ret
+.stop:
+    jmp stop_with
+
+#: the 32-bit items that kernel_read reads, from ram.work.kernel_size on
+#: mode: data
+kernel_numbers:
+    .long fw_cfg.Read.KERNEL_SIZE, fw_cfg.Read.KERNEL_ENTRY
+    .long fw_cfg.Read.KERNEL_ADDR, fw_cfg.Read.CMDLINE_SIZE
+
+#: stop unless the kernel lies in RAM, clear of the firmware, with its entry inside
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ecx, edx, esi, ebp, eflags
+#: source: -
+kernel_check:
+    mov eax, dword ptr [ram.work.kernel_addr]
+    mov ecx, dword ptr [ram.work.kernel_size]
+    mov edx, eax
+    call memmap_covers
+    mov al, stop_codes.KERNEL_RANGE
+    jc .stop
+    mov ebp, dword ptr [ram.work.kernel_entry]
+    sub ebp, edx
+    cmp ebp, ecx
+    mov al, stop_codes.KERNEL_ENTRY
+    jae .stop
+    cmp edx, layout.RAM_END
+    mov al, stop_codes.KERNEL_OVERLAP
+    jb .stop
+    ret
+.stop:
+    jmp stop_with
+
+#: read the command line, and end it with a zero whatever the host sent
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ecx, edx, edi, eflags
+#: source: QEMU hw/i386/x86.c x86_load_linux
+cmdline_read:
+    mov ecx, dword ptr [ram.work.cmdline_size]
+    mov edi, region.cmdline.base
+    mov edx, ecx
+    cmp ecx, region.cmdline.size
+    mov al, stop_codes.CMDLINE_SIZE
+    jae stop_with
+    mov byte ptr [edi], 0
+    mov byte ptr [edi + ecx], 0
+    # one byte is the zero of an empty one
+    dec ecx
+    jle .done
+    inc ecx
+    mov eax, fw_cfg.Read.CMDLINE_DATA
+    jmp fw_cfg_transfer
+.done:
+    ret
+
+#: read the initrd to where QEMU wants it, if there is one, and make it the first module
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: source: QEMU hw/i386/x86.c x86_load_linux; Xen docs/misc/pvh.pandoc
+initrd_read:
+    mov ecx, dword ptr [ram.work.initrd_module.size]
+    jecxz .done
+    mov eax, dword ptr [ram.work.initrd_module.paddr]
+    mov edx, eax
+    call memmap_covers
+    mov al, stop_codes.INITRD_RANGE
+    jc .stop
+    mov al, stop_codes.INITRD_OVERLAP
+    cmp edx, layout.RAM_END
+    jb .stop
+    mov eax, edx
+    mov ebx, dword ptr [ram.work.kernel_addr]
+    mov edi, dword ptr [ram.work.kernel_size]
+    call ranges_overlap
+    mov al, stop_codes.INITRD_OVERLAP
+    jb .stop
+    mov edi, edx
+    inc dword ptr [ram.work.start_info.nr_modules]
+    mov dword ptr [ram.work.start_info.modlist_paddr], ram.work.initrd_module
+    mov eax, fw_cfg.Read.INITRD_DATA
+    jmp fw_cfg_transfer
+.done:
+    ret
+.stop:
+    jmp stop_with

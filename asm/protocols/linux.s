@@ -1,0 +1,188 @@
+# A bzImage by Linux's 32-bit boot protocol. The setup code that a bzImage starts with stays
+# unused, and so does every BIOS call it would make.
+
+#: take the header of a bzImage into boot_params, and see whether the host kept to its limits
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, edi, eflags
+#: source: Linux Documentation/arch/x86/boot.rst "32-bit Boot Protocol", zero-page.rst
+linux_read:
+    mov eax, fw_cfg.Read.SETUP_DATA
+    mov ecx, linux_boot.HEADER_END_MAX
+    mov edi, region.setup.base
+    call fw_cfg_transfer
+    # QEMU hands over anything that it does not know as if it were a bzImage.
+    xor edx, edx
+    mov al, stop_codes.KERNEL_KIND
+    cmp dword ptr [ram.boot_params.hdr.header], 'HdrS'
+    jnz .stop
+    mov dx, word ptr [ram.boot_params.hdr.version]
+    cmp edx, linux_boot.PROTOCOL_MODERN
+.if option.protocols.linux16
+    jb linux16_read
+.else
+    jb .stop
+.endif
+    # Outside the header everything starts as zeros; the last dword may pass the page's end.
+    xor eax, eax
+    mov ecx, linux_boot.HEADER_OFFSET // 4
+    rep stosd
+    stosb
+    movzx edi, byte ptr [ram.boot_params.hdr.jump + 1]
+    add edi, region.setup.base + linux_boot.HEADER_JUMP_BASE
+    mov ecx, region.setup.base + linux_boot.BOOT_PARAMS.sizeof + 3
+    sub ecx, edi
+    shr ecx, 2
+    rep stosd
+    # The command line may be as long as the header says, and a zero.
+    mov edx, dword ptr [ram.work.cmdline_size]
+    mov ecx, edx
+    dec ecx
+    js .cmdline_fits
+    mov al, stop_codes.CMDLINE_SIZE
+    cmp ecx, dword ptr [ram.boot_params.hdr.cmdline_size]
+    ja .stop
+.cmdline_fits:
+    mov dword ptr [ram.boot_params.hdr.cmd_line_ptr], region.cmdline.base
+    mov edx, dword ptr [ram.work.initrd_module.paddr]
+    mov ecx, dword ptr [ram.work.initrd_module.size]
+    mov dword ptr [ram.boot_params.hdr.ramdisk_image], edx
+    mov dword ptr [ram.boot_params.hdr.ramdisk_size], ecx
+    test ecx, ecx
+    jz .initrd_fits
+    test byte ptr [ram.boot_params.hdr.xloadflags], linux_boot.XLoadFlag.CAN_BE_LOADED_ABOVE_4G
+    jnz .initrd_fits
+    lea ecx, [edx + ecx - 1]
+    mov al, stop_codes.INITRD_LIMIT
+    cmp ecx, dword ptr [ram.boot_params.hdr.initrd_addr_max]
+    ja .stop
+.initrd_fits:
+    mov dword ptr [ram.work.enter], linux_enter
+    jmp linux_area
+.stop:
+    jmp stop_with
+
+#: let kernel_addr and kernel_size span all that the kernel uses before it looks at its memory
+#: map: where it is loaded, where it moves itself, and behind both the host's setup_data
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, eflags
+#: source: Linux Documentation/arch/x86/boot.rst, "init_size"
+linux_area:
+    mov ebx, dword ptr [ram.work.kernel_addr]
+    mov dword ptr [ram.boot_params.hdr.code32_start], ebx
+    mov dword ptr [ram.work.kernel_entry], ebx
+    mov edx, dword ptr [ram.work.kernel_size]
+    mov dword ptr [ram.work.kernel_data_size], edx
+    or dword ptr [ram.work.kernel_size], -1
+    add edx, ebx
+    jc .done
+    cmp dword ptr [ram.boot_params.hdr.pref_address + 4], 0
+    jnz .done
+    mov eax, dword ptr [ram.boot_params.hdr.pref_address]
+    cmp byte ptr [ram.boot_params.hdr.relocatable_kernel], 0
+    jz .runs_at
+    # It stays where it is loaded, aligned up, unless it prefers a higher address.
+    cmp eax, ebx
+    jae .align
+    mov eax, ebx
+.align:
+    mov ecx, dword ptr [ram.boot_params.hdr.kernel_alignment]
+    dec ecx
+    add eax, ecx
+    jc .done
+    not ecx
+    and eax, ecx
+.runs_at:
+    cmp ebx, eax
+    jbe .end
+    mov ebx, eax
+.end:
+    add eax, dword ptr [ram.boot_params.hdr.init_size]
+    jc .done
+    cmp eax, edx
+    jae .setup_data
+    mov eax, edx
+.setup_data:
+    sub edx, dword ptr [ram.boot_params.hdr.setup_data]
+    cmp edx, dword ptr [ram.work.kernel_data_size]
+    ja .size
+    add eax, linux_boot.SETUP_DATA_ALIGN - 1
+    jc .done
+    and eax, -linux_boot.SETUP_DATA_ALIGN
+    add eax, edx
+    jc .done
+.size:
+    sub eax, ebx
+    mov dword ptr [ram.work.kernel_addr], ebx
+    mov dword ptr [ram.work.kernel_size], eax
+.done:
+    ret
+
+#: read the kernel to its place, complete boot_params, and enter the kernel: ESI at
+#: boot_params, EBX, EBP and EDI 0, flat segments at the selectors that the protocol asks for
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: returns: never
+#: source: Linux Documentation/arch/x86/boot.rst "32-bit Boot Protocol"
+linux_enter:
+    mov eax, fw_cfg.Read.KERNEL_DATA
+    mov ecx, dword ptr [ram.work.kernel_data_size]
+    mov edi, dword ptr [ram.boot_params.hdr.code32_start]
+    call fw_cfg_transfer
+    call linux_move_setup_data
+    mov eax, dword ptr [ram.work.start_info.rsdp_paddr]
+    mov dword ptr [ram.boot_params.acpi_rsdp_addr], eax
+    mov esi, region.memmap.base
+    mov edi, ram.boot_params.e820_table
+.range:
+    push e820.ENTRY.sizeof // 4
+    pop ecx
+    rep movsd
+    add esi, pvh.MEMMAP_ENTRY.sizeof - e820.ENTRY.sizeof
+    inc byte ptr [ram.boot_params.e820_entries]
+    cmp esi, dword ptr [ram.work.memmap_end]
+    jb .range
+    xor ebx, ebx
+    xor ebp, ebp
+    xor edi, edi
+    mov esi, region.setup.base
+    jmp dword ptr [ram.work.kernel_entry]
+
+#: move the setup_data that QEMU appends to the kernel behind all that the kernel uses: it
+#: would unpack itself over them. Each pointer into the kernel's data is one to follow.
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ecx, edx, esi, edi, ebp, eflags
+#: source: QEMU hw/i386/x86.c x86_load_linux; Linux Documentation/arch/x86/boot.rst, "setup_data"
+linux_move_setup_data:
+    mov ebp, ram.boot_params.hdr.setup_data
+    mov ecx, dword ptr [ram.boot_params.hdr.code32_start]
+    add ecx, dword ptr [ram.work.kernel_data_size]
+    mov esi, dword ptr [ebp]
+    sub ecx, esi
+    cmp ecx, dword ptr [ram.work.kernel_data_size]
+    ja .done
+    mov edi, dword ptr [ram.work.kernel_addr]
+    add edi, dword ptr [ram.work.kernel_size]
+    sub edi, ecx
+    mov edx, edi
+    sub edx, esi
+    rep movsb
+.next:
+    mov eax, dword ptr [ebp]
+    mov ecx, eax
+    sub ecx, dword ptr [ram.boot_params.hdr.code32_start]
+    cmp ecx, dword ptr [ram.work.kernel_data_size]
+    jae .done
+    add eax, edx
+    mov dword ptr [ebp], eax
+    xchg ebp, eax
+    jmp .next
+.done:
+    ret

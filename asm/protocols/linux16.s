@@ -1,0 +1,60 @@
+# A bzImage that is entered at its setup code, in real mode: boot protocol 2.02 to 2.11, as
+# payloads that are not Linux still use it.
+
+#: read the setup code to where QEMU wants it; QEMU has filled in its header
+#: mode: 32
+#: in: edx protocol version
+#: out: -
+#: clobbers: eax, ecx, edx, edi, eflags
+#: source: QEMU hw/i386/x86.c x86_load_linux
+linux16_read:
+    mov al, stop_codes.KERNEL_KIND
+    cmp edx, linux_boot.PROTOCOL_CMDLINE
+    jb .stop
+    test byte ptr [ram.boot_params.hdr.loadflags], linux_boot.LoadFlag.LOADED_HIGH
+    jz .stop
+    push 4
+    pop ecx
+    mov edi, ram.work.setup_size
+    mov eax, fw_cfg.Read.SETUP_SIZE
+    call fw_cfg_transfer
+    mov edx, dword ptr [edi]
+    mov al, stop_codes.SETUP_SIZE
+    cmp edx, linux_boot.SETUP_SIZE_MAX
+    ja .stop
+    push edx
+    call kernel_needs_bios
+    mov dword ptr [ram.work.kernel_entry], edx
+    pop edx
+    mov dword ptr [ram.work.enter], linux16_enter
+    mov ecx, edx
+    mov edi, region.setup.base
+    mov eax, fw_cfg.Read.SETUP_DATA
+    jmp fw_cfg_transfer
+.stop:
+    jmp stop_with
+
+#: read the kernel to its place and run its setup code
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ecx, edx, esi, edi, eflags
+#: returns: never
+#: source: Linux Documentation/arch/x86/boot.rst "Running the Kernel"
+linux16_enter:
+    mov eax, fw_cfg.Read.KERNEL_DATA
+    mov ecx, dword ptr [ram.work.kernel_data_size]
+    mov edi, dword ptr [ram.work.kernel_addr]
+    call fw_cfg_transfer
+    mov dword ptr [ram.boot_params.hdr.cmd_line_ptr], region.cmdline.base
+    call bios_install
+    .att lgdtl {bios_gdtr16}
+    .byte 0xea
+    .long work.BIOS_CODE + bios_enter_setup - bios_code
+    .word work.SELECTOR_CODE16
+
+#: GDTR of the GDT for the way to real mode
+#: mode: data
+bios_gdtr16:
+    .word work.SELECTOR_DATA16 + x86.DESCRIPTOR.sizeof - 1
+    .long bios_gdt

@@ -1,0 +1,51 @@
+# A Multiboot kernel. QEMU hands over one piece that holds the kernel, its modules and its
+# texts, and an information structure that lacks the memory.
+
+#: read the information that QEMU prepared; it stands in the initrd's place
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ecx, edx, edi, eflags
+#: source: QEMU hw/i386/multiboot.c
+multiboot_read:
+    and dword ptr [ram.work.initrd_module.size], 0
+    call kernel_needs_bios
+    mov dword ptr [ram.work.enter], multiboot_enter
+    mov eax, fw_cfg.Read.INITRD_DATA
+    mov ecx, multiboot.INFO.sizeof
+    mov edi, ram.multiboot_area.info
+    jmp fw_cfg_transfer
+
+#: read the kernel to its place, complete the information, and enter the kernel
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: returns: never
+#: source: Multiboot Specification 0.6.96, 3.2 and 3.3
+multiboot_enter:
+    mov eax, fw_cfg.Read.KERNEL_DATA
+    mov ecx, dword ptr [ram.work.kernel_data_size]
+    mov edi, dword ptr [ram.work.kernel_addr]
+    call fw_cfg_transfer
+    call bios_install
+    mov dword ptr [ram.multiboot_area.info.mem_upper], eax
+    mov dword ptr [ram.multiboot_area.info.mem_lower], region.bios.base >> 10
+    or dword ptr [ram.multiboot_area.info.flags], multiboot.InfoFlag.MEMORY | multiboot.InfoFlag.MMAP
+    mov esi, region.memmap.base
+    mov edi, ram.multiboot_area.mmap
+    mov dword ptr [ram.multiboot_area.info.mmap_addr], edi
+.range:
+    mov eax, multiboot.MMAP_ENTRY_SIZE
+    stosd
+    push e820.ENTRY.sizeof // 4
+    pop ecx
+    rep movsd
+    add esi, pvh.MEMMAP_ENTRY.sizeof - e820.ENTRY.sizeof
+    cmp esi, dword ptr [ram.work.memmap_end]
+    jb .range
+    sub edi, ram.multiboot_area.mmap
+    mov dword ptr [ram.multiboot_area.info.mmap_length], edi
+    mov eax, multiboot.LOADER_MAGIC
+    mov ebx, ram.multiboot_area.info
+    jmp dword ptr [ram.work.kernel_entry]

@@ -1,0 +1,32 @@
+# The PVH handoff.
+
+#: enter the kernel. The kernel finds CR0 = PE, CR4 = 0, flat segments, IF and TF clear, EBX at
+#: hvm_start_info, and in TR the 32-bit TSS that the ABI asks for. LTR writes the busy bit
+#: into the descriptor, so this GDT is the one in RAM.
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: returns: never
+#: source: Xen docs/misc/pvh.pandoc
+pvh_enter:
+.if option.modules
+    call modules_load
+.endif
+    mov eax, dword ptr [ram.work.memmap_end]
+    sub eax, region.memmap.base
+    xor edx, edx
+    mov ecx, pvh.MEMMAP_ENTRY.sizeof
+    div ecx
+    mov dword ptr [ram.work.start_info.memmap_entries], eax
+    .att lgdtl {ram_gdtr}
+    mov eax, x86.SELECTOR_TSS
+    ltr ax
+    mov ebx, ram.work.start_info
+    jmp dword ptr [ram.work.kernel_entry]
+
+#: GDTR of the GDT in RAM
+#: mode: data
+ram_gdtr:
+    .word work.GDT_ENTRIES * x86.DESCRIPTOR.sizeof - 1
+    .long ram.work.gdt

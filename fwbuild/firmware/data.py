@@ -1,0 +1,121 @@
+"""Data items of the image that are made from declarations: GDT, RAM template, stop table."""
+
+from fwbuild import __version__
+from fwbuild.abi import chipset, e820, offsets, pvh, x86
+from fwbuild.assembler.source import Fragment, data_fragment
+from fwbuild.firmware import file_names, layout, mptable_data, smbios_data, stop_codes, work
+
+FLAT_LIMIT = 0xFFFFF  # in pages of 4 KiB: 4 GiB
+
+
+def gdt() -> bytes:
+    """The GDT: null, TSS, flat code, flat data, at x86.SELECTOR_*."""
+    flat = x86.FLAGS_4K | x86.FLAGS_32
+    entries = {
+        0: bytes(8),
+        x86.SELECTOR_TSS: x86.descriptor(0, x86.TSS32_LIMIT, x86.Access.TSS32, 0),
+        x86.SELECTOR_CODE: x86.descriptor(0, FLAT_LIMIT, x86.Access.CODE, flat),
+        x86.SELECTOR_DATA: x86.descriptor(0, FLAT_LIMIT, x86.Access.DATA, flat),
+    }
+    return b"".join(entries[selector] for selector in sorted(entries))
+
+
+def bios_gdt() -> bytes:
+    """The GDT for the way to real mode: null, code at the `bios` region, data at 0, 64 KiB each
+    as real mode's segments, at work.SELECTOR_*."""
+    code = x86.descriptor(layout.BIOS.base, work.REAL_LIMIT, x86.Access.CODE, 0)
+    data = x86.descriptor(0, work.REAL_LIMIT, x86.Access.DATA, 0)
+    entries = {0: bytes(8), work.SELECTOR_CODE16: code, work.SELECTOR_DATA16: data}
+    return b"".join(entries[selector] for selector in sorted(entries))
+
+
+def work_template() -> bytes:
+    """The constant part of work.WORK: what is known before the guest is."""
+    size = x86.DESCRIPTOR.sizeof()
+    table = gdt()
+    gdt_entries = [x86.DESCRIPTOR.parse(table[i : i + size]) for i in range(0, len(table), size)]
+    zero = work.WORK.parse(bytes(work.WORK.sizeof()))
+    zero.gdt = gdt_entries
+    zero.start_info.magic = pvh.START_INFO_MAGIC
+    zero.start_info.version = pvh.START_INFO_VERSION
+    zero.start_info.cmdline_paddr = layout.region("cmdline").base
+    zero.start_info.memmap_paddr = layout.region("memmap").base
+    zero.initrd_module.cmdline_paddr = layout.address("work", "empty_string")
+    zero.f_segment_next = layout.F_SEGMENT.base
+    # an entry of zeros, which is good for nothing but being compared with
+    zero.script_last = layout.ROM.base + layout.F_SEGMENT.size
+    return bytes(work.WORK.build(zero))[: offsets(work.WORK)["dma"]]
+
+
+def memmap_template() -> bytes:
+    """The memory map below 1 MiB, as pvh.MEMMAP_ENTRY."""
+    entries = [
+        (0, e820.EBDA, e820.Type.RAM),
+        (e820.EBDA, e820.VGA, e820.Type.RESERVED),
+        (e820.SYSTEM_ROM, e820.EXTENDED, e820.Type.RESERVED),
+    ]
+    assert len(entries) == work.MEMMAP_TEMPLATE_ENTRIES
+    return b"".join(
+        pvh.MEMMAP_ENTRY.build({"addr": a, "size": b - a, "type": kind, "reserved": 0})
+        for a, b, kind in entries
+    )
+
+
+def chipset_setups() -> dict[str, bytes]:
+    """What chipset_init writes: pairs of a place and a dword."""
+    pairs = {
+        "chipset_i440fx": chipset.I440FX_SETUP,
+        "chipset_q35": (chipset.PCIEXBAR_SETUP, *chipset.Q35_SETUP),
+    }
+    return {
+        name: b"".join(n.to_bytes(4, "little") for pair in setup for n in pair)
+        for name, setup in pairs.items()
+    }
+
+
+def stop_table() -> bytes:
+    """Each stop code as a byte and its words; 0 ends the table and fits any other code."""
+    entries = [bytes([s.code]) + f" {s.what} \0".encode("ascii") for s in stop_codes.STOPS]
+    return b"".join(entries) + b"\0 ? \0"
+
+
+# The fw_cfg files that the firmware asks for by name.
+NAMES = {
+    "name_e820": file_names.E820,
+    "name_feature_control": file_names.FEATURE_CONTROL,
+    "name_module": file_names.MODULE,
+    "name_table_loader": file_names.TABLE_LOADER,
+    "name_smbios_anchor": file_names.SMBIOS_ANCHOR,
+    "name_smbios_tables": file_names.SMBIOS_TABLES,
+    "name_extra_roots": file_names.EXTRA_ROOTS,
+    "name_reserved_memory_end": file_names.RESERVED_MEMORY_END,
+}
+
+
+def file_name(text: str) -> bytes:
+    """A file name as name_equal in asm/lib/files.s takes it."""
+    data = text.encode("ascii") + b"\0"
+    return data.ljust(max(work.NAME_SIZE_MIN, -(-len(data) // 4) * 4), b"\0")
+
+
+def identity_text(template: str) -> bytes:
+    """The text that the used part of an image starts with."""
+    return f"{__version__} {template}\0".encode(errors="replace")
+
+
+def fragments(template: str) -> list[Fragment]:
+    """All of them, for the linker. `template` is the name of the image's."""
+    setups = [data_fragment(n, d, "chipset registers") for n, d in chipset_setups().items()]
+    names = [data_fragment(name, file_name(text), text) for name, text in NAMES.items()]
+    return [
+        data_fragment("identity_text", identity_text(template), "fwbuild's version and template"),
+        *names,
+        *setups,
+        data_fragment("mptable_head", mptable_data.head(), "MP table: pointer and header"),
+        data_fragment("mptable_fixed", mptable_data.fixed(), "MP table: entries of every guest"),
+        data_fragment("memmap_template", memmap_template(), "the memory map below 1 MiB"),
+        data_fragment("work_template", work_template(), "what handoff_init puts into RAM"),
+        data_fragment("smbios_type0", smbios_data.type0(), "SMBIOS structure of type 0"),
+        data_fragment("bios_gdt", bios_gdt(), "16-bit segments on the way to real mode"),
+        data_fragment("stop_table", stop_table(), "stop codes and their words"),
+    ]

@@ -1,0 +1,109 @@
+"""Where everything lies: the RAM that the firmware uses and the ROM that it is.
+
+The assembly's `region.*` and `ram.*` symbols, the checks of the placement and the memory map
+in the docs all come from this module.
+"""
+
+from dataclasses import dataclass
+
+from fwbuild.abi import bios, e820, fw_cfg, linux_boot, offsets, pvh
+from fwbuild.firmware import pci_plan, work
+
+
+@dataclass(frozen=True)
+class Region:
+    """A range of addresses, [base, end), in bytes, and what it is for."""
+
+    name: str
+    base: int
+    size: int
+    what: str
+
+    @property
+    def end(self) -> int:
+        return self.base + self.size
+
+    def overlaps(self, other: "Region") -> bool:
+        return self.base < other.end and other.base < self.end
+
+
+IMAGE_SIZE = 0x10000
+ROM = Region("rom", (1 << 32) - IMAGE_SIZE, IMAGE_SIZE, "the image, ending at 4 GiB")
+
+# All of it is conventional memory that the map hands to the kernel as RAM: a kernel takes its
+# copies before it uses memory below 1 MiB.
+RAM = (
+    Region("ivt", 0x0, 0x500, "real-mode vectors and BIOS data area: only 16-bit payloads use it"),
+    Region("stack", 0x1000, 0x1000, "the firmware's stack, growing down"),
+    Region("work", 0x2000, 0x1000, "variables, GDT, hvm_start_info, module list"),
+    Region("memmap", 0x3000, 0x1000, "the memory map that is handed over"),
+    Region("scratch", 0x4000, 0x5000, "etc/e820 while it is read"),
+    Region("modules", 0x9000, 0x1000, "the module list, where there is more than an initrd"),
+    Region("setup", 0x10000, 0x10000, "boot_params, a bzImage's setup code, Multiboot's tables"),
+    Region("cmdline", 0x20000, 0x10000, "the kernel's command line"),
+    Region("directory", 0x30000, 0x2000, "the fw_cfg directory"),
+    Region("script", 0x40000, 0x10000, "the ACPI table loader's script"),
+    Region("pci", 0x50000, 0x20000, "PCI functions, BARs and buses while they get addresses"),
+)
+# Stays the firmware's after the handoff, where a payload may call the BIOS.
+BIOS = Region("bios", 0x9EC00, 0x1000, "code and data of the BIOS calls, up to the EBDA")
+
+# RAM that the firmware leaves tables in for the guest to find. On microvm it is the image's own
+# lower alias, so the image keeps clear of it.
+F_SEGMENT = Region("f_segment", e820.SYSTEM_ROM, 0x8000, "RSDP, SMBIOS entry point, MP table")
+
+REGIONS = (*RAM, BIOS, F_SEGMENT, ROM)
+
+
+def region(name: str) -> Region:
+    """The RAM region of that name."""
+    return next(r for r in RAM if r.name == name)
+
+
+RAM_END = max(r.end for r in RAM)  # what the firmware uses of RAM ends here
+
+# The structures whose fields are variables, and where each lies. The key is the declaration's
+# name in lower case: `ram.KEY.field` is the field's address in assembly.
+STRUCTURES = {
+    "work": (region("work").base, work.WORK),
+    "boot_params": (region("setup").base, linux_boot.BOOT_PARAMS),
+    "modules": (region("modules").base, work.MODULES),
+    "multiboot_area": (region("setup").base, work.MULTIBOOT_AREA),
+    "plan": (region("pci").base, pci_plan.PLAN),
+    "bda": (bios.BDA_BASE, bios.BDA),
+    "bios_data": (BIOS.base, work.BIOS_DATA),
+}
+
+
+def address(structure: str, field: str) -> int:
+    """The address of a field ("outer.inner" for a nested one) of one of STRUCTURES."""
+    base, declaration = STRUCTURES[structure]
+    return base + offsets(declaration)[field]
+
+
+def problems() -> list[str]:
+    """What is wrong with the RAM layout: overlaps, and contents that outgrow their region."""
+    found = [
+        f"RAM regions {a.name} and {b.name} overlap"
+        for i, a in enumerate(RAM)
+        for b in RAM[i + 1 :]
+        if a.overlaps(b)
+    ]
+    needs = {
+        "work": work.WORK.sizeof(),
+        "directory": fw_cfg.DIR_HEADER.sizeof() + (work.DIRECTORY_PIECE + 1) * fw_cfg.FILE.sizeof(),
+        "setup": work.MULTIBOOT_AREA.sizeof(),
+        "modules": work.MODULES.sizeof(),
+        "memmap": pvh.MEMMAP_ENTRIES_MAX * pvh.MEMMAP_ENTRY.sizeof(),
+    }
+    for name, need in needs.items():
+        short = need - region(name).size
+        if short > 0:
+            found.append(f"RAM region {name} is {region(name).size} bytes, {short} too few")
+    if pvh.MEMMAP_ENTRIES_MAX > linux_boot.E820_MAX:
+        found.append("the memory map may outgrow boot_params")
+    if work.BIOS_DATA.sizeof() > work.BIOS_CODE:
+        found.append("the BIOS calls' data outgrow their place")
+    if any(r.end > BIOS.base for r in RAM) or BIOS.end != e820.EBDA:
+        found.append("a RAM region reaches past conventional memory")
+    return found

@@ -1,0 +1,96 @@
+"""The firmware's own variables and the structures that it hands over, in RAM.
+
+Nothing outside the firmware relies on this layout; where it lies is layout.py's to say.
+"""
+
+from construct import Array, Bytes, Int32ul, Int64ul, Padding, Struct
+
+from fwbuild.abi import acpi, e820, fw_cfg, multiboot, pvh, x86
+
+GDT_ENTRIES = 4  # null, TSS, code, data: the order of x86.SELECTOR_*
+
+DIRECTORY_PIECE = 126  # entries of the fw_cfg directory that one transfer reads
+NAME_SIZE_MIN = 16  # a file name in ROM is padded with zeros to this at least
+
+MEMMAP_TEMPLATE_ENTRIES = 3  # of the memory map, below 1 MiB
+
+TRAMPOLINE_MAX = 32  # bytes that are copied for the CPUs to start at
+CPU_PATIENCE = 1 << 24  # rounds of waiting before CPUs are given up
+
+SUM_ROUND = 64  # bytes that a round of checksum_set adds up
+
+MODULES = Struct(  # in layout's region of that name
+    "name" / Bytes(24),  # file_names.MODULE in the form of name_equal
+    "list" / Array(10, pvh.MODLIST_ENTRY),  # the initrd and nine files
+)
+
+# What the firmware notes in an ALLOCATE entry of the ACPI loader script, behind its fields.
+ALLOCATED = Struct(
+    Padding(acpi.ALLOCATE.sizeof()),
+    "address" / Int32ul,  # 0 until the file is in memory
+    "size" / Int32ul,
+    "control" / Int32ul,  # the control word that reads it, of which each file has its own
+)
+
+# A level of the CPUs' topology, as a core, a die or a package.
+LEVEL = Struct(
+    "cpus" / Int32ul,  # in one of it
+    "mask" / Int32ul,  # the bits in which their APIC IDs differ
+    "end" / Int32ul,  # what these bits never reach
+)
+TOPOLOGY_LEVELS = 6  # that CPUID knows
+
+WORK = Struct(
+    # Up to `dma` the image holds a template, from there to `signature` it starts as zeros,
+    # the rest is written before it is read.
+    "gdt" / Array(GDT_ENTRIES, x86.DESCRIPTOR),
+    "start_info" / pvh.START_INFO,
+    "initrd_module" / pvh.MODLIST_ENTRY,
+    "empty_string" / Int32ul,
+    "f_segment_next" / Int32ul,  # address of the first free byte there
+    "script_last" / Int32ul,  # address of the ALLOCATE entry that was found last
+    "dma" / fw_cfg.DMA,
+    "pointer" / Int64ul,  # what WRITE_POINTER writes
+    "high_top" / Int32ul,  # address where high_alloc looks for free RAM, downwards
+    "ecam" / Int32ul,  # address of the memory-mapped configuration space, 0 without one
+    "signature" / Int32ul,
+    "files_total" / Int32ul,  # entries of the fw_cfg directory,
+    "files_behind" / Int32ul,  # how many of them follow those in RAM,
+    "files_end" / Int32ul,  # and the address where those in RAM end
+    "memmap_end" / Int32ul,  # address behind the last entry of the memory map
+    # The first four are what kernel_read reads, in its order.
+    "kernel_size" / Int32ul,
+    "kernel_entry" / Int32ul,
+    "kernel_addr" / Int32ul,
+    "cmdline_size" / Int32ul,
+    "kernel_data_size" / Int32ul,  # of KERNEL_DATA; kernel_size spans what the kernel uses
+    "setup_size" / Int32ul,
+    "enter" / Int32ul,  # the routine that enters the kernel
+    "host_bridge" / Int32ul,  # PCI device ID; FFFF where there is no bus 0
+    "cpus" / Int32ul,
+    "topology" / Array(1 + TOPOLOGY_LEVELS, LEVEL),  # the first is a single CPU
+    "topology_end" / Int32ul,  # address behind the last
+    "feature_control" / Int64ul,  # IA32_FEATURE_CONTROL as the host wants it, 0 for nothing
+    "cpus_awake" / Int32ul,
+    "cpu_lock" / Int32ul,  # not 0: a woken CPU has the stack
+    "script_end" / Int32ul,  # address behind the ACPI loader script
+)
+
+# What the BIOS calls work with, at the start of layout's `bios` region. Their code follows, from
+# BIOS_CODE on.
+BIOS_DATA = Struct(
+    "extended_kib" / Int32ul,  # RAM from 1 MiB to the first hole
+    "memmap_size" / Int32ul,  # bytes
+    "memmap" / Array(pvh.MEMMAP_ENTRIES_MAX, e820.ENTRY),
+)
+BIOS_CODE = 0xA00
+
+# The GDT for the way to real mode: its code segment's base is the `bios` region's.
+REAL_LIMIT = 0xFFFF
+SELECTOR_CODE16 = 0x08
+SELECTOR_DATA16 = 0x10
+
+# A Multiboot kernel's information and its memory map, in layout's `setup` region.
+MULTIBOOT_AREA = Struct(
+    "info" / multiboot.INFO, "mmap" / Array(pvh.MEMMAP_ENTRIES_MAX, multiboot.MMAP_ENTRY)
+)
