@@ -290,7 +290,7 @@ bios_give_up:
 #: source: -
 bios_gdtr:
     .word work.GDT_ENTRIES * x86.DESCRIPTOR.sizeof - 1
-    .long work_template + work.WORK.gdt
+    .long handoff_template + work.PVH_AREA.gdt
 
 #: from 16-bit protected mode to the setup code of a bzImage in real mode
 #: mode: 16

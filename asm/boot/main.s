@@ -39,7 +39,7 @@ main:
     .trace trace.Stage.ACPI
     call acpi_load
 .if option.mptable
-    cmp dword ptr [ram.work.start_info.rsdp_paddr], 0
+    cmp dword ptr [ram.pvh_area.start_info.rsdp_paddr], 0
     jnz .acpi
     .trace trace.Stage.MPTABLE
     call mptable_build
@@ -50,18 +50,22 @@ main:
     .trace trace.Stage.HANDOFF
     jmp dword ptr [ram.work.enter]
 
-#: put the GDT, start_info and the module entry into RAM, constant fields filled in;
-#: RAM still holds what the last guest left there when this is a reboot
+#: put start_info, the GDT, the module entry and the variables into RAM, constant fields filled
+#: in; RAM still holds what the last guest left there when this is a reboot
 #: mode: 32
 #: in: -
 #: out: -
 #: clobbers: eax, ecx, esi, edi, eflags
-#: source: fwbuild/abi/ram.work.py
+#: source: fwbuild/firmware/work.py
 handoff_init:
-    mov esi, work_template
-    mov edi, region.work.base
-    mov ecx, work.WORK.dma // 4
+    mov esi, handoff_template
+    mov edi, region.pvh.base
+    mov ecx, work.PVH_TEMPLATE_SIZE // 4
     rep movsd
+    mov edi, region.work.base
+    .rept work.WORK.dma // 4
+    movsd
+    .endr
     mov ecx, (work.WORK.signature - work.WORK.dma) // 4
     xor eax, eax
     rep stosd

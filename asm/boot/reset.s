@@ -60,4 +60,4 @@ protected_mode:
 #: mode: data
 rom_gdtr:
     .word work.GDT_ENTRIES * x86.DESCRIPTOR.sizeof - 1
-    .long work_template + work.WORK.gdt
+    .long handoff_template + work.PVH_AREA.gdt

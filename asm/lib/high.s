@@ -47,8 +47,8 @@ high_find:
     and eax, edx
     cmp eax, e820.EXTENDED
     jbe .none
-    mov ebx, dword ptr [ram.work.initrd_module.paddr]
-    mov edi, dword ptr [ram.work.initrd_module.size]
+    mov ebx, dword ptr [ram.pvh_area.modules.paddr]
+    mov edi, dword ptr [ram.pvh_area.modules.size]
     call ranges_overlap
     jb .lower
     mov ebx, dword ptr [ram.work.kernel_addr]

@@ -122,7 +122,7 @@ acpi_allocate:
     jnz .done
     cmp dword ptr [edi + 4], acpi.RSDP_SIGNATURE_HIGH
     jnz .done
-    mov dword ptr [ram.work.start_info.rsdp_paddr], edi
+    mov dword ptr [ram.pvh_area.start_info.rsdp_paddr], edi
 .done:
     ret
 

@@ -96,7 +96,7 @@ smp_trampoline:
     .word x86.SELECTOR_CODE
 .gdtr:
     .word work.GDT_ENTRIES * x86.DESCRIPTOR.sizeof - 1
-    .long ram.work.gdt
+    .long ram.pvh_area.gdt
 
 #: set up a woken CPU, one at a time since they share a stack, and halt it
 #: mode: 32

@@ -20,10 +20,10 @@ kernel_read:
     cmp edi, ram.work.cmdline_size
     jbe .next
     mov eax, fw_cfg.Read.INITRD_SIZE
-    mov edi, ram.work.initrd_module.size
+    mov edi, ram.pvh_area.modules.size
     call fw_cfg_transfer
     mov eax, fw_cfg.Read.INITRD_ADDR
-    mov edi, ram.work.initrd_module.paddr
+    mov edi, ram.pvh_area.modules.paddr
     call fw_cfg_transfer
     mov edx, dword ptr [ram.work.kernel_size]
     test edx, edx
@@ -47,31 +47,6 @@ kernel_read:
     mov dword ptr [ram.work.enter], pvh_enter
     ret
 .endif
-.stop:
-    jmp stop_with
-
-#: stop if a kernel that may call the BIOS, or its initrd, lies below 1 MiB, where the BIOS's own
-#: memory is; KERNEL_DATA is all that it consists of
-#: mode: 32
-#: in: -
-#: out: edx kernel address
-#: clobbers: eax, eflags
-#: source: -
-kernel_needs_bios:
-    mov eax, dword ptr [ram.work.kernel_size]
-    mov dword ptr [ram.work.kernel_data_size], eax
-    mov edx, dword ptr [ram.work.initrd_module.paddr]
-    cmp dword ptr [ram.work.initrd_module.size], 0
-    jz .kernel
-    mov al, stop_codes.INITRD_OVERLAP
-    cmp edx, e820.EXTENDED
-    jb .stop
-.kernel:
-    mov edx, dword ptr [ram.work.kernel_addr]
-    mov al, stop_codes.KERNEL_OVERLAP
-    cmp edx, e820.EXTENDED
-    jb .stop
-    ret
 .stop:
     jmp stop_with
 
@@ -99,14 +74,28 @@ kernel_check:
     cmp ebp, ecx
     mov al, stop_codes.KERNEL_ENTRY
     jae .stop
-    cmp edx, layout.RAM_END
+    cmp edx, e820.EXTENDED
+    jae .done
     mov al, stop_codes.KERNEL_OVERLAP
+.if option.protocols.multiboot
+    # Such a kernel is read last, over all but what is in use until then.
+    cmp dword ptr [ram.work.enter], multiboot_enter
+    jnz .stop
+    cmp edx, layout.MULTIBOOT_LOW
     jb .stop
+    add ecx, edx
+    cmp ecx, layout.MULTIBOOT_HIGH
+    ja .stop
+.else
+    jmp .stop
+.endif
+.done:
     ret
 .stop:
     jmp stop_with
 
-#: read the command line, and end it with a zero whatever the host sent
+#: read the command line, and end it with zeros whatever the host sent: NetBSD copies it up to a
+#: dword of them
 #: mode: 32
 #: in: -
 #: out: -
@@ -116,11 +105,11 @@ cmdline_read:
     mov ecx, dword ptr [ram.work.cmdline_size]
     mov edi, region.cmdline.base
     mov edx, ecx
-    cmp ecx, region.cmdline.size
+    cmp ecx, region.cmdline.size - 4
     mov al, stop_codes.CMDLINE_SIZE
-    jae stop_with
-    mov byte ptr [edi], 0
-    mov byte ptr [edi + ecx], 0
+    ja stop_with
+    mov dword ptr [edi], 0
+    mov dword ptr [edi + ecx], 0
     # one byte is the zero of an empty one
     dec ecx
     jle .done
@@ -137,15 +126,15 @@ cmdline_read:
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
 #: source: QEMU hw/i386/x86.c x86_load_linux; Xen docs/misc/pvh.pandoc
 initrd_read:
-    mov ecx, dword ptr [ram.work.initrd_module.size]
+    mov ecx, dword ptr [ram.pvh_area.modules.size]
     jecxz .done
-    mov eax, dword ptr [ram.work.initrd_module.paddr]
+    mov eax, dword ptr [ram.pvh_area.modules.paddr]
     mov edx, eax
     call memmap_covers
     mov al, stop_codes.INITRD_RANGE
     jc .stop
     mov al, stop_codes.INITRD_OVERLAP
-    cmp edx, layout.RAM_END
+    cmp edx, e820.EXTENDED
     jb .stop
     mov eax, edx
     mov ebx, dword ptr [ram.work.kernel_addr]
@@ -154,8 +143,8 @@ initrd_read:
     mov al, stop_codes.INITRD_OVERLAP
     jb .stop
     mov edi, edx
-    inc dword ptr [ram.work.start_info.nr_modules]
-    mov dword ptr [ram.work.start_info.modlist_paddr], ram.work.initrd_module
+    inc dword ptr [ram.pvh_area.start_info.nr_modules]
+    mov dword ptr [ram.pvh_area.start_info.modlist_paddr], ram.pvh_area.modules
     mov eax, fw_cfg.Read.INITRD_DATA
     jmp fw_cfg_transfer
 .done:

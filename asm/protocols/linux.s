@@ -45,8 +45,8 @@ linux_read:
     ja .stop
 .cmdline_fits:
     mov dword ptr [ram.boot_params.hdr.cmd_line_ptr], region.cmdline.base
-    mov edx, dword ptr [ram.work.initrd_module.paddr]
-    mov ecx, dword ptr [ram.work.initrd_module.size]
+    mov edx, dword ptr [ram.pvh_area.modules.paddr]
+    mov ecx, dword ptr [ram.pvh_area.modules.size]
     mov dword ptr [ram.boot_params.hdr.ramdisk_image], edx
     mov dword ptr [ram.boot_params.hdr.ramdisk_size], ecx
     test ecx, ecx
@@ -135,7 +135,7 @@ linux_enter:
     mov edi, dword ptr [ram.boot_params.hdr.code32_start]
     call fw_cfg_transfer
     call linux_move_setup_data
-    mov eax, dword ptr [ram.work.start_info.rsdp_paddr]
+    mov eax, dword ptr [ram.pvh_area.start_info.rsdp_paddr]
     mov dword ptr [ram.boot_params.acpi_rsdp_addr], eax
     mov esi, region.memmap.base
     mov edi, ram.boot_params.e820_table

@@ -22,10 +22,8 @@ linux16_read:
     mov al, stop_codes.SETUP_SIZE
     cmp edx, linux_boot.SETUP_SIZE_MAX
     ja .stop
-    push edx
-    call kernel_needs_bios
-    mov dword ptr [ram.work.kernel_entry], edx
-    pop edx
+    mov ecx, dword ptr [ram.work.kernel_addr]
+    mov dword ptr [ram.work.kernel_entry], ecx
     mov dword ptr [ram.work.enter], linux16_enter
     mov ecx, edx
     mov edi, region.setup.base
@@ -43,7 +41,7 @@ linux16_read:
 #: source: Linux Documentation/arch/x86/boot.rst "Running the Kernel"
 linux16_enter:
     mov eax, fw_cfg.Read.KERNEL_DATA
-    mov ecx, dword ptr [ram.work.kernel_data_size]
+    mov ecx, dword ptr [ram.work.kernel_size]
     mov edi, dword ptr [ram.work.kernel_addr]
     call fw_cfg_transfer
     mov dword ptr [ram.boot_params.hdr.cmd_line_ptr], region.cmdline.base

@@ -10,19 +10,14 @@
 #: source: QEMU docs/specs/fw_cfg.rst "Externally Provided Items"; Xen docs/misc/pvh.pandoc
 modules_load:
     mov esi, name_module
-    mov edi, ram.modules.name
-    mov ecx, work.MODULES.list // 4
+    mov edi, ram.work.module_name
+    mov ecx, work.MODULE_NAME_SIZE // 4
     rep movsd
-    mov ebx, edi
-    cmp dword ptr [ram.work.start_info.nr_modules], 0
-    jz .next
-    mov esi, ram.work.initrd_module
-    mov ecx, pvh.MODLIST_ENTRY.sizeof // 4
-    rep movsd
-    mov dword ptr [ram.work.start_info.modlist_paddr], ebx
-    mov ebx, edi
+    # behind the initrd, if there is one
+    imul ebx, dword ptr [ram.pvh_area.start_info.nr_modules], pvh.MODLIST_ENTRY.sizeof
+    add ebx, ram.pvh_area.modules
 .next:
-    mov esi, ram.modules.name
+    mov esi, ram.work.module_name
     call files_find
     jc .done
     push eax
@@ -41,18 +36,18 @@ modules_load:
     stosd
     xchg ecx, eax
     stosd
-    mov dword ptr [edi], ram.work.empty_string
+    mov dword ptr [edi], ram.pvh_area.empty_string
     mov dword ptr [edi + 4], eax
     mov dword ptr [edi + 8], eax
     mov dword ptr [edi + 12], eax
     pop eax
     mov edi, edx
     call fw_cfg_transfer
-    inc dword ptr [ram.work.start_info.nr_modules]
-    mov dword ptr [ram.work.start_info.modlist_paddr], ram.modules.list
+    inc dword ptr [ram.pvh_area.start_info.nr_modules]
+    mov dword ptr [ram.pvh_area.start_info.modlist_paddr], ram.pvh_area.modules
     add ebx, pvh.MODLIST_ENTRY.sizeof
-    inc byte ptr [ram.modules.name + file_names.MODULE_DIGIT]
-    cmp byte ptr [ram.modules.name + file_names.MODULE_DIGIT], '9'
+    inc byte ptr [ram.work.module_name + file_names.MODULE_DIGIT]
+    cmp byte ptr [ram.work.module_name + file_names.MODULE_DIGIT], '9'
     jbe .next
 .done:
     ret

@@ -8,15 +8,15 @@
 #: clobbers: eax, ecx, edx, edi, eflags
 #: source: QEMU hw/i386/multiboot.c
 multiboot_read:
-    and dword ptr [ram.work.initrd_module.size], 0
-    call kernel_needs_bios
+    and dword ptr [ram.pvh_area.modules.size], 0
     mov dword ptr [ram.work.enter], multiboot_enter
     mov eax, fw_cfg.Read.INITRD_DATA
-    mov ecx, multiboot.INFO.sizeof
+    # what the host's is too short for reads as zeros
+    mov ecx, work.MULTIBOOT_AREA.mmap
     mov edi, ram.multiboot_area.info
     jmp fw_cfg_transfer
 
-#: read the kernel to its place, complete the information, and enter the kernel
+#: complete the information, read the kernel to its place, which may be below 1 MiB, and enter it
 #: mode: 32
 #: in: -
 #: out: -
@@ -24,10 +24,6 @@ multiboot_read:
 #: returns: never
 #: source: Multiboot Specification 0.6.96, 3.2 and 3.3
 multiboot_enter:
-    mov eax, fw_cfg.Read.KERNEL_DATA
-    mov ecx, dword ptr [ram.work.kernel_data_size]
-    mov edi, dword ptr [ram.work.kernel_addr]
-    call fw_cfg_transfer
     call bios_install
     mov dword ptr [ram.multiboot_area.info.mem_upper], eax
     mov dword ptr [ram.multiboot_area.info.mem_lower], region.bios.base >> 10
@@ -46,6 +42,10 @@ multiboot_enter:
     jb .range
     sub edi, ram.multiboot_area.mmap
     mov dword ptr [ram.multiboot_area.info.mmap_length], edi
+    mov eax, fw_cfg.Read.KERNEL_DATA
+    mov ecx, dword ptr [ram.work.kernel_size]
+    mov edi, dword ptr [ram.work.kernel_addr]
+    call fw_cfg_transfer
     mov eax, multiboot.LOADER_MAGIC
     mov ebx, ram.multiboot_area.info
     jmp dword ptr [ram.work.kernel_entry]

@@ -18,15 +18,15 @@ pvh_enter:
     xor edx, edx
     mov ecx, pvh.MEMMAP_ENTRY.sizeof
     div ecx
-    mov dword ptr [ram.work.start_info.memmap_entries], eax
+    mov dword ptr [ram.pvh_area.start_info.memmap_entries], eax
     .att lgdtl {ram_gdtr}
     mov eax, x86.SELECTOR_TSS
     ltr ax
-    mov ebx, ram.work.start_info
+    mov ebx, ram.pvh_area.start_info
     jmp dword ptr [ram.work.kernel_entry]
 
 #: GDTR of the GDT in RAM
 #: mode: data
 ram_gdtr:
     .word work.GDT_ENTRIES * x86.DESCRIPTOR.sizeof - 1
-    .long ram.work.gdt
+    .long ram.pvh_area.gdt

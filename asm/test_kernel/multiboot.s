@@ -17,6 +17,7 @@ test_multiboot_header:
 test_multiboot_entry:
     mov esp, test_kernel.STACK_END
     mov ebp, eax
+    call test_spoil
     mov esi, text_multiboot
     call print_string
     mov eax, ebx

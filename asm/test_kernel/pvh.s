@@ -10,6 +10,7 @@
 #: source: Xen docs/misc/pvh.pandoc
 test_kernel_entry:
     mov esp, test_kernel.STACK_END
+    call test_spoil
     mov esi, text_start_info
     mov eax, ebx
     call print_field
@@ -57,6 +58,26 @@ test_kernel_entry:
     mov al, test_kernel.EXIT_OK
 .exit:
     jmp exit_and_halt
+
+#: fill memory below 1 MiB that another kernel would use by now
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ecx, esi, edi, eflags
+#: source: fwbuild/abi/low_memory.py
+test_spoil:
+    mov esi, test_spoils
+.next:
+    lodsd
+    xchg ecx, eax
+    jecxz .done
+    lodsd
+    xchg edi, eax
+    mov al, test_kernel.SPOILT
+    rep stosb
+    jmp .next
+.done:
+    ret
 
 #: print a label, an address and a size: modules and memory ranges both start with the two
 #: mode: 32

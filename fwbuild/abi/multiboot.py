@@ -6,7 +6,7 @@ All fields are little-endian.
 
 from enum import IntFlag
 
-from construct import Array, Int32ul, Int64ul, Struct
+from construct import Array, Int8ul, Int32ul, Int64ul, Struct
 
 HEADER_MAGIC = 0x1BADB002
 HEADER_SEARCH = 8192  # the header lies in the file's first bytes, so many
@@ -66,7 +66,16 @@ INFO = Struct(
     "boot_loader_name" / Int32ul,
     "apm_table" / Int32ul,
     "vbe" / Array(4, Int32ul),
+    # QEMU's ends here: the rest is 0, and none of its flags is set.
+    "framebuffer_addr" / Int64ul,
+    "framebuffer_pitch" / Int32ul,
+    "framebuffer_width" / Int32ul,
+    "framebuffer_height" / Int32ul,
+    "framebuffer_bpp" / Int8ul,
+    "framebuffer_type" / Int8ul,
+    "color_info" / Array(6, Int8ul),
 )
+INFO_SIZE_QEMU = 88
 
 MODULE = Struct(
     "start" / Int32ul,

@@ -51,7 +51,7 @@ def _registers(outcome: Outcome) -> Iterator[str]:
 
 def _info(machine: Machine, handoff: MultibootHandoff) -> Iterator[str]:
     info = handoff.info
-    host = INFO.parse(machine.fw_cfg.items[Key.INITRD_DATA])
+    host = INFO.parse(machine.fw_cfg.items[Key.INITRD_DATA].ljust(INFO.sizeof(), b"\0"))
     for field in INFO.subcons:
         if field.name not in FILLED and info[field.name] != host[field.name]:
             yield f"information: {field.name} is {info[field.name]}, the host's {host[field.name]}"

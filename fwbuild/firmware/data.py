@@ -29,22 +29,24 @@ def bios_gdt() -> bytes:
     return b"".join(entries[selector] for selector in sorted(entries))
 
 
-def work_template() -> bytes:
-    """The constant part of work.WORK: what is known before the guest is."""
+def handoff_template() -> bytes:
+    """The start of work.PVH_AREA and, behind it, of work.WORK: what is known before the guest
+    is."""
     size = x86.DESCRIPTOR.sizeof()
     table = gdt()
-    gdt_entries = [x86.DESCRIPTOR.parse(table[i : i + size]) for i in range(0, len(table), size)]
-    zero = work.WORK.parse(bytes(work.WORK.sizeof()))
-    zero.gdt = gdt_entries
-    zero.start_info.magic = pvh.START_INFO_MAGIC
-    zero.start_info.version = pvh.START_INFO_VERSION
-    zero.start_info.cmdline_paddr = layout.region("cmdline").base
-    zero.start_info.memmap_paddr = layout.region("memmap").base
-    zero.initrd_module.cmdline_paddr = layout.address("work", "empty_string")
-    zero.f_segment_next = layout.F_SEGMENT.base
+    handed = work.PVH_AREA.parse(bytes(work.PVH_AREA.sizeof()))
+    handed.gdt = [x86.DESCRIPTOR.parse(table[i : i + size]) for i in range(0, len(table), size)]
+    handed.start_info.magic = pvh.START_INFO_MAGIC
+    handed.start_info.version = pvh.START_INFO_VERSION
+    handed.start_info.cmdline_paddr = layout.region("cmdline").base
+    handed.start_info.memmap_paddr = layout.region("memmap").base
+    handed.modules[0].cmdline_paddr = layout.address("pvh_area", "empty_string")
+    own = work.WORK.parse(bytes(work.WORK.sizeof()))
+    own.f_segment_next = layout.F_SEGMENT.base
     # an entry of zeros, which is good for nothing but being compared with
-    zero.script_last = layout.ROM.base + layout.F_SEGMENT.size
-    return bytes(work.WORK.build(zero))[: offsets(work.WORK)["dma"]]
+    own.script_last = layout.ROM.base + layout.F_SEGMENT.size
+    built = bytes(work.PVH_AREA.build(handed))[: work.PVH_TEMPLATE_SIZE]
+    return built + bytes(work.WORK.build(own))[: offsets(work.WORK)["dma"]]
 
 
 def memmap_template() -> bytes:
@@ -114,7 +116,7 @@ def fragments(template: str) -> list[Fragment]:
         data_fragment("mptable_head", mptable_data.head(), "MP table: pointer and header"),
         data_fragment("mptable_fixed", mptable_data.fixed(), "MP table: entries of every guest"),
         data_fragment("memmap_template", memmap_template(), "the memory map below 1 MiB"),
-        data_fragment("work_template", work_template(), "what handoff_init puts into RAM"),
+        data_fragment("handoff_template", handoff_template(), "what handoff_init puts into RAM"),
         data_fragment("smbios_type0", smbios_data.type0(), "SMBIOS structure of type 0"),
         data_fragment("bios_gdt", bios_gdt(), "16-bit segments on the way to real mode"),
         data_fragment("stop_table", stop_table(), "stop codes and their words"),

@@ -6,7 +6,7 @@ in the docs all come from this module.
 
 from dataclasses import dataclass
 
-from fwbuild.abi import bios, e820, fw_cfg, linux_boot, offsets, pvh
+from fwbuild.abi import bios, e820, fw_cfg, linux_boot, low_memory, offsets, pvh
 from fwbuild.firmware import pci_plan, work
 
 
@@ -31,19 +31,22 @@ IMAGE_SIZE = 0x10000
 ROM = Region("rom", (1 << 32) - IMAGE_SIZE, IMAGE_SIZE, "the image, ending at 4 GiB")
 
 # All of it is conventional memory that the map hands to the kernel as RAM: a kernel takes its
-# copies before it uses memory below 1 MiB.
+# copies before it uses memory below 1 MiB. What is handed over lies where other loaders put it,
+# and where no kernel that is known writes before it has read it (abi/low_memory.py). What is in
+# use until the kernel is entered lies at the end: a Multiboot kernel may be loaded below it.
 RAM = (
     Region("ivt", 0x0, 0x500, "real-mode vectors and BIOS data area: only 16-bit payloads use it"),
-    Region("stack", 0x1000, 0x1000, "the firmware's stack, growing down"),
-    Region("work", 0x2000, 0x1000, "variables, GDT, hvm_start_info, module list"),
-    Region("memmap", 0x3000, 0x1000, "the memory map that is handed over"),
-    Region("scratch", 0x4000, 0x5000, "etc/e820 while it is read"),
-    Region("modules", 0x9000, 0x1000, "the module list, where there is more than an initrd"),
-    Region("setup", 0x10000, 0x10000, "boot_params, a bzImage's setup code, Multiboot's tables"),
+    Region("pvh", 0x6000, 0x1000, "hvm_start_info, GDT, module list"),
+    Region("memmap", 0x7000, 0xC00, "the memory map that is handed over"),
+    Region("scratch", 0x8000, 0x5000, "etc/e820 while it is read"),
+    Region("setup", 0x10000, 0x10000, "boot_params, or a bzImage's setup code"),
     Region("cmdline", 0x20000, 0x10000, "the kernel's command line"),
     Region("directory", 0x30000, 0x2000, "the fw_cfg directory"),
     Region("script", 0x40000, 0x10000, "the ACPI table loader's script"),
     Region("pci", 0x50000, 0x20000, "PCI functions, BARs and buses while they get addresses"),
+    Region("stack", 0x9B000, 0x1000, "the firmware's stack, growing down"),
+    Region("work", 0x9C000, 0x1000, "variables"),
+    Region("multiboot", 0x9D400, 0x1000, "Multiboot's information and its memory map"),
 )
 # Stays the firmware's after the handoff, where a payload may call the BIOS.
 BIOS = Region("bios", 0x9EC00, 0x1000, "code and data of the BIOS calls, up to the EBDA")
@@ -60,15 +63,23 @@ def region(name: str) -> Region:
     return next(r for r in RAM if r.name == name)
 
 
-RAM_END = max(r.end for r in RAM)  # what the firmware uses of RAM ends here
+# In use when a Multiboot kernel is read, the last that is: it may lie between the two.
+MULTIBOOT_LOW = region("ivt").end
+MULTIBOOT_HIGH = region("stack").base
+# What each protocol hands over besides tables in the F segment and high RAM.
+HANDED_OVER = {
+    "pvh": ("pvh", "memmap", "cmdline"),
+    "linux": ("setup", "cmdline"),
+    "multiboot": ("multiboot",),
+}
 
 # The structures whose fields are variables, and where each lies. The key is the declaration's
 # name in lower case: `ram.KEY.field` is the field's address in assembly.
 STRUCTURES = {
     "work": (region("work").base, work.WORK),
     "boot_params": (region("setup").base, linux_boot.BOOT_PARAMS),
-    "modules": (region("modules").base, work.MODULES),
-    "multiboot_area": (region("setup").base, work.MULTIBOOT_AREA),
+    "pvh_area": (region("pvh").base, work.PVH_AREA),
+    "multiboot_area": (region("multiboot").base, work.MULTIBOOT_AREA),
     "plan": (region("pci").base, pci_plan.PLAN),
     "bda": (bios.BDA_BASE, bios.BDA),
     "bios_data": (BIOS.base, work.BIOS_DATA),
@@ -79,6 +90,11 @@ def address(structure: str, field: str) -> int:
     """The address of a field ("outer.inner" for a nested one) of one of STRUCTURES."""
     base, declaration = STRUCTURES[structure]
     return base + offsets(declaration)[field]
+
+
+def multiboot_fits(start: int, size: int) -> bool:
+    """Whether a Multiboot kernel, its modules included, may be loaded so low."""
+    return start >= MULTIBOOT_LOW and start + size <= MULTIBOOT_HIGH
 
 
 def problems() -> list[str]:
@@ -92,8 +108,9 @@ def problems() -> list[str]:
     needs = {
         "work": work.WORK.sizeof(),
         "directory": fw_cfg.DIR_HEADER.sizeof() + (work.DIRECTORY_PIECE + 1) * fw_cfg.FILE.sizeof(),
-        "setup": work.MULTIBOOT_AREA.sizeof(),
-        "modules": work.MODULES.sizeof(),
+        "pvh": work.PVH_AREA.sizeof(),
+        "setup": linux_boot.BOOT_PARAMS.sizeof(),
+        "multiboot": work.MULTIBOOT_AREA.sizeof(),
         "memmap": pvh.MEMMAP_ENTRIES_MAX * pvh.MEMMAP_ENTRY.sizeof(),
     }
     for name, need in needs.items():
@@ -106,4 +123,14 @@ def problems() -> list[str]:
         found.append("the BIOS calls' data outgrow their place")
     if any(r.end > BIOS.base for r in RAM) or BIOS.end != e820.EBDA:
         found.append("a RAM region reaches past conventional memory")
+    return found + spoilt()
+
+
+def spoilt() -> list[str]:
+    """What a kernel of low_memory.SPOILS would write over before it has read it."""
+    found = []
+    for spoil in low_memory.SPOILS:
+        area = Region(spoil.kernel, spoil.start, spoil.end - spoil.start, spoil.what)
+        handed = [*map(region, HANDED_OVER[spoil.protocol]), F_SEGMENT]
+        found += [f"{spoil.kernel} spoils {r.name}" for r in handed if area.overlaps(r)]
     return found

@@ -5,7 +5,7 @@ Nothing outside the firmware relies on this layout; where it lies is layout.py's
 
 from construct import Array, Bytes, Int32ul, Int64ul, Padding, Struct
 
-from fwbuild.abi import acpi, e820, fw_cfg, multiboot, pvh, x86
+from fwbuild.abi import acpi, e820, fw_cfg, multiboot, offsets, pvh, x86
 
 GDT_ENTRIES = 4  # null, TSS, code, data: the order of x86.SELECTOR_*
 
@@ -17,12 +17,20 @@ MEMMAP_TEMPLATE_ENTRIES = 3  # of the memory map, below 1 MiB
 TRAMPOLINE_MAX = 32  # bytes that are copied for the CPUs to start at
 CPU_PATIENCE = 1 << 24  # rounds of waiting before CPUs are given up
 
+MODULE_NAME_SIZE = 24  # file_names.MODULE in the form of name_equal
+
 SUM_ROUND = 64  # bytes that a round of checksum_set adds up
 
-MODULES = Struct(  # in layout's region of that name
-    "name" / Bytes(24),  # file_names.MODULE in the form of name_equal
-    "list" / Array(10, pvh.MODLIST_ENTRY),  # the initrd and nine files
+# What a PVH kernel is handed, in layout's `pvh` region. The image holds a template of it, up to
+# the second module.
+PVH_AREA = Struct(
+    "start_info" / pvh.START_INFO,
+    "gdt" / Array(GDT_ENTRIES, x86.DESCRIPTOR),
+    "empty_string" / Int32ul,
+    Padding(4),
+    "modules" / Array(10, pvh.MODLIST_ENTRY),  # the initrd and nine files
 )
+PVH_TEMPLATE_SIZE = offsets(PVH_AREA)["modules"] + pvh.MODLIST_ENTRY.sizeof()
 
 # What the firmware notes in an ALLOCATE entry of the ACPI loader script, behind its fields.
 ALLOCATED = Struct(
@@ -43,10 +51,6 @@ TOPOLOGY_LEVELS = 6  # that CPUID knows
 WORK = Struct(
     # Up to `dma` the image holds a template, from there to `signature` it starts as zeros,
     # the rest is written before it is read.
-    "gdt" / Array(GDT_ENTRIES, x86.DESCRIPTOR),
-    "start_info" / pvh.START_INFO,
-    "initrd_module" / pvh.MODLIST_ENTRY,
-    "empty_string" / Int32ul,
     "f_segment_next" / Int32ul,  # address of the first free byte there
     "script_last" / Int32ul,  # address of the ALLOCATE entry that was found last
     "dma" / fw_cfg.DMA,
@@ -74,6 +78,7 @@ WORK = Struct(
     "cpus_awake" / Int32ul,
     "cpu_lock" / Int32ul,  # not 0: a woken CPU has the stack
     "script_end" / Int32ul,  # address behind the ACPI loader script
+    "module_name" / Bytes(MODULE_NAME_SIZE),  # of the file to look for next
 )
 
 # What the BIOS calls work with, at the start of layout's `bios` region. Their code follows, from
@@ -90,7 +95,10 @@ REAL_LIMIT = 0xFFFF
 SELECTOR_CODE16 = 0x08
 SELECTOR_DATA16 = 0x10
 
-# A Multiboot kernel's information and its memory map, in layout's `setup` region.
+# A Multiboot kernel's information and its memory map, in layout's region of that name.
+# Behind the fields that QEMU knows there are zeros: those of the specification that it does not.
 MULTIBOOT_AREA = Struct(
-    "info" / multiboot.INFO, "mmap" / Array(pvh.MEMMAP_ENTRIES_MAX, multiboot.MMAP_ENTRY)
+    "info" / multiboot.INFO,
+    Padding(12),
+    "mmap" / Array(pvh.MEMMAP_ENTRIES_MAX, multiboot.MMAP_ENTRY),
 )

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from fwbuild.abi import e820, offsets, ports, x86
+from construct import Struct
+
+from fwbuild.abi import e820, low_memory, offsets, ports, x86
 from fwbuild.documents import render
 from fwbuild.errors import ExitCode
 from fwbuild.firmware import identity, layout, stop_codes, work
@@ -10,21 +12,27 @@ from fwbuild.firmware import identity, layout, stop_codes, work
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
+def _fields(region: str, struct: Struct) -> list[tuple[str, int]]:
+    """The fields of a structure at the start of a region, and their addresses."""
+    return [(name, layout.region(region).base + at) for name, at in offsets(struct).items()]
+
+
 def documents() -> dict[str, str]:
     """Each document's name and text."""
-    base = layout.region("work").base
     record = [(name, identity.ADDRESS + at) for name, at in offsets(identity.RECORD).items()]
-    fields = [(name, base + at) for name, at in offsets(work.WORK).items()]
     return {
         "memory-map.md": render(
             "memory-map.md.j2",
             ram=layout.RAM,
             bios=layout.BIOS,
-            ram_end=layout.RAM_END,
+            multiboot=(layout.MULTIBOOT_LOW, layout.MULTIBOOT_HIGH),
+            spoils=low_memory.SPOILS,
+            places=low_memory.PLACES,
             rom=layout.ROM,
             reset_vector=x86.RESET_VECTOR,
             e820=e820,
-            work=fields,
+            pvh=_fields("pvh", work.PVH_AREA),
+            work=_fields("work", work.WORK),
             identity=record,
         ),
         "errors.md": render(

@@ -5,8 +5,9 @@ It is what the tools boot where the user names no kernel. No image ever contains
 
 from functools import cache
 
-from fwbuild.abi import linux_boot
+from fwbuild.abi import linux_boot, low_memory
 from fwbuild.assembler.link import Linked, Linker
+from fwbuild.assembler.source import Fragment, data_fragment
 from fwbuild.firmware import layout, test_kernel
 from fwbuild.image import template
 from fwbuild.image.build import all_symbols
@@ -19,30 +20,44 @@ MEMORY = test_kernel.STACK_END - test_kernel.BASE
 HEADER_JUMP = 0xEB | (linux_boot.SETUP_HEADER.sizeof() - linux_boot.HEADER_JUMP_BASE) << 8
 
 
+def _spoils(kernel: str, protocol: str) -> Fragment:
+    """What a kernel writes early, for test_spoil: bytes and address of each range, then a 0."""
+    ranges = [s for s in low_memory.SPOILS if (s.kernel, s.protocol) == (kernel, protocol)]
+    numbers = [n for s in ranges for n in (s.end - s.start, s.start)] + [0]
+    data = b"".join(n.to_bytes(4, "little") for n in numbers)
+    return data_fragment("test_spoils", data, f"ranges to fill as {kernel or 'nobody'} does")
+
+
 @cache
-def _link(*entries: str, base: int = test_kernel.BASE) -> tuple[Linked, bytes]:
+def _link(
+    *entries: str, base: int = test_kernel.BASE, spoils: str = "", protocol: str = ""
+) -> tuple[Linked, bytes]:
     """The program that the entries need, and its bytes from `base` on. The first entry comes
     first."""
     symbols = all_symbols(template.load(template.DEFAULT))
     fragments = read_sources("asm/test_kernel", symbols) + read_firmware(symbols)
+    fragments.append(_spoils(spoils, protocol))
     fragments.sort(key=lambda f: f.name != entries[0])
     linked = Linker(symbols).link(fragments, entries, one_behind_the_other(base))
     end = max(linked.addresses[f.name] + linked.size(f.name) for f in linked.fragments)
     return linked, linked.bytes_at(base, end - base)
 
 
-def build_test_kernel(note_width: int = 4) -> bytes:
-    """A 32-bit ELF file with a PVH note. `note_width`: bytes of its descriptor, 4 or 8."""
-    linked, code = _link("test_kernel_entry")
+def build_test_kernel(note_width: int = 4, spoils: str = "") -> bytes:
+    """A 32-bit ELF file with a PVH note. `note_width`: bytes of its descriptor, 4 or 8;
+    `spoils`: the kernel of low_memory.SPOILS that it behaves like."""
+    linked, code = _link("test_kernel_entry", spoils=spoils, protocol="pvh")
     entry = linked.addresses["test_kernel_entry"]
     segment = Segment(test_kernel.BASE, code, MEMORY, READ_WRITE_EXECUTE)
     return write_elf([segment], symbols_of(linked), entry, pvh_note(entry, note_width))
 
 
-def build_test_multiboot() -> bytes:
-    """A 32-bit ELF file with a Multiboot header."""
-    linked, code = _link("test_multiboot_header", "test_multiboot_entry")
-    segment = Segment(test_kernel.BASE, code, MEMORY, READ_WRITE_EXECUTE)
+def build_test_multiboot(spoils: str = "", base: int = test_kernel.BASE) -> bytes:
+    """A 32-bit ELF file with a Multiboot header, loaded at `base`; `spoils` as above."""
+    entries = ("test_multiboot_header", "test_multiboot_entry")
+    linked, code = _link(*entries, base=base, spoils=spoils, protocol="multiboot")
+    memory = MEMORY if base == test_kernel.BASE else len(code)  # its stack stays where it is
+    segment = Segment(base, code, memory, READ_WRITE_EXECUTE)
     return write_elf([segment], symbols_of(linked), linked.addresses["test_multiboot_entry"])
 
 

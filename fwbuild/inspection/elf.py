@@ -5,8 +5,8 @@ from typing import Any
 
 from elftools.common.exceptions import ELFError
 
+from fwbuild.abi import e820
 from fwbuild.abi.elf import MAGIC
-from fwbuild.firmware import layout
 from fwbuild.inspection.report import Problem, Report
 from fwbuild.kernel.multiboot import has_multiboot2
 from fwbuild.kernel.vmlinux import Elf, parse_elf, pvh_problem
@@ -68,5 +68,5 @@ def _pvh(elf: Elf, found: Report) -> None:
     found.notes.append(OLD_MACHINES)
     if not elf.low <= elf.pvh_qemu < elf.high:
         found.stops("KERNEL_ENTRY", f"{elf.low:08x}")
-    elif elf.low < layout.RAM_END:
+    elif elf.low < e820.EXTENDED:
         found.stops("KERNEL_OVERLAP", f"{elf.low:08x}")

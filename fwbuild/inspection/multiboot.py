@@ -3,6 +3,7 @@
 from fwbuild.abi import e820, elf
 from fwbuild.abi.multiboot import HeaderFlag
 from fwbuild.errors import FwbuildError
+from fwbuild.firmware import layout
 from fwbuild.inspection.report import Problem, Report, flag_names
 from fwbuild.kernel.multiboot import find_header, parse_multiboot
 
@@ -38,6 +39,6 @@ def report(data: bytes) -> Report | None:
     found.protocol = "multiboot"
     if not found.templates:
         found.stops("KERNEL_KIND", f"{kernel.entry:08x}")
-    if kernel.address < e820.EXTENDED:
+    if kernel.address < e820.EXTENDED and not layout.multiboot_fits(kernel.address, kernel.size):
         found.stops("KERNEL_OVERLAP", f"{kernel.address:08x}")
     return found

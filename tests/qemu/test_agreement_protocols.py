@@ -117,7 +117,7 @@ def test_same_state_of_multiboot(name: str, image: Image, tmp_path: Path) -> Non
     for key in KERNEL_KEYS:
         assert loaded.keys[key] == found.keys[key], Key(key).name
     with stopped(command(guest), "-qtest") as connection:
-        info = Qtest(connection).fw_cfg_read(Key.INITRD_DATA, multiboot.INFO.sizeof())
+        info = Qtest(connection).fw_cfg_read(Key.INITRD_DATA, multiboot.INFO_SIZE_QEMU)
     assert info == loaded.keys[Key.INITRD_DATA]
     machine = Machine(image.image, found, loaded, poison=0)
     ours = machine.run()

@@ -14,6 +14,8 @@ from tests.qemu.test_boot_linux import serial_until
 from tests.support import debian
 from tests.support.kvm import kvm_works
 from tests.unit.test_handoff_linux16 import ANSWERS, e801_of, ranges_of, reported
+from tests.unit.test_low_memory import BUILD
+from tests.unit.test_low_memory import CASES as LOW_MEMORY
 
 pytestmark = pytest.mark.qemu
 
@@ -42,6 +44,34 @@ def test_multiboot(name: str, accel: str, tmp_path: Path) -> None:
     assert f" {module} its words\n" in console
     assert console.count("\nmodule ") == 2
     assert serial == console
+
+
+@pytest.mark.parametrize("base", [0x500, 0x8000])
+@pytest.mark.parametrize("name", MACHINES)
+def test_multiboot_below_1_mib(name: str, base: int, tmp_path: Path) -> None:
+    """At 0x8000 as kvm-unit-tests' realmode."""
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(build_test_multiboot(base=base))
+    status, _, console = boot(Guest(name, kernel=kernel, append="low"), tmp_path)
+    assert status == ports.debug_exit_status(1), console
+    assert f"cmdline {kernel} low\n" in console
+
+
+@pytest.mark.parametrize("kernel, protocol", LOW_MEMORY)
+@pytest.mark.parametrize("name", MACHINES)
+def test_low_memory(name: str, kernel: str, protocol: str, tmp_path: Path) -> None:
+    """Kernels that use memory below 1 MiB before they have read all that they were handed."""
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(bytes(5000))
+    reports = []
+    for spoils in ("", kernel):
+        file = tmp_path / "kernel"
+        file.write_bytes(BUILD[protocol](spoils=spoils))
+        guest = Guest(name, kernel=file, initrd=initrd, append="a b")
+        status, _, console = boot(guest, tmp_path)
+        assert status == ports.debug_exit_status(1), console
+        reports.append(console)
+    assert reports[0] == reports[1]
 
 
 @pytest.mark.parametrize("accel", ACCELS)

@@ -97,11 +97,11 @@ def test_functions_addresses() -> None:
 
 
 def test_nested_fields_have_offsets() -> None:
-    found = abi.offsets(work.WORK)
+    found = abi.offsets(work.PVH_AREA)
     start = found["start_info"]
     assert found["start_info.cmdline_paddr"] == start + 24
-    assert layout.address("work", "start_info.cmdline_paddr") == (
-        layout.region("work").base + start + 24
+    assert layout.address("pvh_area", "start_info.cmdline_paddr") == (
+        layout.region("pvh").base + start + 24
     )
 
 
@@ -116,12 +116,15 @@ def test_layout_finds_problems(monkeypatch: pytest.MonkeyPatch) -> None:
         layout.Region("scratch", 0x9F000, 0x5000, ""),
         layout.region("directory"),
         layout.region("setup"),
-        layout.region("modules"),
+        layout.region("cmdline"),
+        layout.Region("pvh", 0x1800, 0x800, ""),
+        layout.region("multiboot"),
     )
     monkeypatch.setattr(layout, "RAM", clash)
     text = " / ".join(layout.problems())
     assert "work and memmap overlap" in text
     assert "too few" in text
+    assert "OSv spoils pvh" in text
     assert "past conventional memory" in text
 
 

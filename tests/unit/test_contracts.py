@@ -120,7 +120,6 @@ ROWS: dict[str, dict[str, int]] = {
     "linux_move_setup_data": {},
     "linux16_read": {"edx": 0x207},
     "multiboot_read": {},
-    "kernel_needs_bios": {},
     "modules_load": {},
     "bios_install": {},
     "bios_take_memory": {},
@@ -166,7 +165,7 @@ ROWS: dict[str, dict[str, int]] = {
     "pci_place_list": {"esi": BUS, "ecx": 0},
     "pci_program": {"edi": RESOURCE},
     "pci_program_window": {"edi": RESOURCE, "ebx": REGISTER, "eax": 0x100000, "ecx": 1},
-    "print_string": {"esi": WORDS["ram.work.empty_string"]},
+    "print_string": {"esi": WORDS["ram.pvh_area.empty_string"]},
     "print_hex": {"eax": 0x12345678, "ecx": 8},
     "print_char": {"eax": 0x41},
 }

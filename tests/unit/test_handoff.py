@@ -65,7 +65,7 @@ def test_cases(name: str, case: str, template: str) -> None:
     assert handoff.start_info.modlist_paddr == handoff.start_info.nr_modules == 0
 
 
-@pytest.mark.parametrize("length", [0, 1, 255, 256, 2047, 4096, 65534])
+@pytest.mark.parametrize("length", [0, 1, 255, 256, 2047, 4096, 65531])
 def test_command_lines(length: int, image: Image) -> None:
     text = ("x" * 9 + " ") * 7000
     machine = boot(Guest(append=text[:length]), image.image)
@@ -91,7 +91,7 @@ def test_registers(image: Image) -> None:
     assert table[tr : tr + 4] == bytes.fromhex("67000000")
     assert table[tr + 5] in (x86.Access.TSS32, x86.Access.TSS32_BUSY)
     assert limit + 1 == 4 * 8
-    assert layout.region("work").base <= base < layout.region("work").end
+    assert layout.region("pvh").base <= base < layout.region("pvh").end
 
 
 def test_test_kernel_reports(image: Image) -> None:

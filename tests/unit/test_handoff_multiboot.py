@@ -68,6 +68,49 @@ def test_by_port_and_over_other_contents(dma: bool, poison: int, image: Image) -
     assert handoff(machine).info.mods_count == 0
 
 
+LOWEST, HIGHEST = layout.MULTIBOOT_LOW, layout.MULTIBOOT_HIGH
+SIZE = 0x1000  # the test kernel's blob, text and all, has no more
+
+
+@pytest.mark.parametrize("dma", [True, False])
+@pytest.mark.parametrize("base", [LOWEST, 0x7000, 0x8000, 0x9000, HIGHEST - 2 * SIZE])
+def test_a_kernel_below_1_mib(base: int, dma: bool, image: Image) -> None:
+    """SeaBIOS's and qboot's users load at 0x8000, as kvm-unit-tests' realmode does."""
+    kernel = build_test_multiboot(base=base)
+    machine = boot_pvh(Guest("pc", append="a"), image.image, dma=dma, kernel=kernel)
+    assert judge_multiboot(machine, machine.outcome) == []
+    assert machine.run_kernel().exit_value == 1
+    usual = boot_pvh(Guest("pc", append="a"), image.image, kernel=build_test_multiboot())
+    assert machine.console.text == usual.run_kernel().console
+
+
+def test_a_kernel_that_fills_low_memory(image: Image) -> None:
+    """Every byte of what is free is the kernel's when it is entered."""
+    kernel = build_test_multiboot(base=LOWEST)
+    found = recording.find(Guest("q35"))
+    loaded = load(Guest("q35"), found, kernel)
+    assert loaded
+    blob = loaded.keys[Key.KERNEL_DATA].ljust(HIGHEST - LOWEST, b"\x77")
+    loaded.keys[Key.KERNEL_DATA] = blob
+    loaded.keys[Key.KERNEL_SIZE] = len(blob).to_bytes(4, "little")
+    machine = Machine(image.image, found, loaded)
+    problems = judge_multiboot(machine, machine.run())
+    # The judge of ACPI reads the firmware's notes of where the tables are: the kernel lies there.
+    assert [p for p in problems if not p.startswith("ACPI")] == []
+    assert machine.run_kernel().exit_value == 1
+
+
+@pytest.mark.parametrize("poison", [0, 0xFF])
+def test_what_no_flag_is_set_for_is_zero(poison: int, image: Image) -> None:
+    """QEMU's information ends before framebuffer_addr, the specification's does not."""
+    machine = boot(Guest("pc"), image.image, poison=poison)
+    assert multiboot.INFO.sizeof() == 116
+    found = handoff(machine)
+    assert not any(machine.read(found.address + 88, 116 - 88))
+    assert found.info.mmap_addr >= found.address + 116
+    assert not any(machine.read(found.address + 52, 12))  # drives, configuration table
+
+
 def test_registers(image: Image) -> None:
     """The state that the specification asks for, spelled out apart from the judge."""
     registers = boot(Guest("q35"), image.image).outcome.registers

@@ -126,7 +126,9 @@ FILES: dict[str, tuple[bytes, str, str | None, str]] = {
     "Multiboot, 64-bit ELF": (
         with_machine(KERNEL, EM_X86_64) + multiboot1(flags=0), "multiboot", None, "no 32-bit ELF"),
     "Multiboot low": (
-        multiboot1(load=0x8000, header=0x8000), "multiboot", "multiboot",
+        multiboot1(load=0x8000, header=0x8000), "multiboot", "multiboot", ""),
+    "Multiboot over the vectors": (
+        multiboot1(load=0x400, header=0x400), "multiboot", "multiboot",
         stop_words("KERNEL_OVERLAP")),
     "compressed": (gzip.compress(KERNEL), "compressed", None, "gzip -dc"),
     "xz": (XZ_MAGIC, "compressed", None, "xz -dc"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fwbuild.abi import e820, offsets
+from fwbuild.abi import e820
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.handoff import Handoff, read_handoff
@@ -35,7 +35,7 @@ def handoff(machine: Machine) -> Handoff:
 
 def test_name() -> None:
     assert name(1) == file_names.MODULE
-    assert len(name(9)) + 1 <= offsets(work.MODULES)["list"]
+    assert len(name(9)) + 1 <= work.MODULE_NAME_SIZE
 
 
 @pytest.mark.parametrize("dma", [True, False])

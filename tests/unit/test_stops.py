@@ -114,6 +114,7 @@ def bridges(count: int) -> list[PciFunction]:
     return [bridge((16 + i,), multifunction=True) for i in range(count)]
 
 
+LOW_MULTIBOOT = build_test_multiboot(base=0x8000)
 RAM, RESERVED = e820.Type.RAM, e820.Type.RESERVED
 TOP = 1 << 64
 LOW = (0, 512 * MIB, RAM)
@@ -134,8 +135,15 @@ CASES = {
         "INITRD_OVERLAP", 0x90000, initrd(0x90000, 1), kernel=build_test_bzimage16()),
     "old bzImage outside RAM": Case(
         "KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 512 * MIB}, kernel=build_test_bzimage16()),
-    "multiboot in low memory": Case(
-        "KERNEL_OVERLAP", 0xFFFFF, {Key.KERNEL_ADDR: 0xFFFFF}, kernel=build_test_multiboot()),
+    "multiboot over the vectors": Case(
+        "KERNEL_OVERLAP", layout.MULTIBOOT_LOW - 1,
+        dict.fromkeys((Key.KERNEL_ADDR, Key.KERNEL_ENTRY), layout.MULTIBOOT_LOW - 1),
+        kernel=LOW_MULTIBOOT),
+    "multiboot over the firmware": Case(
+        "KERNEL_OVERLAP", 0x8000, {Key.KERNEL_SIZE: layout.MULTIBOOT_HIGH - 0x8000 + 1},
+        kernel=LOW_MULTIBOOT),
+    "multiboot in the hole": Case(
+        "KERNEL_RANGE", 0x9FFFF, {Key.KERNEL_ADDR: 0x9FFFF}, kernel=LOW_MULTIBOOT),
     "multiboot outside RAM": Case(
         "KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 512 * MIB}, kernel=build_test_multiboot()),
     "multiboot's entry": Case(
@@ -148,7 +156,7 @@ CASES = {
         {Key.KERNEL_ADDR: 0x8000, Key.KERNEL_SIZE: 0x10000, Key.KERNEL_ENTRY: 0x8000}),
     "entry below": Case("KERNEL_ENTRY", 0x100000, {Key.KERNEL_ENTRY: 0xFFFFF}),
     "entry behind": Case("KERNEL_ENTRY", 0x100000, {Key.KERNEL_ENTRY: 0x104000}),
-    "command line of 64 KiB": Case("CMDLINE_SIZE", 0x10000, {Key.CMDLINE_SIZE: 0x10000}),
+    "command line of 64 KiB": Case("CMDLINE_SIZE", 0xFFFD, {Key.CMDLINE_SIZE: 0xFFFD}),
     "command line of 4 GiB": Case("CMDLINE_SIZE", 0xFFFFFFFF, {Key.CMDLINE_SIZE: 0xFFFFFFFF}),
     "initrd outside": Case("INITRD_RANGE", 0x20000000, initrd(0x20000000, 1)),
     "initrd too long": Case("INITRD_RANGE", 0x1FFFF000, initrd(0x1FFFF000, 0x1001)),
@@ -255,11 +263,11 @@ def test_stop(name: str, image: Image) -> None:
     line = f"fwbuild: {stop.code:02x} {stop.what} {case.detail:08x}\n"
     assert (outcome.kind, outcome.exit_value) == ("exit", stop.code), outcome
     assert outcome.console == outcome.serial == line
-    areas = [(0, layout.RAM_END), (layout.F_SEGMENT.base, layout.F_SEGMENT.end)]
+    areas = [(0, e820.EBDA), (layout.F_SEGMENT.base, layout.F_SEGMENT.end)]
     if case.stop.startswith("SMBIOS"):  # ACPI's tables are in high RAM by then
         top = int.from_bytes(machine.read(layout.address("work", "high_top"), 4), "little")
         areas.append((top, 512 * MIB))
-    assert all(any(a <= p * PAGE < b for a, b in areas) for p in machine.writes)
+    assert all(any(a <= p * PAGE < b for a, b in areas) for p in machine.writes), machine.writes
 
 
 def test_every_stop_has_a_case() -> None:

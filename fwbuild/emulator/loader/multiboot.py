@@ -76,8 +76,11 @@ def load(guest: Guest, recording: Recording, data: bytes, where: str) -> Loaded:
             Key.CMDLINE_ADDR: 0,
             Key.CMDLINE_SIZE: 0,
             Key.INITRD_ADDR: INFO_ADDR,
-            Key.INITRD_SIZE: multiboot.INFO.sizeof(),
+            Key.INITRD_SIZE: multiboot.INFO_SIZE_QEMU,
         }
     )
-    keys |= {Key.KERNEL_DATA: blob, Key.INITRD_DATA: multiboot.INFO.build(info)}
+    keys |= {
+        Key.KERNEL_DATA: blob,
+        Key.INITRD_DATA: multiboot.INFO.build(info)[: multiboot.INFO_SIZE_QEMU],
+    }
     return Loaded("multiboot", kernel.entry, [], keys)
