@@ -54,6 +54,7 @@ protected_mode:
     mov es, eax
     mov ss, eax
     mov esp, region.stack.end
+    .att lidtl {exception_idtr}
     jmp main
 
 #: GDTR of the descriptors in ROM, where the template of the RAM ones serves

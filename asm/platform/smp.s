@@ -121,6 +121,7 @@ smp_cpu:
     jmp .lock
 .mine:
     mov esp, region.scratch.end
+    .att lidtl {exception_idtr}
     call mtrr_init
     call feature_control_set
     inc dword ptr [ram.work.cpus_awake]

@@ -150,6 +150,7 @@ linux_enter:
     xor ebx, ebx
     xor ebp, ebp
     xor edi, edi
+    .att lidtl {real_mode_idtr}
     mov esi, region.setup.base
     jmp dword ptr [ram.work.kernel_entry]
 

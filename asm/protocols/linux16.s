@@ -46,6 +46,7 @@ linux16_enter:
     call fw_cfg_transfer
     mov dword ptr [ram.boot_params.hdr.cmd_line_ptr], region.cmdline.base
     call bios_install
+    .att lidtl {real_mode_idtr}
     .att lgdtl {bios_gdtr16}
     .byte 0xea
     .long work.BIOS_CODE + bios_enter_setup - bios_code

@@ -46,6 +46,7 @@ multiboot_enter:
     mov ecx, dword ptr [ram.work.kernel_size]
     mov edi, dword ptr [ram.work.kernel_addr]
     call fw_cfg_transfer
+    .att lidtl {real_mode_idtr}
     mov eax, multiboot.LOADER_MAGIC
     mov ebx, ram.multiboot_area.info
     jmp dword ptr [ram.work.kernel_entry]

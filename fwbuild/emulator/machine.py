@@ -7,6 +7,7 @@ from unicorn import (
     UC_ARCH_X86,
     UC_HOOK_CODE,
     UC_HOOK_INSN,
+    UC_HOOK_INSN_INVALID,
     UC_HOOK_INTR,
     UC_HOOK_MEM_READ,
     UC_HOOK_MEM_WRITE,
@@ -120,6 +121,7 @@ class Machine:
         uc.hook_add(UC_HOOK_CODE, self._on_code)
         uc.hook_add(UC_HOOK_MEM_WRITE, self._on_write)
         uc.hook_add(UC_HOOK_INTR, self._on_interrupt)
+        uc.hook_add(UC_HOOK_INSN_INVALID, self._on_invalid)
         self._real_mode = uc.hook_add(UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, self._on_real_mode)
 
     def _on_in(self, _uc: Uc, port: int, size: int, _data: Any) -> int:
@@ -226,8 +228,12 @@ class Machine:
     def _on_interrupt(self, uc: Uc, number: int, _data: Any) -> None:
         if self.real_mode:
             self._through_vector(number)
-        else:
+        elif not self._through_gate(number):
             self._fault(uc, f"exception {number}")
+
+    def _on_invalid(self, _uc: Uc, _data: Any) -> bool:
+        """An instruction that does not exist: True where there is a handler for it."""
+        return not self.real_mode and self._through_gate(x86.UNDEFINED_INSTRUCTION)
 
     def _fault(self, uc: Uc, detail: str) -> None:
         self.outcome.kind, self.outcome.detail = "fault", detail
@@ -250,6 +256,29 @@ class Machine:
         uc.reg_write(ux.UC_X86_REG_EFLAGS, flags & ~(x86.Eflags.IF | x86.Eflags.TF))
         uc.reg_write(ux.UC_X86_REG_CS, int.from_bytes(vector[2:], "little"))
         uc.reg_write(ux.UC_X86_REG_IP, int.from_bytes(vector[:2], "little"))
+
+    def _through_gate(self, number: int) -> bool:
+        """What an exception does in protected mode, which unicorn leaves to its user, if there is
+        a 32-bit interrupt gate for it that stays in its code segment. The error code is 0."""
+        uc = self.uc
+        _, base, limit, _ = uc.reg_read(ux.UC_X86_REG_IDTR)
+        size = x86.DESCRIPTOR.sizeof()
+        if number * size + size - 1 > limit:
+            return False
+        gate = self.read(base + number * size, size)
+        cs = uc.reg_read(ux.UC_X86_REG_CS)
+        if gate[5] != x86.INTERRUPT_GATE or int.from_bytes(gate[2:4], "little") != cs:
+            return False
+        frame = [uc.reg_read(ux.UC_X86_REG_EIP), cs, uc.reg_read(ux.UC_X86_REG_EFLAGS)]
+        if number in x86.EXCEPTIONS_WITH_ERROR_CODE:
+            frame.insert(0, 0)
+        esp = uc.reg_read(ux.UC_X86_REG_ESP) - 4 * len(frame)
+        self.uc.mem_write(esp, b"".join(value.to_bytes(4, "little") for value in frame))
+        uc.reg_write(ux.UC_X86_REG_ESP, esp)
+        flags = uc.reg_read(ux.UC_X86_REG_EFLAGS) & ~(x86.Eflags.IF | x86.Eflags.TF)
+        uc.reg_write(ux.UC_X86_REG_EFLAGS, flags)
+        uc.reg_write(ux.UC_X86_REG_EIP, int.from_bytes(gate[:2] + gate[6:], "little"))
+        return True
 
     def _reset(self) -> None:
         """The state of Intel SDM volume 3A, table 10-1: real mode, CS base FFFF0000. The

@@ -23,6 +23,8 @@ STOPS: tuple[Stop, ...] = (
          "the image needs QEMU's fw_cfg: pc, q35 or microvm"),
     Stop(0x11, "FW_CFG_DMA", "fw_cfg DMA error", "control word",
          "QEMU refused a transfer; report it with the QEMU version"),
+    Stop(0x12, "EXCEPTION", "exception", "its number, and the low 24 bits of its address",
+         "the firmware ran into a fault; report it with QEMU's version and command line"),
     Stop(0x20, "NO_KERNEL", "no kernel", "none",
          "start QEMU with -kernel FILE"),
     Stop(0x21, "KERNEL_KIND", "kernel kind not supported",

@@ -19,6 +19,11 @@ CPU_PATIENCE = 1 << 24  # rounds of waiting before CPUs are given up
 
 MODULE_NAME_SIZE = 24  # file_names.MODULE in the form of name_equal
 
+# What a stop for an exception tells: its number, and where it happened in the last 16 MiB.
+EXCEPTION_ENTRY_SIZE = 4  # bytes in exception_entries
+EXCEPTION_SHIFT = 24
+EXCEPTION_ADDRESS = (1 << EXCEPTION_SHIFT) - 1
+
 SUM_ROUND = 64  # bytes that a round of checksum_set adds up
 
 # What a PVH kernel is handed, in layout's `pvh` region. The image holds a template of it, up to

@@ -17,10 +17,10 @@ from tests.support.kvm import kvm_works
 pytestmark = pytest.mark.qemu
 
 
-def boot(guest: Guest, folder: Path) -> tuple[int, str, str]:
-    """(QEMU's exit status, serial text, debug console text)."""
+def boot(guest: Guest, folder: Path, image: bytes | None = None) -> tuple[int, str, str]:
+    """(QEMU's exit status, serial text, debug console text). `image`: another than universal's."""
     bios, console, serial = folder / "bios.bin", folder / "console", folder / "serial"
-    bios.write_bytes(build_image().image)
+    bios.write_bytes(image or build_image().image)
     argv = [*command(guest, bios=bios, console=console), "-serial", f"file:{serial}"]
     process = subprocess.run(argv, timeout=120, capture_output=True, check=False)
     return process.returncode, serial.read_text(errors="replace"), console.read_text()

@@ -1,0 +1,31 @@
+"""Real QEMU: a fault in the firmware ends in a coded stop."""
+
+from pathlib import Path
+
+import pytest
+
+from fwbuild.abi import ports
+from fwbuild.guest import MACHINES, Guest
+from fwbuild.image.build import Image
+from fwbuild.image.test_kernel import build_test_kernel
+from tests.qemu.test_boot import boot
+from tests.support.kvm import kvm_works
+from tests.unit.test_exceptions import FAULTS, STOP, broken, expected
+
+pytestmark = pytest.mark.qemu
+
+
+@pytest.mark.parametrize("accel", ["tcg", pytest.param("kvm", marks=pytest.mark.kvm)])
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", MACHINES)
+def test_stop(name: str, fault: str, accel: str, image: Image, tmp_path: Path) -> None:
+    if accel == "kvm" and not kvm_works():
+        pytest.skip("no usable /dev/kvm")
+    code, number, offset = FAULTS[fault]
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(build_test_kernel())
+    faulty = broken(image, "memmap_check", bytes.fromhex(code))
+    guest = Guest(name, kernel=kernel, accel=accel)
+    status, serial, console = boot(guest, tmp_path, faulty)
+    assert status == ports.debug_exit_status(STOP.code)
+    assert console == serial == expected(image, "memmap_check", number, offset)

@@ -1,0 +1,92 @@
+"""A fault that nobody foresaw ends in a coded stop that says what and where."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from unicorn import x86_const as ux
+
+from fwbuild.emulator import loader, recording
+from fwbuild.emulator.machine import Machine
+from fwbuild.firmware import stop_codes, work
+from fwbuild.firmware.layout import ROM
+from fwbuild.guest import Guest
+from fwbuild.image.build import Image, build_image
+from fwbuild.image.test_kernel import (
+    build_test_bzimage,
+    build_test_bzimage16,
+    build_test_kernel,
+    build_test_multiboot,
+)
+from tests.support.files import with_cpus
+
+STOP = stop_codes.BY_NAME["EXCEPTION"]
+
+# name: (code, number of the exception, how far into the code it happens)
+FAULTS = {
+    "division by zero": ("31c9f7f1", 0, 2),
+    "undefined instruction": ("900f0b", 6, 1),
+    "bad selector": ("66b8f8078ed8", 13, 4),
+    "segment not present": ("66b800088ec0", 13, 4),
+}
+# where it happens: the first call of main, the last routine before each kernel
+ROUTINES = {
+    "handoff_init": build_test_kernel(),
+    "smbios_load": build_test_kernel(),
+    "memmap_check": build_test_kernel(),
+    "linux_move_setup_data": build_test_bzimage(),
+    "bios_take_memory": build_test_multiboot(),
+    "bios_install": build_test_bzimage16(),
+}
+
+
+def broken(image: Image, routine: str, code: bytes) -> bytes:
+    """The image with other instructions at the start of a routine."""
+    at = image.linked.addresses[routine] - ROM.base
+    return image.image[:at] + code + image.image[at + len(code) :]
+
+
+def expected(image: Image, routine: str, number: int, offset: int) -> str:
+    address = image.linked.addresses[routine] + offset & work.EXCEPTION_ADDRESS
+    return f"fwbuild: {STOP.code:02x} {STOP.what} {number:02x}{address:06x}\n"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("routine", ROUTINES)
+def test_stop(routine: str, fault: str, image: Image) -> None:
+    code, number, offset = FAULTS[fault]
+    found = recording.find(Guest("pc"))
+    loaded = loader.load(Guest("pc"), found, ROUTINES[routine])
+    outcome = Machine(broken(image, routine, bytes.fromhex(code)), found, loaded).run()
+    assert (outcome.kind, outcome.exit_value) == ("exit", STOP.code), outcome.detail
+    assert outcome.console == expected(image, routine, number, offset)
+    assert outcome.serial == outcome.console
+
+
+def test_another_cpu() -> None:
+    """It has the vectors too."""
+    image = build_image("all-cpus")
+    guest = Guest("pc")
+    found = replace(with_cpus(recording.find(guest), 2), smp=2)
+    code = bytes.fromhex("0f0b")
+    inner = next(
+        line.address
+        for line in image.linked.lines["smp_cpu"]
+        if line.statement.text == "call mtrr_init"
+    )
+    data = image.image[: inner - ROM.base] + code + image.image[inner - ROM.base + len(code) :]
+    machine = Machine(data, found, loader.load(guest, found, build_test_kernel()))
+    machine.run()
+    assert f"fwbuild: {STOP.code:02x} {STOP.what} 06{inner & 0xFFFFFF:06x}" in machine.console.text
+
+
+@pytest.mark.parametrize(
+    "kernel", [build_test_kernel, build_test_bzimage, build_test_bzimage16, build_test_multiboot]
+)
+def test_a_kernels_exceptions_are_its_own(kernel: Callable[[], bytes], image: Image) -> None:
+    """It gets the vectors' register as it is in real mode."""
+    found = recording.find(Guest("q35"))
+    machine = Machine(image.image, found, loader.load(Guest("q35"), found, kernel()))
+    assert machine.run().kind == "handoff"
+    _, base, limit, _ = machine.uc.reg_read(ux.UC_X86_REG_IDTR)
+    assert (base, limit) == (0, 0x3FF)
