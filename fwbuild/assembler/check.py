@@ -19,7 +19,7 @@ SHORT_IMMEDIATES = frozenset("shl shr sar rol ror rcl rcr shld shrd bt bts btr i
 RESIZED = {
     16: frozenset("cdq cwde iretd popad popfd pushad pushfd".split()),
     32: frozenset("cbw cwd".split()),
-    64: frozenset("cbw cwd".split()),
+    64: frozenset[str](),
 }
 TABLE_LOADS = frozenset("lgdt lidt sgdt sidt".split())
 SEGMENTS = frozenset("cs ds es fs gs ss".split())
@@ -66,7 +66,7 @@ def _size(insn: CsInsn, bits: int) -> str:
     """What is wrong with the operand size: keystone puts the 66 prefix on, or leaves it off,
     instructions whose operands do not tell their size."""
     prefixed = OPERAND_SIZE in insn.prefix
-    if insn.mnemonic in TABLE_LOADS and bits != 64:
+    if insn.mnemonic in TABLE_LOADS:
         if prefixed != (bits == 16):
             return "the table's base is cut to 24 bits: write it with .att and the suffix l"
         return ""
@@ -107,7 +107,7 @@ def _immediate(value: int, theirs: X86Op, insn: CsInsn, mnemonic: str, bits: int
     if mnemonic in SHORT_IMMEDIATES:
         width = 1
     elif is_branch(mnemonic):
-        width = max(4, bits // 8)
+        width = 4
     elif first.type in (X86_OP_REG, X86_OP_MEM):
         width = first.size
     else:

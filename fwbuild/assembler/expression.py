@@ -20,29 +20,19 @@ OPERATORS: dict[type, Callable[[int, int], int]] = {
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
     ast.LShift: _shift_left,
     ast.RShift: operator.rshift,
     ast.BitOr: operator.or_,
     ast.BitAnd: operator.and_,
-    ast.BitXor: operator.xor,
-}
-COMPARISONS: dict[type, Callable[[int, int], bool]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.Gt: operator.gt,
 }
 
 
-def _swap(size: int) -> Callable[[int], int]:
-    return lambda value: int.from_bytes(value.to_bytes(size, "little"), "big")
+def _big_endian32(value: int) -> int:
+    """The number whose little-endian bytes are big-endian `value`."""
+    return int.from_bytes(value.to_bytes(4, "little"), "big")
 
 
-FUNCTIONS: dict[str, Callable[[int], int]] = {
-    "be16": _swap(2),  # the number whose little-endian bytes are big-endian `value`
-    "be32": _swap(4),
-}
+FUNCTIONS: dict[str, Callable[[int], int]] = {"be32": _big_endian32}
 
 
 class ExpressionError(Exception):
@@ -93,8 +83,6 @@ def _value(node: ast.expr, symbols: Mapping[str, int]) -> int:
             return ~_value(inner, symbols)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
             return OPERATORS[type(op)](_value(left, symbols), _value(right, symbols))
-        case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in COMPARISONS:
-            return int(COMPARISONS[type(op)](_value(left, symbols), _value(right, symbols)))
         case ast.Call(func=ast.Name(id=name), args=[argument]) if name in FUNCTIONS:
             return FUNCTIONS[name](_value(argument, symbols))
         case ast.Name(id=name):

@@ -7,19 +7,18 @@ from functools import cache
 
 from fwbuild.assembler.expression import ExpressionError, evaluate
 
-SIZES = {"byte": 1, "word": 2, "dword": 4, "fword": 6, "qword": 8}
+SIZES = {"byte": 1, "word": 2, "dword": 4}
 GENERAL = {
     1: "al cl dl bl ah ch dh bh",
     2: "ax cx dx bx sp bp si di",
     4: "eax ecx edx ebx esp ebp esi edi",
-    8: "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15",
 }
 REGISTERS = {name: size for size, names in GENERAL.items() for name in names.split()}
 REGISTERS |= dict.fromkeys("cs ds es fs gs ss".split(), 2)
 REGISTERS |= dict.fromkeys("cr0 cr2 cr3 cr4".split(), 4)
 BRANCHES = frozenset("jmp call loop loope loopne jecxz jcxz".split())
 MEMORY = re.compile(
-    r"(?:(?P<size>byte|word|dword|fword|qword) ptr )?(?:(?P<segment>[c-g]s|ss):)?\[(?P<inner>.+)\]"
+    r"(?:(?P<size>byte|word|dword) ptr )?(?:(?P<segment>[c-g]s|ss):)?\[(?P<inner>.+)\]"
 )
 INDEX = re.compile(r"(?P<reg>[a-z]\w+)(?:\s*\*\s*(?P<scale>[1248]))?")
 
