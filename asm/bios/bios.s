@@ -1,7 +1,9 @@
 # The BIOS calls that real-mode payloads make, in 16-bit code that bios_install copies to the
-# `bios` region. Everything from bios_code to bios_code_end is copied, so an address in it is
-# its distance from bios_code, plus work.BIOS_CODE, in segment region.bios.base >> 4.
+# `bios` region. The whole group is copied, so an address in it is its distance from the group's
+# start, plus work.BIOS_CODE, in segment layout.BIOS_SEGMENT.
 # An interrupt's stack holds IP, CS and FLAGS; behind `push bp` they are at bp + 2, 4 and 6.
+
+.group bios
 
 #: an interrupt that nobody serves
 #: mode: 16
@@ -9,7 +11,7 @@
 #: out: -
 #: clobbers: -
 #: source: -
-bios_code:
+bios_unserved:
 .code16
     .att iretw
 
@@ -18,6 +20,8 @@ bios_code:
 #: in: -
 #: out: -
 #: clobbers: -
+#: reads: ram.bda.ticks
+#: writes: ram.bda.ticks
 #: source: IBM PC/AT Technical Reference, INT 08h
 bios_timer:
     push ds
@@ -126,7 +130,7 @@ bios_equipment:
 #: clobbers: -
 #: source: IBM PC/AT Technical Reference, INT 12h
 bios_memory:
-    mov ax, region.bios.base >> 10
+    mov ax, layout.CONVENTIONAL_KIB
     .att iretw
 
 #: INT 13h: there are no disks
@@ -148,6 +152,7 @@ bios_disk:
 #: in: eax function, ebx continuation, ecx bytes, edx signature, edi buffer, es buffer
 #: out: eax, ebx, ecx, edx
 #: clobbers: -
+#: reads: ram.bios_data.extended_kib, ram.bios_data.memmap_size, ram.bios_data.memmap
 #: source: ACPI 6.5, 15.1; Phoenix System BIOS, INT 15h
 bios_system:
     push bp
@@ -170,13 +175,13 @@ bios_system:
     pop bp
     .att iretw
 .extended:
-    mov eax, dword ptr cs:[work.BIOS_DATA.extended_kib]
+    mov eax, dword ptr cs:[ram.bios_data.extended_kib - region.bios.base]
     cmp eax, bios.EXTENDED_MAX
     jbe .done
     mov ax, bios.EXTENDED_MAX
     jmp .done
 .e801:
-    mov eax, dword ptr cs:[work.BIOS_DATA.extended_kib]
+    mov eax, dword ptr cs:[ram.bios_data.extended_kib - region.bios.base]
     xor ebx, ebx
     cmp eax, bios.E801_LOW_MAX
     jbe .low
@@ -193,14 +198,14 @@ bios_system:
     jnz .bad
     cmp ecx, e820.ENTRY.sizeof
     jb .bad
-    cmp ebx, dword ptr cs:[work.BIOS_DATA.memmap_size]
+    cmp ebx, dword ptr cs:[ram.bios_data.memmap_size - region.bios.base]
     jae .bad
     push ds
     push si
     push di
     push cs
     pop ds
-    lea si, [bx + work.BIOS_DATA.memmap]
+    lea si, [bx + ram.bios_data.memmap - region.bios.base]
     mov ecx, e820.ENTRY.sizeof
     rep movsb
     pop di
@@ -208,7 +213,7 @@ bios_system:
     pop ds
     mov ecx, e820.ENTRY.sizeof
     add ebx, ecx
-    cmp ebx, dword ptr cs:[work.BIOS_DATA.memmap_size]
+    cmp ebx, dword ptr cs:[ram.bios_data.memmap_size - region.bios.base]
     jb .more
     xor ebx, ebx
 .more:
@@ -246,6 +251,7 @@ bios_keys:
 #: in: eax function
 #: out: eax, ecx, edx
 #: clobbers: -
+#: reads: ram.bda.ticks
 #: source: IBM PC/AT Technical Reference, INT 1Ah
 bios_time:
     push bp
@@ -274,23 +280,13 @@ bios_time:
 #: source: IBM PC/AT Technical Reference, INT 18h and 19h
 bios_give_up:
     cli
-    .att lgdtl %cs:{work.BIOS_CODE + bios_gdtr - bios_code}
-    mov eax, x86.Cr0.PE
-    mov cr0, eax
-    .byte 0x66, 0xea
-    .long bios_gave_up
-    .word x86.SELECTOR_CODE
+    .att lgdtl %cs:{work.BIOS_CODE + bios_gdtr - group.bios.base}
+    .enter_protected bios_gave_up
 
 #: GDTR of the firmware's descriptors in ROM
-#: mode: 16
-#: in: -
-#: out: -
-#: clobbers: -
-#: returns: never
-#: source: -
+#: mode: data
 bios_gdtr:
-    .word work.GDT_ENTRIES * x86.DESCRIPTOR.sizeof - 1
-    .long handoff_template + work.PVH_AREA.gdt
+    .pseudo_descriptor handoff_template + work.PVH_AREA.gdt, work.GDT_LIMIT
 
 #: from 16-bit protected mode to the setup code of a bzImage in real mode
 #: mode: 16
@@ -309,8 +305,7 @@ bios_enter_setup:
     mov eax, cr0
     and al, ~x86.Cr0.PE
     mov cr0, eax
-    .byte 0xea
-    .word work.BIOS_CODE + bios_real - bios_code, region.bios.base >> 4
+    .farjmp layout.BIOS_SEGMENT, work.BIOS_CODE + bios_real - group.bios.base
 
 #: the same in real mode
 #: mode: 16
@@ -320,22 +315,13 @@ bios_enter_setup:
 #: returns: never
 #: source: Linux Documentation/arch/x86/boot.rst "Running the Kernel"
 bios_real:
-    mov ax, region.setup.base >> 4
+    mov ax, layout.SETUP_SEGMENT
     mov ds, ax
     mov es, ax
     mov fs, ax
     mov gs, ax
     mov ss, ax
     mov esp, linux_boot.SETUP_STACK
-    .byte 0xea
-    .word 0, (region.setup.base + linux_boot.SECTOR) >> 4
+    .farjmp layout.SETUP_SEGMENT + (linux_boot.SECTOR >> 4), 0
 
-#: where the copy ends
-#: mode: 16
-#: in: -
-#: out: -
-#: clobbers: -
-#: returns: never
-#: source: -
-bios_code_end:
-    .byte 0
+.endgroup

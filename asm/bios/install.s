@@ -6,14 +6,18 @@
 #: in: -
 #: out: eax KiB of RAM from 1 MiB to the first hole
 #: clobbers: ecx, edx, esi, edi, eflags
+#: reads: ram.work.memmap_end, region.memmap
+#: writes: ram.bda, ram.bios_data.extended_kib, ram.bios_data.memmap_size, ram.bios_data.memmap,
+#:   region.bios, region.memmap
 #: source: IBM PC/AT Technical Reference
 bios_install:
-    mov esi, bios_code
+    mov esi, group.bios.base
     mov edi, region.bios.base + work.BIOS_CODE
-    mov ecx, bios_code_end - bios_code
+    mov ecx, group.bios.size
     rep movsb
     xor edi, edi
-    mov eax, region.bios.base >> 4 << 16 | work.BIOS_CODE
+    # every vector: the segment, and the offset of what serves nobody
+    mov eax, layout.BIOS_SEGMENT << 16 | work.BIOS_CODE + bios_unserved - group.bios.base
     mov ecx, bios.VECTORS
     rep stosd
     # The data area is right behind the vectors.
@@ -51,7 +55,7 @@ bios_install:
     mov word ptr [ram.bda.ebda_segment], e820.EBDA >> 4
     mov byte ptr [e820.EBDA], (e820.VGA - e820.EBDA) >> 10
     mov word ptr [ram.bda.equipment], bios.EQUIPMENT_80_COLUMNS | bios.EQUIPMENT_ONE_SERIAL
-    mov word ptr [ram.bda.base_memory], region.bios.base >> 10
+    mov word ptr [ram.bda.base_memory], layout.CONVENTIONAL_KIB
     mov byte ptr [ram.bda.video_mode], bios.TEXT_MODE
     mov byte ptr [ram.bda.columns], bios.COLUMNS
     mov byte ptr [ram.bda.last_row], bios.ROWS - 1
@@ -62,6 +66,9 @@ bios_install:
 #: in: -
 #: out: eax KiB of RAM from 1 MiB to the first hole
 #: clobbers: ecx, edx, esi, edi, eflags
+#: reads: ram.work.memmap_end, region.memmap
+#: writes: ram.bios_data.extended_kib, ram.bios_data.memmap_size, ram.bios_data.memmap,
+#:   region.memmap
 #: source: ACPI 6.5, 15
 bios_take_memory:
     xor edx, edx
@@ -108,27 +115,27 @@ bios_take_memory:
 #: mode: data
 bios_vectors:
     .byte bios.Vector.TIMER, 1
-    .word work.BIOS_CODE + bios_timer - bios_code
+    .word work.BIOS_CODE + bios_timer - group.bios.base
     .byte bios.Vector.KEYBOARD, 7
-    .word work.BIOS_CODE + bios_irq_low - bios_code
+    .word work.BIOS_CODE + bios_irq_low - group.bios.base
     .byte bios.Vector.VIDEO, 1
-    .word work.BIOS_CODE + bios_video - bios_code
+    .word work.BIOS_CODE + bios_video - group.bios.base
     .byte bios.Vector.EQUIPMENT, 1
-    .word work.BIOS_CODE + bios_equipment - bios_code
+    .word work.BIOS_CODE + bios_equipment - group.bios.base
     .byte bios.Vector.MEMORY, 1
-    .word work.BIOS_CODE + bios_memory - bios_code
+    .word work.BIOS_CODE + bios_memory - group.bios.base
     .byte bios.Vector.DISK, 1
-    .word work.BIOS_CODE + bios_disk - bios_code
+    .word work.BIOS_CODE + bios_disk - group.bios.base
     .byte bios.Vector.SYSTEM, 1
-    .word work.BIOS_CODE + bios_system - bios_code
+    .word work.BIOS_CODE + bios_system - group.bios.base
     .byte bios.Vector.KEYS, 1
-    .word work.BIOS_CODE + bios_keys - bios_code
+    .word work.BIOS_CODE + bios_keys - group.bios.base
     .byte bios.Vector.NO_BOOT, 2
-    .word work.BIOS_CODE + bios_give_up - bios_code
+    .word work.BIOS_CODE + bios_give_up - group.bios.base
     .byte bios.Vector.TIME, 1
-    .word work.BIOS_CODE + bios_time - bios_code
+    .word work.BIOS_CODE + bios_time - group.bios.base
     .byte bios.Vector.CLOCK, 8
-    .word work.BIOS_CODE + bios_irq_high - bios_code
+    .word work.BIOS_CODE + bios_irq_high - group.bios.base
     .byte 0
     .byte legacy.PIC_MASTER + 1, bios.MASTER_MASK
     .byte legacy.PIT + legacy.PIT_CONTROL, bios.TIMER_MODE
@@ -143,10 +150,7 @@ bios_vectors:
 #: returns: never
 #: source: -
 bios_gave_up:
-    mov eax, x86.SELECTOR_DATA
-    mov ds, eax
-    mov es, eax
-    mov ss, eax
+    .flat_segments
     mov esp, region.stack.end
     xor edx, edx
     mov al, stop_codes.GAVE_UP

@@ -38,12 +38,10 @@ exception_gates:
 #: IDTR of the gates
 #: mode: data
 exception_idtr:
-    .word x86.EXCEPTIONS * x86.DESCRIPTOR.sizeof - 1
-    .long exception_gates
+    .pseudo_descriptor exception_gates, x86.EXCEPTIONS * x86.DESCRIPTOR.sizeof - 1
 
 #: IDTR of real mode, which a kernel gets: an exception of its own is none of the firmware's
 #: mode: data
 #: source: Intel SDM volume 3A, 21.1.4
 real_mode_idtr:
-    .word x86.REAL_MODE_IDT_LIMIT
-    .long 0
+    .pseudo_descriptor 0, x86.REAL_MODE_IDT_LIMIT

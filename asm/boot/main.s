@@ -5,6 +5,10 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.high_top, ram.work.ecam, ram.work.memmap_end, ram.work.kernel_size,
+#:   ram.work.kernel_addr, ram.work.enter, ram.work.host_bridge, ram.pvh_area.start_info.rsdp_paddr,
+#:   ram.pvh_area.modules, region.memmap, region.scratch
+#: writes: ram.work, ram.pvh_area, region.memmap, region.scratch
 #: returns: never
 #: source: docs/architecture.md
 main:
@@ -56,13 +60,14 @@ main:
 #: in: -
 #: out: -
 #: clobbers: eax, ecx, esi, edi, eflags
+#: writes: ram.work, ram.pvh_area
 #: source: fwbuild/firmware/work.py
 handoff_init:
     mov esi, handoff_template
-    mov edi, region.pvh.base
+    mov edi, ram.pvh_area
     mov ecx, work.PVH_TEMPLATE_SIZE // 4
     rep movsd
-    mov edi, region.work.base
+    mov edi, ram.work
     .rept work.WORK.dma // 4
     movsd
     .endr

@@ -32,13 +32,7 @@ identity_record:
 enter_protected:
     # DS is 0 here and cannot reach the ROM, CS can. The 32-bit form loads all of the base.
     .att lgdtl %cs:{rom_gdtr - region.rom.base}
-    # PE alone: this also clears CD and NW, which are set at reset, and is what PVH wants of CR0.
-    mov eax, x86.Cr0.PE
-    mov cr0, eax
-    # jmp SELECTOR_CODE:protected_mode, in the 32-bit form that 16-bit code needs.
-    .byte 0x66, 0xea
-    .long protected_mode
-    .word x86.SELECTOR_CODE
+    .enter_protected protected_mode
 
 #: 32-bit entry: flat data segments and a stack
 #: mode: 32
@@ -49,10 +43,7 @@ enter_protected:
 #: source: Intel SDM volume 3A, 10.9.1
 protected_mode:
 .code32
-    mov eax, x86.SELECTOR_DATA
-    mov ds, eax
-    mov es, eax
-    mov ss, eax
+    .flat_segments
     mov esp, region.stack.end
     .att lidtl {exception_idtr}
     jmp main
@@ -60,5 +51,4 @@ protected_mode:
 #: GDTR of the descriptors in ROM, where the template of the RAM ones serves
 #: mode: data
 rom_gdtr:
-    .word work.GDT_ENTRIES * x86.DESCRIPTOR.sizeof - 1
-    .long handoff_template + work.PVH_AREA.gdt
+    .pseudo_descriptor handoff_template + work.PVH_AREA.gdt, work.GDT_LIMIT

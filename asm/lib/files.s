@@ -6,6 +6,8 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ecx, edx, edi, eflags
+#: reads: region.directory
+#: writes: ram.work.files_total, ram.work.files_behind, ram.work.files_end, region.directory
 #: source: QEMU docs/specs/fw_cfg.rst "File Directory"
 files_open:
     mov eax, fw_cfg.Read.FILE_DIR
@@ -22,6 +24,8 @@ files_open:
 #: in: eax entries from the first in RAM on
 #: out: -
 #: clobbers: eax, ecx, eflags
+#: reads: region.directory
+#: writes: ram.work.files_behind, ram.work.files_end
 #: source: -
 files_note:
     xor ecx, ecx
@@ -41,6 +45,8 @@ files_note:
 #: in: esi name in the form of name_equal
 #: out: eax control word that reads it, ecx bytes, eflags CF set if there is no such file (and then 0 bytes)
 #: clobbers: edx, esi, edi
+#: reads: ram.work.files_total, ram.work.files_behind, ram.work.files_end, region.directory
+#: writes: ram.work.files_total, ram.work.files_behind, ram.work.files_end, region.directory
 #: source: QEMU docs/specs/fw_cfg.rst "File Directory"
 files_find:
     cmp dword ptr [ram.work.files_total], work.DIRECTORY_PIECE

@@ -7,6 +7,8 @@
 #: in: eax control word as it stands in memory, ecx bytes, edi address
 #: out: -
 #: clobbers: eax, edx, eflags
+#: reads: ram.work.dma, ram.work.signature
+#: writes: ram.work.dma, ram.work.signature
 #: source: QEMU docs/specs/fw_cfg.rst "Guest-side DMA Interface"
 fw_cfg_transfer:
     mov dword ptr [ram.work.dma.control], eax
@@ -36,6 +38,8 @@ fw_cfg_transfer:
 #: in: eax control word, ecx bytes, edi destination
 #: out: -
 #: clobbers: eax, edx, eflags
+#: reads: ram.work.signature
+#: writes: ram.work.signature
 #: source: QEMU docs/specs/fw_cfg.rst "Guest-side Interface"
 fw_cfg_transfer_by_port:
     test eax, fw_cfg.DmaControl.READ
@@ -61,6 +65,8 @@ fw_cfg_transfer_by_port:
 #: in: -
 #: out: -
 #: clobbers: edx, eflags
+#: reads: ram.work.signature
+#: writes: ram.work.signature
 #: source: QEMU docs/specs/fw_cfg.rst "Signature"
 fw_cfg_require:
     pushad

@@ -6,6 +6,9 @@
 #: in: ecx bytes, edx alignment (a power of two)
 #: out: eax address
 #: clobbers: ecx, edx, eflags
+#: reads: ram.work.high_top, ram.work.memmap_end, ram.work.kernel_size, ram.work.kernel_addr,
+#:   ram.pvh_area.modules, region.memmap
+#: writes: ram.work.high_top, ram.work.memmap_end, region.memmap
 #: source: ACPI 6.5, 15
 high_alloc:
     call high_find
@@ -26,6 +29,8 @@ high_alloc:
 #: in: ecx bytes, edx alignment (a power of two)
 #: out: eax address, ecx bytes in whole pages
 #: clobbers: edx, eflags
+#: reads: ram.work.high_top, ram.work.kernel_size, ram.work.kernel_addr, ram.pvh_area.modules
+#: writes: ram.work.high_top
 #: source: -
 high_find:
     push ebx
@@ -86,6 +91,8 @@ ranges_overlap:
 #: in: ecx bytes, edx alignment (a power of two)
 #: out: eax address, eflags CF set if they do not fit
 #: clobbers: edx
+#: reads: ram.work.f_segment_next
+#: writes: ram.work.f_segment_next
 #: source: -
 f_segment_alloc:
     mov eax, dword ptr [ram.work.f_segment_next]

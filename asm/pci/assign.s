@@ -5,6 +5,8 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.ecam, ram.plan.functions, ram.plan.limit, ram.plan.memory, ram.plan.root
+#: writes: ram.plan.limit, ram.plan.root
 #: source: PCI Local Bus Specification 3.0, 6.2.2 and 6.2.5
 pci_assign:
     mov esi, ram.plan.root + pci_plan.BUS.lists + 4 * pci_plan.List.IO
@@ -47,6 +49,8 @@ pci_assign:
 #: in: esi address of the list's head, ebx pci_plan.WINDOWS
 #: out: -
 #: clobbers: eax, ecx, edx, edi, eflags
+#: reads: ram.plan.limit
+#: writes: ram.plan.limit
 #: source: -
 pci_place_root:
     mov ecx, 0
@@ -74,6 +78,8 @@ pci_place_root:
 #: in: esi address of the list's head, ebx start and end, ecx pci_plan.Flag.MOVED or 0
 #: out: eax end of the last low, edx high, eflags CF set if not all of it fits
 #: clobbers: edi
+#: reads: ram.plan.limit
+#: writes: ram.plan.limit
 #: source: -
 pci_place_window:
     mov eax, dword ptr [ebx + pci_plan.WINDOWS.end]
@@ -92,6 +98,7 @@ pci_place_window:
 #:   place those that have it or 0 for the others
 #: out: eax end of the last low, edx high, eflags CF set if not all fit
 #: clobbers: edi
+#: reads: ram.plan.limit
 #: source: -
 pci_place:
     push ebx
@@ -149,6 +156,8 @@ pci_place:
 #: in: esi bus, ecx pci_plan.List
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, edi, eflags
+#: reads: ram.work.ecam, ram.plan.limit
+#: writes: ram.plan.limit
 #: source: PCI-to-PCI Bridge Architecture Specification 1.2, 3.2.5
 pci_place_list:
     mov edi, dword ptr [esi + ecx * 4 + pci_plan.BUS.lists]
@@ -184,6 +193,7 @@ pci_place_list:
 #: in: edi resource
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, eflags
+#: reads: ram.work.ecam
 #: source: PCI Local Bus Specification 3.0, 6.2.2
 pci_program:
     mov ebx, dword ptr [edi + pci_plan.RESOURCE.register]
@@ -220,6 +230,7 @@ pci_program:
 #: in: edi resource, ebx configuration address of the base, eax its address low, ecx high
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, eflags
+#: reads: ram.work.ecam
 #: source: PCI-to-PCI Bridge Architecture Specification 1.2, 3.2.5.6 to 3.2.5.10
 pci_program_window:
     push ebp

@@ -5,6 +5,7 @@
 #: in: esi bus, ebp function, ecx which dwords from the first BAR on (a bit each)
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, edi, eflags
+#: reads: ram.work.ecam, ram.plan.limits
 #: source: PCI Local Bus Specification 3.0, 6.2.5
 pci_bars:
     mov ebx, dword ptr [ebp + pci_plan.FUNCTION.config]
@@ -32,6 +33,7 @@ pci_bars:
 #: in: esi bus, ebp function, ebx configuration address of the BAR
 #: out: eflags CF set if it has an upper half
 #: clobbers: eax, ebx, ecx, edx, edi
+#: reads: ram.work.ecam, ram.plan.limits
 #: source: PCI Local Bus Specification 3.0, 6.2.5.1 and 6.2.5.2
 pci_bar:
     or eax, -1
@@ -131,6 +133,7 @@ pci_bar:
 #: in: edi resource, esi bus, eax pci_plan.List
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, eflags
+#: reads: ram.work.ecam, ram.plan.limits
 #: source: PCI-to-PCI Bridge Architecture Specification 1.2, 3.2.5
 pci_insert:
     # ECX: the list whose limit counts

@@ -5,6 +5,8 @@
 #: in: esi bus of the bridge, ebp function, ecx what interrupt pins behind it get added
 #: out: esi bus behind it
 #: clobbers: eax, ebx, ecx, edx, edi, eflags
+#: reads: ram.work.ecam, ram.plan.bus_last, ram.plan.bus_number, ram.plan.roots
+#: writes: ram.plan.bus_last, ram.plan.bus_number
 #: source: PCI-to-PCI Bridge Architecture Specification 1.2, 3.2.5
 pci_open_bus:
     mov ebx, dword ptr [ebp + pci_plan.FUNCTION.config]
@@ -80,6 +82,7 @@ pci_open_bus:
 #: in: ebx configuration address of any register of it
 #: out: eflags CF
 #: clobbers: eax, ebx, ecx, edx
+#: reads: ram.work.ecam
 #: source: PCI Express Base Specification 3.0, 7.8.2
 pci_is_port:
 .if option.machines.q35
@@ -118,6 +121,8 @@ pci_is_port:
 #: in: esi bus
 #: out: esi the bus of its bridge
 #: clobbers: eax, ebx, ecx, edx, edi, ebp, eflags
+#: reads: ram.work.ecam, ram.plan.bus_number, ram.plan.limits, ram.plan.limit, ram.plan.root
+#: writes: ram.plan.limit
 #: source: PCI-to-PCI Bridge Architecture Specification 1.2, 3.2.5
 pci_close_bus:
     mov ebp, dword ptr [esi + pci_plan.BUS.function]
@@ -154,6 +159,8 @@ pci_close_bus:
 #: in: esi bus, ebp its bridge, ecx pci_plan.List
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, edi, eflags
+#: reads: ram.work.ecam, ram.plan.limits, ram.plan.limit
+#: writes: ram.plan.limit
 #: source: PCI-to-PCI Bridge Architecture Specification 1.2, 3.2.5.6 to 3.2.5.10
 pci_window:
     push esi

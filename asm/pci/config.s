@@ -5,6 +5,8 @@
 #: in: ebx configuration address in the form of port 0xcf8
 #: out: eax value
 #: clobbers: edx, eflags
+#: reads: ram.work.ecam, ram.plan.config_address
+#: writes: ram.plan.config_address
 #: source: PCI Local Bus Specification 3.0, 3.2.2.3.2; PCI Express Base Specification 7.2.2
 pci_read32:
     call pci_select
@@ -20,6 +22,8 @@ pci_read32:
 #: in: ebx configuration address, eax value
 #: out: -
 #: clobbers: edx, eflags
+#: reads: ram.work.ecam, ram.plan.config_address
+#: writes: ram.plan.config_address
 #: source: PCI Local Bus Specification 3.0, 3.2.2.3.2; PCI Express Base Specification 7.2.2
 pci_write32:
     call pci_select
@@ -35,6 +39,8 @@ pci_write32:
 #: in: ebx configuration address, eax value in ax
 #: out: -
 #: clobbers: edx, eflags
+#: reads: ram.work.ecam, ram.plan.config_address
+#: writes: ram.plan.config_address
 #: source: PCI Local Bus Specification 3.0, 3.2.2.3.2; PCI Express Base Specification 7.2.2
 pci_write16:
     call pci_select
@@ -50,6 +56,8 @@ pci_write16:
 #: in: ebx configuration address, eax value in al
 #: out: -
 #: clobbers: edx, eflags
+#: reads: ram.work.ecam, ram.plan.config_address
+#: writes: ram.plan.config_address
 #: source: PCI Local Bus Specification 3.0, 3.2.2.3.2; PCI Express Base Specification 7.2.2
 pci_write8:
     call pci_select
@@ -66,6 +74,8 @@ pci_write8:
 #: in: ebx configuration address
 #: out: edx memory address or port, eflags ZF
 #: clobbers: -
+#: reads: ram.work.ecam, ram.plan.config_address
+#: writes: ram.plan.config_address
 #: source: PCI Local Bus Specification 3.0, 3.2.2.3.2; PCI Express Base Specification 7.2.2
 pci_select:
     push eax

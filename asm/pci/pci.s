@@ -8,6 +8,9 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.high_top, ram.work.ecam, ram.work.memmap_end, ram.work.host_bridge, ram.plan,
+#:   region.memmap, region.scratch
+#: writes: ram.plan, region.scratch
 #: source: PCI Local Bus Specification 3.0, 6; PCI-to-PCI Bridge Architecture Specification 1.2, 3
 pci_init:
     mov eax, dword ptr [ram.work.host_bridge]
@@ -25,7 +28,7 @@ pci_init:
     ret
 .begin:
     push edi
-    mov edi, region.pci.base
+    mov edi, ram.plan
     mov ecx, pci_plan.PLAN.sizeof // 4
     xor eax, eax
     rep stosd
@@ -44,6 +47,8 @@ pci_init:
 #: in: ecx bytes, ebx configuration address to stop with
 #: out: edi address
 #: clobbers: ecx, edx, eflags
+#: reads: ram.plan.next
+#: writes: ram.plan.next
 #: source: fwbuild/firmware/pci_plan.py
 pci_alloc:
     push eax
@@ -69,6 +74,8 @@ pci_alloc:
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.high_top, ram.work.ecam, ram.work.memmap_end, region.memmap, region.scratch
+#: writes: ram.plan.limits, ram.plan.memory, region.scratch
 #: source: QEMU hw/i386/pc.c pc_pci_hole64_start(), hw/pci-host/i440fx.c and q35.c
 pci_windows:
     call device_window
@@ -126,6 +133,7 @@ pci_windows:
 #: in: eax the least start low, edx high
 #: out: eax start low, edx high, esi end low (all ones without one), ebp high
 #: clobbers: ebx, ecx, edi, eflags
+#: reads: ram.work.memmap_end, region.memmap
 #: source: QEMU hw/i386/pc.c
 pci_window_above:
     test edx, edx
@@ -180,6 +188,8 @@ pci_window_above:
 #: in: esi name in the form of name_equal
 #: out: eax the number (0 without such a file) low, edx high
 #: clobbers: ecx, esi, edi, eflags
+#: reads: region.scratch
+#: writes: region.scratch
 #: source: QEMU docs/specs/fw_cfg.rst
 pci_read_number:
     call files_find

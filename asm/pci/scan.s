@@ -6,6 +6,8 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, ebp, edi, eflags
+#: reads: ram.work.ecam, ram.plan.roots, region.scratch
+#: writes: ram.plan.roots, region.scratch
 #: source: QEMU hw/pci-bridge/pci_expander_bridge.c; hw/i386/pc.c (etc/extra-pci-roots)
 pci_find_roots:
     push esi
@@ -45,6 +47,8 @@ pci_find_roots:
 #: in: esi root bus
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.ecam, ram.plan
+#: writes: ram.plan.functions, ram.plan.bus_last, ram.plan.bus_number, ram.plan.limit
 #: source: PCI-to-PCI Bridge Architecture Specification 1.2, 12
 pci_scan:
 .function:
@@ -106,6 +110,9 @@ pci_step:
 #: in: esi bus, ebx its configuration address, eax vendor and device
 #: out: esi bus to go on with
 #: clobbers: eax, ebx, ecx, edx, edi, ebp, eflags
+#: reads: ram.work.ecam, ram.plan.functions, ram.plan.bus_last, ram.plan.bus_number, ram.plan.roots,
+#:   ram.plan.limits
+#: writes: ram.plan.functions, ram.plan.bus_last, ram.plan.bus_number
 #: source: PCI Local Bus Specification 3.0, 6.1 and 6.2
 pci_function:
     mov edi, pci_known - pci_plan.KNOWN.sizeof
@@ -159,6 +166,7 @@ pci_function:
 #: in: esi bus, ebp function
 #: out: ecx what pins behind it get added on their way to the host
 #: clobbers: eax, ebx, edx, eflags
+#: reads: ram.work.ecam
 #: source: PCI-to-PCI Bridge Architecture Specification 1.2, 9.1
 pci_interrupt:
     mov ebx, dword ptr [ebp + pci_plan.FUNCTION.config]

@@ -6,6 +6,11 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.script_last, ram.work.pointer, ram.work.high_top, ram.work.memmap_end,
+#:   ram.work.kernel_size, ram.work.kernel_addr, ram.work.script_end, ram.pvh_area.modules,
+#:   region.memmap, region.script
+#: writes: ram.work.script_last, ram.work.pointer, ram.work.high_top, ram.work.memmap_end,
+#:   ram.work.script_end, ram.pvh_area.start_info.rsdp_paddr, region.memmap, region.script
 #: source: QEMU hw/acpi/bios-linker-loader.c
 acpi_load:
     mov esi, name_table_loader
@@ -63,6 +68,7 @@ acpi_load:
 #: in: ebx entry
 #: out: -
 #: clobbers: eax, edx, eflags
+#: reads: region.script
 #: returns: never
 #: source: -
 acpi_bad:
@@ -76,6 +82,10 @@ acpi_bad:
 #: in: ebx entry
 #: out: -
 #: clobbers: eax, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.high_top, ram.work.memmap_end, ram.work.kernel_size, ram.work.kernel_addr,
+#:   ram.pvh_area.modules, region.memmap, region.script
+#: writes: ram.work.high_top, ram.work.memmap_end, ram.pvh_area.start_info.rsdp_paddr,
+#:   region.memmap, region.script
 #: source: QEMU hw/acpi/bios-linker-loader.c; ACPI 6.5, 5.2.5
 acpi_allocate:
     lea esi, [ebx + acpi.ALLOCATE.file]
@@ -131,6 +141,8 @@ acpi_allocate:
 #: in: ebx entry
 #: out: -
 #: clobbers: eax, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.script_last, region.script
+#: writes: ram.work.script_last
 #: source: QEMU hw/acpi/bios-linker-loader.c
 acpi_add_pointer:
     lea esi, [ebx + acpi.ADD_POINTER.source]
@@ -167,6 +179,8 @@ acpi_add_pointer:
 #: in: ebx entry
 #: out: -
 #: clobbers: eax, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.script_last, region.script
+#: writes: ram.work.script_last
 #: source: QEMU hw/acpi/bios-linker-loader.c
 acpi_add_checksum:
     lea esi, [ebx + acpi.ADD_CHECKSUM.file]
@@ -192,6 +206,8 @@ acpi_add_checksum:
 #: in: ebx entry
 #: out: -
 #: clobbers: eax, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.script_last, ram.work.pointer, region.script
+#: writes: ram.work.script_last, ram.work.pointer
 #: source: QEMU hw/acpi/bios-linker-loader.c, docs/specs/fw_cfg.rst
 acpi_write_pointer:
     lea esi, [ebx + acpi.WRITE_POINTER.source]
@@ -230,6 +246,8 @@ acpi_write_pointer:
 #: in: esi name, ebx current entry
 #: out: ebp entry
 #: clobbers: ecx, edx, esi, edi, eflags
+#: reads: ram.work.script_last, region.script
+#: writes: ram.work.script_last
 #: source: QEMU hw/acpi/bios-linker-loader.c
 acpi_find:
     # Only a name that ends within these bytes gets to be the last one.

@@ -6,6 +6,7 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ecx, edx, esi, eflags
+#: writes: ram.work.ecam, ram.work.host_bridge
 #: source: Intel 82441FX, 82371AB, Q35 and ICH9 data sheets; QEMU hw/i386/acpi-build.c
 chipset_init:
     mov eax, pci.CONFIG_ENABLE
@@ -64,6 +65,7 @@ chipset_init:
 #: in: ecx device of bus 0
 #: out: ecx what is added to a pin that counts from 0
 #: clobbers: eflags
+#: reads: ram.work.ecam
 #: source: QEMU hw/i386/pc_piix.c pc_pci_slot_get_pirq(), hw/isa/lpc_ich9.c ich9_cc_reset()
 pirq_rotation:
 .if option.machines.q35

@@ -6,6 +6,8 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.high_top, ram.work.ecam, ram.work.memmap_end, region.memmap, region.scratch
+#: writes: ram.work.high_top, ram.work.memmap_end, region.memmap, region.scratch
 #: source: QEMU hw/i386/e820_memory_layout.c; ACPI 6.5, 15
 memmap_build:
     # What lies below 1 MiB is the same on every PC.
@@ -63,6 +65,8 @@ memmap_build:
 #: in: esi e820 entry
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, edi, ebp, eflags
+#: reads: ram.work.memmap_end, region.memmap
+#: writes: ram.work.high_top, ram.work.memmap_end, region.memmap
 #: source: ACPI 6.5, 15
 memmap_add_host:
     mov ebx, dword ptr [esi + e820.ENTRY.size]
@@ -101,6 +105,8 @@ memmap_add_host:
 #: in: eax address low, edx address high, ebx end low, ecx end high, ebp type
 #: out: -
 #: clobbers: ebx, ecx, edi, eflags
+#: reads: ram.work.memmap_end, region.memmap
+#: writes: ram.work.memmap_end, region.memmap
 #: source: Xen public/arch-x86/hvm/start_info.h (the entry)
 memmap_insert:
     push esi
@@ -146,6 +152,7 @@ memmap_insert:
 #: in: -
 #: out: -
 #: clobbers: eax, ecx, edx, esi, eflags
+#: reads: ram.work.memmap_end, region.memmap
 #: source: ACPI 6.5, 15.4
 memmap_check:
     mov esi, region.memmap.base
@@ -173,6 +180,7 @@ memmap_check:
 #: in: eax address, ecx bytes
 #: out: eflags CF
 #: clobbers: esi, ebp
+#: reads: ram.work.memmap_end, region.memmap
 #: source: -
 memmap_covers:
     push edx
@@ -207,6 +215,8 @@ memmap_covers:
 #: in: eax address, ecx bytes
 #: out: -
 #: clobbers: ebx, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.memmap_end, region.memmap
+#: writes: ram.work.memmap_end, region.memmap
 #: source: ACPI 6.5, 15
 memmap_take:
     push eax

@@ -5,6 +5,9 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.ecam, ram.work.host_bridge, ram.work.cpus, ram.work.topology,
+#:   ram.work.topology_end
+#: writes: ram.work.cpus, ram.work.topology, ram.work.topology_end
 #: source: Intel MultiProcessor Specification 1.4, chapter 4
 mptable_build:
     mov eax, fw_cfg.Read.NB_CPUS
@@ -60,6 +63,8 @@ mptable_build:
 #: in: edi entries
 #: out: edi behind the entries
 #: clobbers: eax, ebx, ecx, edx, esi, eflags
+#: reads: ram.work.cpus, ram.work.topology, ram.work.topology_end
+#: writes: ram.work.cpus, ram.work.topology, ram.work.topology_end
 #: source: Intel SDM volume 3A, 9.9.3; QEMU include/hw/i386/topology.h
 mptable_processors:
     push ebp
@@ -120,6 +125,8 @@ mptable_processors:
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, ebp, eflags
+#: reads: ram.work.cpus, ram.work.topology
+#: writes: ram.work.cpus, ram.work.topology, ram.work.topology_end
 #: source: Intel SDM volume 2A, CPUID leaves 01H, 0BH and 1FH; QEMU target/i386/cpu.c
 mptable_topology:
     push edi
@@ -209,6 +216,7 @@ mptable_topology:
 #: in: edi entries
 #: out: edi behind the entries
 #: clobbers: eax, ebx, eflags
+#: reads: ram.work.ecam
 #: source: Intel MultiProcessor Specification 1.4, 4.3.4
 mptable_pci:
     push ecx

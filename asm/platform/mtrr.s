@@ -6,6 +6,7 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, eflags
+#: reads: ram.work.high_top
 #: source: Intel SDM volume 3A, 12.11
 mtrr_init:
     mov eax, x86.CPUID_FEATURES
@@ -64,6 +65,7 @@ mtrr_init:
 #: in: -
 #: out: esi address
 #: clobbers: eax, eflags
+#: reads: ram.work.high_top
 #: source: Intel SDM volume 3A, 12.11 (one range of an MTRR is a power of two)
 device_window:
     # nothing has been taken from the top of RAM yet

@@ -5,6 +5,7 @@
 #: in: -
 #: out: -
 #: clobbers: eax, edx, esi, eflags
+#: reads: ram.work.host_bridge
 #: source: QEMU hw/i386/microvm.c (there they are an option, and a guest finds out)
 pic_init:
     cmp word ptr [ram.work.host_bridge], pci.NO_VENDOR

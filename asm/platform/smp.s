@@ -6,6 +6,9 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, eflags
+#: reads: ram.work.cpus, ram.work.feature_control, ram.work.cpus_awake
+#: writes: ram.work.cpus, ram.work.feature_control, ram.work.cpus_awake, ram.work.cpu_lock,
+#:   region.scratch
 #: source: Intel SDM volume 3A, 9.4.4; QEMU docs/specs/fw_cfg.rst (etc/msr_feature_control)
 smp_init:
     call smp_read
@@ -41,6 +44,7 @@ smp_init:
 #: in: -
 #: out: -
 #: clobbers: eax, ecx, edx, esi, edi, eflags
+#: writes: ram.work.cpus, ram.work.feature_control
 #: source: QEMU hw/i386/fw_cfg.c
 smp_read:
     xor eax, eax
@@ -67,6 +71,7 @@ smp_read:
 #: in: -
 #: out: -
 #: clobbers: eax, ecx, edx, eflags
+#: reads: ram.work.feature_control
 #: source: Intel SDM volume 4, IA32_FEATURE_CONTROL
 feature_control_set:
     mov eax, dword ptr [ram.work.feature_control]
@@ -84,33 +89,28 @@ feature_control_set:
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ds, es, ss, esp, cr0, eflags
+#: reads: ram.pvh_area.gdt
 #: returns: never
 #: source: Intel SDM volume 3A, 9.4.4
 smp_trampoline:
 .code16
-    .att lgdtl %cs:{.gdtr - smp_trampoline}
-    mov eax, x86.Cr0.PE
-    mov cr0, eax
-    .byte 0x66, 0xea
-    .long smp_cpu
-    .word x86.SELECTOR_CODE
-.gdtr:
-    .word work.GDT_ENTRIES * x86.DESCRIPTOR.sizeof - 1
-    .long ram.pvh_area.gdt
+    .att lgdtl %cs:{.table - smp_trampoline}
+    .enter_protected smp_cpu
+.table:
+    .pseudo_descriptor ram.pvh_area.gdt, work.GDT_LIMIT
 
 #: set up a woken CPU, one at a time since they share a stack, and halt it
 #: mode: 32
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ds, es, ss, esp, eflags
+#: reads: ram.work.high_top, ram.work.feature_control, ram.work.cpus_awake, ram.work.cpu_lock
+#: writes: ram.work.cpus_awake, ram.work.cpu_lock
 #: returns: never
 #: source: -
 smp_cpu:
 .code32
-    mov eax, x86.SELECTOR_DATA
-    mov ds, eax
-    mov es, eax
-    mov ss, eax
+    .flat_segments
 .lock:
     xor eax, eax
     inc eax

@@ -7,6 +7,10 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, eflags
+#: reads: ram.work.kernel_size, ram.work.kernel_entry, ram.work.kernel_addr, ram.work.cmdline_size,
+#:   ram.boot_params.hdr, ram.pvh_area.modules, region.cmdline
+#: writes: ram.work.kernel_size, ram.work.kernel_entry, ram.work.kernel_addr, ram.work.cmdline_size,
+#:   ram.work.enter, ram.boot_params, ram.pvh_area.modules
 #: source: QEMU hw/i386/x86.c x86_load_linux, hw/i386/multiboot.c
 kernel_read:
     mov esi, kernel_numbers
@@ -61,6 +65,8 @@ kernel_numbers:
 #: in: -
 #: out: -
 #: clobbers: eax, ecx, edx, esi, ebp, eflags
+#: reads: ram.work.memmap_end, ram.work.kernel_size, ram.work.kernel_entry, ram.work.kernel_addr,
+#:   ram.work.enter, region.memmap
 #: source: -
 kernel_check:
     mov eax, dword ptr [ram.work.kernel_addr]
@@ -100,6 +106,8 @@ kernel_check:
 #: in: -
 #: out: -
 #: clobbers: eax, ecx, edx, edi, eflags
+#: reads: ram.work.cmdline_size
+#: writes: region.cmdline
 #: source: QEMU hw/i386/x86.c x86_load_linux
 cmdline_read:
     mov ecx, dword ptr [ram.work.cmdline_size]
@@ -124,6 +132,9 @@ cmdline_read:
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.memmap_end, ram.work.kernel_size, ram.work.kernel_addr,
+#:   ram.pvh_area.start_info.nr_modules, ram.pvh_area.modules, region.memmap
+#: writes: ram.pvh_area.start_info.nr_modules, ram.pvh_area.start_info.modlist_paddr
 #: source: QEMU hw/i386/x86.c x86_load_linux; Xen docs/misc/pvh.pandoc
 initrd_read:
     mov ecx, dword ptr [ram.pvh_area.modules.size]

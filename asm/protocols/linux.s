@@ -6,11 +6,15 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, edi, eflags
+#: reads: ram.work.kernel_size, ram.work.kernel_addr, ram.work.cmdline_size,
+#:   ram.work.kernel_data_size, ram.boot_params.hdr, ram.pvh_area.modules, region.cmdline
+#: writes: ram.work.kernel_size, ram.work.kernel_entry, ram.work.kernel_addr,
+#:   ram.work.kernel_data_size, ram.work.enter, ram.boot_params
 #: source: Linux Documentation/arch/x86/boot.rst "32-bit Boot Protocol", zero-page.rst
 linux_read:
     mov eax, fw_cfg.Read.SETUP_DATA
     mov ecx, linux_boot.HEADER_END_MAX
-    mov edi, region.setup.base
+    mov edi, ram.boot_params
     call fw_cfg_transfer
     # QEMU hands over anything that it does not know as if it were a bzImage.
     xor edx, edx
@@ -30,8 +34,8 @@ linux_read:
     rep stosd
     stosb
     movzx edi, byte ptr [ram.boot_params.hdr.jump + 1]
-    add edi, region.setup.base + linux_boot.HEADER_JUMP_BASE
-    mov ecx, region.setup.base + linux_boot.BOOT_PARAMS.sizeof + 3
+    add edi, ram.boot_params + linux_boot.HEADER_JUMP_BASE
+    mov ecx, ram.boot_params + linux_boot.BOOT_PARAMS.sizeof + 3
     sub ecx, edi
     shr ecx, 2
     rep stosd
@@ -69,6 +73,9 @@ linux_read:
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, eflags
+#: reads: ram.work.kernel_size, ram.work.kernel_addr, ram.work.kernel_data_size, ram.boot_params.hdr
+#: writes: ram.work.kernel_size, ram.work.kernel_entry, ram.work.kernel_addr,
+#:   ram.work.kernel_data_size, ram.boot_params.hdr.code32_start
 #: source: Linux Documentation/arch/x86/boot.rst, "init_size"
 linux_area:
     mov ebx, dword ptr [ram.work.kernel_addr]
@@ -127,6 +134,10 @@ linux_area:
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.memmap_end, ram.work.kernel_size, ram.work.kernel_entry, ram.work.kernel_addr,
+#:   ram.work.kernel_data_size, ram.boot_params, ram.pvh_area.start_info.rsdp_paddr, region.memmap
+#: writes: ram.boot_params.acpi_rsdp_addr, ram.boot_params.e820_entries,
+#:   ram.boot_params.hdr.setup_data, ram.boot_params.e820_table
 #: returns: never
 #: source: Linux Documentation/arch/x86/boot.rst "32-bit Boot Protocol"
 linux_enter:
@@ -151,7 +162,7 @@ linux_enter:
     xor ebp, ebp
     xor edi, edi
     .att lidtl {real_mode_idtr}
-    mov esi, region.setup.base
+    mov esi, ram.boot_params
     jmp dword ptr [ram.work.kernel_entry]
 
 #: move the setup_data that QEMU appends to the kernel behind all that the kernel uses: it
@@ -160,6 +171,9 @@ linux_enter:
 #: in: -
 #: out: -
 #: clobbers: eax, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.kernel_size, ram.work.kernel_addr, ram.work.kernel_data_size,
+#:   ram.boot_params.hdr.code32_start, ram.boot_params.hdr.setup_data
+#: writes: ram.boot_params.hdr.setup_data
 #: source: QEMU hw/i386/x86.c x86_load_linux; Linux Documentation/arch/x86/boot.rst, "setup_data"
 linux_move_setup_data:
     mov ebp, ram.boot_params.hdr.setup_data

@@ -6,6 +6,8 @@
 #: in: edx protocol version
 #: out: -
 #: clobbers: eax, ecx, edx, edi, eflags
+#: reads: ram.work.kernel_addr, ram.boot_params.hdr.loadflags
+#: writes: ram.work.kernel_entry, ram.work.setup_size, ram.work.enter, region.setup
 #: source: QEMU hw/i386/x86.c x86_load_linux
 linux16_read:
     mov al, stop_codes.KERNEL_KIND
@@ -37,6 +39,9 @@ linux16_read:
 #: in: -
 #: out: -
 #: clobbers: eax, ecx, edx, esi, edi, eflags
+#: reads: ram.work.memmap_end, ram.work.kernel_size, ram.work.kernel_addr, region.cmdline,
+#:   region.memmap
+#: writes: ram.boot_params.hdr.cmd_line_ptr, region.memmap
 #: returns: never
 #: source: Linux Documentation/arch/x86/boot.rst "Running the Kernel"
 linux16_enter:
@@ -48,12 +53,9 @@ linux16_enter:
     call bios_install
     .att lidtl {real_mode_idtr}
     .att lgdtl {bios_gdtr16}
-    .byte 0xea
-    .long work.BIOS_CODE + bios_enter_setup - bios_code
-    .word work.SELECTOR_CODE16
+    .farjmp work.SELECTOR_CODE16, work.BIOS_CODE + bios_enter_setup - group.bios.base
 
 #: GDTR of the GDT for the way to real mode
 #: mode: data
 bios_gdtr16:
-    .word work.SELECTOR_DATA16 + x86.DESCRIPTOR.sizeof - 1
-    .long bios_gdt
+    .pseudo_descriptor bios_gdt, work.BIOS_GDT_LIMIT

@@ -7,6 +7,11 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.high_top, ram.work.memmap_end, ram.work.kernel_size, ram.work.kernel_addr,
+#:   ram.work.module_name, ram.pvh_area.start_info.nr_modules, ram.pvh_area.empty_string,
+#:   ram.pvh_area.modules, region.memmap
+#: writes: ram.work.high_top, ram.work.module_name, ram.pvh_area.start_info.nr_modules,
+#:   ram.pvh_area.start_info.modlist_paddr, ram.pvh_area.modules
 #: source: QEMU docs/specs/fw_cfg.rst "Externally Provided Items"; Xen docs/misc/pvh.pandoc
 modules_load:
     mov esi, name_module

@@ -6,6 +6,8 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ecx, edx, edi, eflags
+#: reads: ram.pvh_area.modules.size
+#: writes: ram.work.enter, ram.pvh_area.modules.size, ram.multiboot_area.info
 #: source: QEMU hw/i386/multiboot.c
 multiboot_read:
     and dword ptr [ram.pvh_area.modules.size], 0
@@ -21,12 +23,15 @@ multiboot_read:
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.memmap_end, ram.work.kernel_size, ram.work.kernel_entry, ram.work.kernel_addr,
+#:   ram.multiboot_area, region.memmap
+#: writes: ram.multiboot_area, region.memmap
 #: returns: never
 #: source: Multiboot Specification 0.6.96, 3.2 and 3.3
 multiboot_enter:
     call bios_install
     mov dword ptr [ram.multiboot_area.info.mem_upper], eax
-    mov dword ptr [ram.multiboot_area.info.mem_lower], region.bios.base >> 10
+    mov dword ptr [ram.multiboot_area.info.mem_lower], layout.CONVENTIONAL_KIB
     or dword ptr [ram.multiboot_area.info.flags], multiboot.InfoFlag.MEMORY | multiboot.InfoFlag.MMAP
     mov esi, region.memmap.base
     mov edi, ram.multiboot_area.mmap

@@ -7,6 +7,12 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.high_top, ram.work.memmap_end, ram.work.kernel_size, ram.work.kernel_entry,
+#:   ram.work.kernel_addr, ram.pvh_area.start_info, ram.pvh_area.gdt, ram.pvh_area.modules,
+#:   region.memmap
+#: writes: ram.work.high_top, ram.pvh_area.start_info.nr_modules,
+#:   ram.pvh_area.start_info.modlist_paddr, ram.pvh_area.start_info.memmap_entries,
+#:   ram.pvh_area.gdt, ram.pvh_area.modules
 #: returns: never
 #: source: Xen docs/misc/pvh.pandoc
 pvh_enter:
@@ -29,5 +35,4 @@ pvh_enter:
 #: GDTR of the GDT in RAM
 #: mode: data
 ram_gdtr:
-    .word work.GDT_ENTRIES * x86.DESCRIPTOR.sizeof - 1
-    .long ram.pvh_area.gdt
+    .pseudo_descriptor ram.pvh_area.gdt, work.GDT_LIMIT

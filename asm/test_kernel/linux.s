@@ -69,17 +69,17 @@ test_linux_entry:
 .exit:
     jmp exit_and_halt
 
-#: -
+#: the first line, up to the address of boot_params
 #: mode: data
 text_boot_params:
     .asciz "test kernel: boot_params at "
 
-#: -
+#: comes before the initrd's address and size
 #: mode: data
 text_initrd:
     .asciz "\ninitrd  "
 
-#: -
+#: comes before an entry of the setup_data list
 #: mode: data
 text_setup_data:
     .asciz "\nsetup_data "

@@ -196,82 +196,82 @@ print16_word:
     pop cx
     .att retw
 
-#: -
+#: the first line, and what comes before the command line
 #: mode: data
 text16_hello:
     .asciz "test kernel: in real mode\ncmdline "
 
-#: -
+#: comes before INT 12h's answer
 #: mode: data
 text16_memory:
     .asciz "\nmemory "
 
-#: -
+#: comes before INT 11h's answer
 #: mode: data
 text16_equipment:
     .asciz "\nequipment "
 
-#: -
+#: comes before INT 13h's answer
 #: mode: data
 text16_disk:
     .asciz "\ndisk "
 
-#: -
+#: comes before the VBE call's answer
 #: mode: data
 text16_vbe:
     .asciz "\nvbe "
 
-#: -
+#: comes before the video mode
 #: mode: data
 text16_mode:
     .asciz "\nmode "
 
-#: -
+#: comes before what INT 16h says of a key
 #: mode: data
 text16_key:
     .asciz "\nkey "
 
-#: -
+#: comes before what INT 1Ah says of the clock
 #: mode: data
 text16_clock:
     .asciz "\nclock "
 
-#: -
+#: comes before the answer to an unknown function of INT 15h
 #: mode: data
 text16_unknown:
     .asciz "\nunknown "
 
-#: -
+#: comes before the answer to switching A20 on
 #: mode: data
 text16_a20:
     .asciz "\na20 "
 
-#: -
+#: comes before INT 15h, function 88h
 #: mode: data
 text16_extended:
     .asciz "\nextended "
 
-#: -
+#: comes before INT 15h, function E801h
 #: mode: data
 text16_e801:
     .asciz "\ne801 "
 
-#: -
+#: comes before a range of INT 15h, function E820h
 #: mode: data
 text16_range:
     .asciz "\nrange "
 
-#: -
+#: comes before how often the user's timer hook ran
 #: mode: data
 text16_tick:
     .asciz "\ntick "
 
-#: -
+#: comes before the ticks of INT 1Ah
 #: mode: data
 text16_time:
     .asciz "\ntime "
 
-#: -
+#: ends the last line
 #: mode: data
 text16_end:
     .asciz "\n"

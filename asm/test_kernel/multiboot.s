@@ -88,32 +88,32 @@ test_multiboot_entry:
 .exit:
     jmp exit_and_halt
 
-#: -
+#: the first line, up to the address of the information
 #: mode: data
 text_multiboot:
     .asciz "test kernel: Multiboot information at "
 
-#: -
+#: comes before the flags
 #: mode: data
 text_flags:
     .asciz "\nflags   "
 
-#: -
+#: comes before mem_lower
 #: mode: data
 text_lower:
     .asciz "\nlower   "
 
-#: -
+#: comes before mem_upper
 #: mode: data
 text_upper:
     .asciz "\nupper   "
 
-#: -
+#: comes before boot_device
 #: mode: data
 text_device:
     .asciz "\ndevice  "
 
-#: -
+#: comes before the loader's name
 #: mode: data
 text_loader:
     .asciz "\nloader  "

@@ -147,37 +147,37 @@ print_u32:
 text_start_info:
     .asciz "test kernel: hvm_start_info at "
 
-#: -
+#: comes before hvm_start_info's magic
 #: mode: data
 text_magic:
     .asciz "\nmagic   "
 
-#: -
+#: comes before its version
 #: mode: data
 text_version:
     .asciz "\nversion "
 
-#: -
+#: comes before the RSDP's address
 #: mode: data
 text_rsdp:
     .asciz "\nrsdp    "
 
-#: -
+#: comes before the command line
 #: mode: data
 text_cmdline:
     .asciz "\ncmdline "
 
-#: -
+#: comes before a module: its address, its size, what it holds
 #: mode: data
 text_module:
     .asciz "\nmodule  "
 
-#: -
+#: comes before a range of the memory map
 #: mode: data
 text_range:
     .asciz "\nmemory  "
 
-#: -
+#: comes before the range's type
 #: mode: data
 text_type:
     .asciz " type "

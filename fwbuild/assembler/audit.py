@@ -13,24 +13,23 @@ from capstone.x86 import X86_OP_REG
 
 from fwbuild.assembler.check import DISASSEMBLERS
 from fwbuild.assembler.encoder import split_mnemonic
-from fwbuild.assembler.link import ENDS, Encoded, Linked
+from fwbuild.assembler.link import CODE, ENDS, Encoded, Linked
 from fwbuild.assembler.operand import is_branch
 from fwbuild.assembler.source import Fragment
 
 FULL = {
     part: full
     for full, parts in {
-        "eax": "al ah ax rax", "ebx": "bl bh bx rbx", "ecx": "cl ch cx rcx",
-        "edx": "dl dh dx rdx", "esi": "si rsi", "edi": "di rdi", "ebp": "bp rbp",
-        "esp": "sp rsp", "eflags": "flags rflags",
+        "eax": "al ah ax", "ebx": "bl bh bx", "ecx": "cl ch cx", "edx": "dl dh dx",
+        "esi": "si", "edi": "di", "ebp": "bp", "esp": "sp", "eflags": "flags",
     }.items()
     for part in parts.split()
 }  # fmt: skip
-UNSEEN = frozenset("eip rip ip".split())
+UNSEEN = frozenset("eip ip".split())
 TARGET = re.compile(r"\. \+ (-?0x[0-9a-f]+)$")
-PUSHES = {"pushf": "eflags", "pushfd": "eflags", "pushfq": "eflags"}
-POPS = {"popf": "eflags", "popfd": "eflags", "popfq": "eflags"}
-STACK = frozenset("push pop call ret retf iret iretd iretq".split()) | PUSHES.keys() | POPS.keys()
+PUSHES = {"pushf": "eflags", "pushfd": "eflags"}
+POPS = {"popf": "eflags", "popfd": "eflags"}
+STACK = frozenset("push pop call ret retf iret iretd".split()) | PUSHES.keys() | POPS.keys()
 
 
 PUSHAD = tuple("eax ecx edx ebx (esp) ebp esi edi".split())
@@ -183,7 +182,7 @@ def target_of(line: Encoded) -> int | None:
 
 def instructions(line: Encoded) -> Iterator[CsInsn]:
     """The instruction of a line, if it is one."""
-    if line.statement.kind in ("instruction", "att"):
+    if line.statement.kind in CODE:
         yield from DISASSEMBLERS[line.statement.bits].disasm(line.code, line.address)
 
 

@@ -17,8 +17,7 @@ from fwbuild.errors import ExitCode, FwbuildError
 WATCHDOG_SECONDS = 20.0
 ROUNDS = 32
 NAME = re.compile(r"(?<![\w.])[a-z_][a-z0-9_]*(?![\w.])")
-LARGEST_ALIGN = 4096
-PAD_CODE = 0xCC  # int3: running into padding must not go on silently
+CODE = ("instruction", "att", "farjmp")  # the kinds of statements that the CPU runs
 ENDS = frozenset("jmp jmpl ljmpl ret retf retw retl lretw lretl iret iretd iretw iretl hlt".split())
 
 # Where each fragment of a list goes, from the sizes: name -> address.
@@ -96,25 +95,46 @@ def reachable(fragments: Sequence[Fragment], entries: Sequence[str]) -> list[Fra
     return [fragment for fragment in fragments if fragment.name in found]
 
 
-def _mnemonic(statement: Statement) -> str:
-    """The mnemonic of an instruction; "" for anything else."""
-    if statement.kind not in ("instruction", "att"):
-        return ""
-    return split_mnemonic(statement.text.removeprefix(".att").strip())[1]
+def _ends(statement: Statement) -> bool:
+    """Whether control never goes on to the next line."""
+    text = statement.text.removeprefix(".att").strip()
+    return statement.kind == "farjmp" or split_mnemonic(text)[1] in ENDS
 
 
 def _check_end(fragment: Fragment) -> None:
-    """A routine may not run into whatever the linker happens to place behind it."""
+    """A routine may not run into whatever the linker happens to place after it."""
     if fragment.contract.kind == "data":
         return
-    last = fragment.statements[-1] if fragment.statements else None
-    if not last or not (last.kind == "data" or _mnemonic(last) in ENDS):
+    code = [s for s in fragment.statements if s.kind in CODE]
+    if not code or not _ends(code[-1]) or fragment.statements[-1].kind == "label":
         raise FwbuildError(
             ExitCode.ASSEMBLY,
             f"routine '{fragment.name}' runs past its end",
             where=f"{fragment.file}:{fragment.line}",
             hint="end it with jmp, ret or hlt",
         )
+
+
+def group_symbols(
+    fragments: Sequence[Fragment], addresses: Mapping[str, int], sizes: Mapping[str, int]
+) -> dict[str, int]:
+    """`group.NAME.base`, `.size` and `.end` of every group. Raises FwbuildError where something
+    else lies between two fragments of a group, or they are out of order."""
+    found: dict[str, int] = {}
+    for fragment in fragments:
+        prefix, start = f"group.{fragment.group}", addresses[fragment.name]
+        if not fragment.group:
+            continue
+        if found.setdefault(f"{prefix}.end", start) != start:
+            raise FwbuildError(
+                ExitCode.ASSEMBLY,
+                f"'{fragment.name}' is not placed next in the group '{fragment.group}'",
+                where=f"{fragment.file}:{fragment.line}",
+            )
+        base = found.setdefault(f"{prefix}.base", start)
+        found[f"{prefix}.end"] = end = start + sizes[fragment.name]
+        found[f"{prefix}.size"] = end - base
+    return found
 
 
 class Linker:
@@ -136,12 +156,14 @@ class Linker:
             for _ in range(ROUNDS):
                 linked = Linked(kept, addresses)
                 settled = True
+                known = self.symbols | addresses | group_symbols(kept, addresses, sizes)
                 for fragment in kept:
-                    lines, local = self._fragment(fragment, addresses, labels[fragment.name])
+                    lines, local = self._fragment(fragment, known, labels[fragment.name])
                     settled &= local == labels[fragment.name]
                     labels[fragment.name] = local
                     linked.lines[fragment.name] = lines
                     linked.labels[fragment.name] = local
+                settled &= sizes == {f.name: linked.size(f.name) for f in kept}
                 sizes = {f.name: linked.size(f.name) for f in kept}
                 placed = place(kept, sizes)
                 if settled and placed == addresses:
@@ -151,12 +173,12 @@ class Linker:
         raise FwbuildError(ExitCode.ASSEMBLY, "the addresses do not settle", where="the image")
 
     def _fragment(
-        self, fragment: Fragment, addresses: Mapping[str, int], local: dict[str, int]
+        self, fragment: Fragment, known: Mapping[str, int], local: dict[str, int]
     ) -> tuple[list[Encoded], dict[str, int]]:
         """The lines of a fragment, and its local labels as offsets from its start."""
-        start = at = addresses[fragment.name]
+        start = at = known[fragment.name]
         near = {name: start + offset for name, offset in (self._guess(fragment) | local).items()}
-        symbols = {**self.symbols, **addresses, **near}
+        symbols = {**known, **near}
         found: dict[str, int] = {}
         lines = []
         for statement in fragment.statements:
@@ -185,11 +207,8 @@ class Linker:
                 return statement.payload, ""
             case "string":
                 return _string(statement), ""
-            case "balign":
-                unit = self._values(statement, symbols)[0]
-                if not 0 < unit <= LARGEST_ALIGN or unit & (unit - 1):
-                    raise statement.error(f"{unit} is no alignment", hint="a power of two")
-                return bytes([PAD_CODE]) * (-at % unit), ""
+            case "farjmp":
+                return self._far_jump(statement, symbols)
         word = statement.text.split(maxsplit=1)[0]
         size = DATA_SIZES[word]
         values = self._values(statement, symbols)
@@ -197,6 +216,19 @@ class Linker:
             if not -(1 << 8 * size - 1) <= value < 1 << 8 * size:
                 raise statement.error(f"{value:#x} does not fit {size} bytes")
         return b"".join((v % (1 << 8 * size)).to_bytes(size, "little") for v in values), ""
+
+    def _far_jump(self, statement: Statement, symbols: Mapping[str, int]) -> tuple[bytes, str]:
+        """ljmp with a 32-bit offset, which keystone does not know; and its text in AT&T's
+        syntax."""
+        if statement.bits == 64:
+            raise statement.error("64-bit mode has no such jump")
+        values = self._values(statement, symbols)
+        if len(values) != 2 or not 0 <= values[0] <= 0xFFFF or not 0 <= values[1] <= 0xFFFFFFFF:
+            raise statement.error("not a selector and a target")
+        selector, target = values
+        code = b"\x66" * (statement.bits == 16) + b"\xea"
+        code += target.to_bytes(4, "little") + selector.to_bytes(2, "little")
+        return code, f"ljmpl ${selector:#x}, ${target:#x}"
 
     @staticmethod
     def _values(statement: Statement, symbols: Mapping[str, int]) -> list[int]:

@@ -2,9 +2,12 @@
 
 The language is GNU as's Intel syntax without prefix, cut down to what is checked:
 `name:` opens a fragment, `.name:` is a label inside it, `#` starts a comment; directives are
-.code16 .code32 .code64, .byte .word .long .quad, .ascii .asciz, .balign, .if .else .endif,
-.rept .endr with `\\+` for the number of the repetition, and .att for the few instructions that
-keystone only encodes right in AT&T syntax.
+.code16 .code32 .code64, .byte .word .long .quad, .ascii .asciz, .if .else .endif,
+.rept .endr with `\\+` for the number of the repetition, .macro NAME PARAMETERS .endm, used as
+`.NAME ARGUMENTS`, with `\\PARAMETER` in the lines between, and .att for the few instructions that
+keystone only encodes right in AT&T syntax. `.farjmp SELECTOR, TARGET` jumps to a 32-bit offset.
+The fragments between .group NAME and .endgroup stay together, in their order; `group.NAME.base`,
+`.size` and `.end` are symbols.
 A fragment's contract is the block of `#:` lines above its label (see contract.py).
 """
 
@@ -15,16 +18,19 @@ from dataclasses import dataclass, field
 
 from fwbuild.assembler.contract import Contract, parse_contract
 from fwbuild.assembler.expression import FUNCTIONS, ExpressionError, evaluate
-from fwbuild.assembler.operand import REGISTERS, SIZES
+from fwbuild.assembler.macro import Macro, Macros
+from fwbuild.assembler.operand import REGISTERS, SIZES, split
 from fwbuild.errors import ExitCode, FwbuildError
 
 LABEL = re.compile(r"(\.?[a-z_][a-z0-9_]*):$")
+GROUP = re.compile(r"\.group ([a-z_][a-z0-9_]*)")
 TRACE = re.compile(r"\.trace (trace\.Stage\.[A-Z_0-9]+)")
 TRACE_LABEL = ".trace_"
 INSTRUCTION = re.compile(r"[a-z][a-z0-9]*( .+)?$")
 DATA_SIZES = {".byte": 1, ".word": 2, ".long": 4, ".quad": 8}
 COMMENT = re.compile(r"""^((?>[^"'#]|"(?:[^"\\]|\\.)*"|'[^'"]{1,4}'|')*+)#.*""")
 RESERVED = frozenset((*REGISTERS, *SIZES, *FUNCTIONS, "ptr", "short", "rep", "lock"))
+MACRO_DEPTH = 4
 BITS = {".code16": 16, ".code32": 32, ".code64": 64}
 
 
@@ -36,7 +42,7 @@ class Statement:
     line: int
     text: str
     bits: int
-    kind: str  # "instruction", "att", "data", "string", "balign", "bytes", "label"
+    kind: str  # "instruction", "att", "farjmp", "data", "string", "bytes", "label"
     payload: bytes = b""
 
     @property
@@ -58,6 +64,7 @@ class Fragment:
     contract: Contract
     file: str
     line: int
+    group: str = ""  # the fragments of a group are placed together
     statements: list[Statement] = field(default_factory=list)
 
 
@@ -65,7 +72,7 @@ def data_fragment(name: str, payload: bytes, what: str) -> Fragment:
     """A data item whose bytes Python has made from a declaration."""
     contract = Contract(title=what, kind="data")
     statement = Statement("<generated>", 0, name, 32, "bytes", payload)
-    return Fragment(name, contract, "<generated>", 0, [statement])
+    return Fragment(name, contract, "<generated>", 0, statements=[statement])
 
 
 def strip_comment(line: str) -> str:
@@ -76,9 +83,13 @@ def strip_comment(line: str) -> str:
 class _Reader:
     """The state of reading one file."""
 
-    def __init__(self, file: str, symbols: Mapping[str, int]) -> None:
+    def __init__(self, file: str, symbols: Mapping[str, int], macros: Macros) -> None:
         self.file = file
         self.symbols = symbols
+        self.macros = macros
+        self.macro: Macro | None = None  # the one whose definition is being read
+        self.depth = 0  # of macros in macros
+        self.group = ""
         self.fragments: list[Fragment] = []
         self.bits = 32
         self.header: list[str] = []
@@ -96,9 +107,13 @@ class _Reader:
         text = strip_comment(raw)
         if '"' not in text:
             text = " ".join(text.split())
-        if not text or self.condition(number, text) or not all(self.conditions):
+        if not text or (all(self.conditions) and self.definition(number, text)):
+            return
+        if self.condition(number, text) or not all(self.conditions):
             return
         if self.repetition(number, text):
+            return
+        if self.grouping(number, text) or self.expansion(number, text):
             return
         if text in BITS:
             self.bits = BITS[text]
@@ -147,6 +162,50 @@ class _Reader:
             return False
         return True
 
+    def definition(self, number: int, text: str) -> bool:
+        """Collect the lines from .macro to .endm."""
+        word, _, rest = text.partition(" ")
+        if word == ".macro":
+            if self.macro is not None or self.repeat is not None:
+                raise self.error(number, "misplaced", text)
+            self.macro = Macro.parse(rest)
+            if self.macro is None or self.macro.name in self.macros:
+                raise self.error(number, "not a new macro", text)
+            self.macros[self.macro.name] = self.macro
+        elif word == ".endm" and self.macro is not None:
+            self.macro = None
+        elif self.macro is not None:
+            self.macro.lines.append(text)
+        else:
+            return False
+        return True
+
+    def expansion(self, number: int, text: str) -> bool:
+        """Read a macro's lines in the place of its use."""
+        word, _, rest = text.partition(" ")
+        macro = self.macros.get(word.removeprefix("."))
+        if macro is None or not word.startswith("."):
+            return False
+        arguments = split(rest)
+        if len(arguments) != len(macro.parameters):
+            raise self.error(number, f"not {len(macro.parameters)} arguments", text)
+        if self.depth == MACRO_DEPTH:
+            raise self.error(number, "macros that use each other without end", text)
+        self.depth += 1
+        for body in macro.expand(arguments):
+            self.line(number, body)
+        self.depth -= 1
+        return True
+
+    def grouping(self, number: int, text: str) -> bool:
+        match = GROUP.fullmatch(text)
+        if match is None and text != ".endgroup":
+            return False
+        if bool(match) == bool(self.group):
+            raise self.error(number, "misplaced", text)
+        self.group = match[1] if match else ""
+        return True
+
     def label(self, number: int, name: str) -> None:
         if name.startswith("."):
             self.add(Statement(self.file, number, name, self.bits, "label"))
@@ -157,7 +216,7 @@ class _Reader:
             raise self.error(number, "no contract (`#:` lines) above the label", name)
         contract = parse_contract(self.header, f"{self.file}:{number}")
         self.header = []
-        self.fragments.append(Fragment(name, contract, self.file, number))
+        self.fragments.append(Fragment(name, contract, self.file, number, self.group))
 
     def trace(self, number: int, stage: str) -> None:
         """A trace point, which keeps every register as it is."""
@@ -172,7 +231,7 @@ class _Reader:
             kind = "data"
         elif word in (".ascii", ".asciz"):
             kind = "string"
-        elif word in (".balign", ".att"):
+        elif word in (".farjmp", ".att"):
             kind = word[1:]
         elif word.startswith(".") or not INSTRUCTION.fullmatch(text) or ";" in text:
             raise self.error(number, "neither a directive nor an instruction", text)
@@ -188,10 +247,13 @@ class _Reader:
         self.fragments[-1].statements.append(statement)
 
 
-def parse(file: str, text: str, symbols: Mapping[str, int]) -> list[Fragment]:
+def parse(
+    file: str, text: str, symbols: Mapping[str, int], macros: Macros | None = None
+) -> list[Fragment]:
     """The fragments of one source. `file` is the name that errors and listings show;
-    `symbols` are the constants that .if may ask for."""
-    reader = _Reader(file, symbols)
+    `symbols` are the constants that .if may ask for; `macros` are those of the sources before,
+    to which this one adds its own."""
+    reader = _Reader(file, symbols, {} if macros is None else macros)
     for number, raw in enumerate(text.splitlines(), 1):
         reader.line(number, raw)
     if reader.header:
@@ -200,4 +262,8 @@ def parse(file: str, text: str, symbols: Mapping[str, int]) -> list[Fragment]:
         raise FwbuildError(ExitCode.ASSEMBLY, ".rept without .endr", where=file)
     if reader.conditions:
         raise FwbuildError(ExitCode.ASSEMBLY, ".if without .endif", where=file)
+    if reader.macro is not None:
+        raise FwbuildError(ExitCode.ASSEMBLY, ".macro without .endm", where=file)
+    if reader.group:
+        raise FwbuildError(ExitCode.ASSEMBLY, ".group without .endgroup", where=file)
     return reader.fragments

@@ -51,6 +51,11 @@ RAM = (
 # Stays the firmware's after the handoff, where a payload may call the BIOS.
 BIOS = Region("bios", 0x9EC00, 0x1000, "code and data of the BIOS calls, up to the EBDA")
 
+# The same as real mode has them: segments, and KiB of conventional memory (INT 12h).
+BIOS_SEGMENT = BIOS.base >> 4
+SETUP_SEGMENT = next(r.base for r in RAM if r.name == "setup") >> 4
+CONVENTIONAL_KIB = BIOS.base >> 10
+
 # RAM that the firmware leaves tables in for the guest to find. On microvm it is the image's own
 # lower alias, so the image keeps clear of it.
 F_SEGMENT = Region("f_segment", e820.SYSTEM_ROM, 0x8000, "RSDP, SMBIOS entry point, MP table")

@@ -4,7 +4,7 @@
 |---|---|
 | `module.CONSTANT`, `module.Enum.MEMBER` | a declaration in fwbuild/abi or fwbuild/firmware |
 | `module.STRUCT.field`, `module.STRUCT.sizeof` | an offset, a size in bytes |
-| `ram.struct.field` | the address of a variable: layout.STRUCTURES says where STRUCT lies |
+| `ram.struct`, `ram.struct.field` | the address of a structure, of a variable: layout.STRUCTURES |
 | `region.name.base`, `.size`, `.end` | a region of the layout |
 | `option.key`, `option.key.value` | 0 or 1: what the image's template says |
 
@@ -73,12 +73,12 @@ def region_symbols() -> dict[str, int]:
 
 
 def variable_symbols() -> dict[str, int]:
-    """`ram.STRUCT.field`: the address of each variable."""
-    return {
-        f"ram.{name}.{field}": base + at
-        for name, (base, struct) in layout.STRUCTURES.items()
-        for field, at in offsets(struct).items()
-    }
+    """`ram.STRUCT`, `ram.STRUCT.field`: the addresses of each structure and its variables."""
+    found: dict[str, int] = {}
+    for name, (base, struct) in layout.STRUCTURES.items():
+        found[f"ram.{name}"] = base
+        found |= {f"ram.{name}.{field}": base + at for field, at in offsets(struct).items()}
+    return found
 
 
 def symbols() -> dict[str, int]:

@@ -8,6 +8,7 @@ from construct import Array, Bytes, Int32ul, Int64ul, Padding, Struct
 from fwbuild.abi import acpi, e820, fw_cfg, multiboot, offsets, pvh, x86
 
 GDT_ENTRIES = 4  # null, TSS, code, data: the order of x86.SELECTOR_*
+GDT_LIMIT = GDT_ENTRIES * x86.DESCRIPTOR.sizeof() - 1
 
 DIRECTORY_PIECE = 126  # entries of the fw_cfg directory that one transfer reads
 NAME_SIZE_MIN = 16  # a file name in ROM is padded with zeros to this at least
@@ -99,6 +100,7 @@ BIOS_CODE = 0xA00
 REAL_LIMIT = 0xFFFF
 SELECTOR_CODE16 = 0x08
 SELECTOR_DATA16 = 0x10
+BIOS_GDT_LIMIT = SELECTOR_DATA16 + x86.DESCRIPTOR.sizeof() - 1
 
 # A Multiboot kernel's information and its memory map, in layout's region of that name.
 # Behind the fields that QEMU knows there are zeros: those of the specification that it does not.

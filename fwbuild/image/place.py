@@ -1,7 +1,7 @@
 """Places fragments in the ROM: everything directly below the reset vector, at the top."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from fwbuild.abi import x86
 from fwbuild.assembler.link import Place
@@ -23,16 +23,17 @@ def _aligned(value: int, unit: int) -> int:
 
 
 def place(fragments: Sequence[Fragment], sizes: Mapping[str, int]) -> dict[str, int]:
-    """Addresses: the identity's text, read-only data, then code, ending at the reset vector."""
-    order = sorted(
-        (f for f in fragments if f.name not in FIXED),
-        key=lambda f: (f.name != TEXT, f.contract.kind != "data"),
-    )
+    """Addresses: the identity's text, read-only data, then code, ending at the reset vector. A
+    group counts as what its first fragment is."""
+    free = (f for f in fragments if f.name not in FIXED)
+    units = [list(unit) for _, unit in groupby(free, key=lambda f: f.group or f.name)]
+    units.sort(key=lambda unit: (unit[0].name != TEXT, unit[0].contract.kind != "data"))
     offsets, at = {}, 0
-    for fragment in order:
-        at = _aligned(at, ALIGN_DATA if fragment.contract.kind == "data" else 1)
-        offsets[fragment.name] = at
-        at += sizes[fragment.name]
+    for unit in units:
+        at = _aligned(at, ALIGN_DATA if unit[0].contract.kind == "data" else 1)
+        for fragment in unit:
+            offsets[fragment.name] = at
+            at += sizes[fragment.name]
     base = x86.RESET_VECTOR - _aligned(at, ALIGN_START)
     return {name: base + offset for name, offset in offsets.items()} | FIXED
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 
+from fwbuild.assembler.macro import Macros
 from fwbuild.assembler.source import Fragment, parse
 from fwbuild.files import data_dir
 
 # Folders of asm/, in the order in which the image has them.
+MACROS = "asm/macros.s"
 CHAPTERS = ("boot", "lib", "platform", "pci", "protocols", "bios")
 
 
@@ -15,9 +17,13 @@ def read_firmware(symbols: Mapping[str, int]) -> list[Fragment]:
 
 
 def read_sources(folder: str, symbols: Mapping[str, int]) -> list[Fragment]:
-    """The fragments of every source in a folder, in the order of the file names. Names in
-    errors and listings start at the folder, so that they are the same on every machine."""
-    fragments: list[Fragment] = []
+    """The fragments of every source in a folder, in the order of the file names; all may use
+    the macros of MACROS. Names in errors and listings start at the folder, so that they are the
+    same on every machine."""
+    macros: Macros = {}
+    shared = data_dir("asm") / "macros.s"
+    fragments = parse(MACROS, shared.read_text(encoding="utf-8"), symbols, macros)
     for path in sorted(data_dir(folder).glob("*.s")):
-        fragments += parse(f"{folder}/{path.name}", path.read_text(encoding="utf-8"), symbols)
+        text = path.read_text(encoding="utf-8")
+        fragments += parse(f"{folder}/{path.name}", text, symbols, macros)
     return fragments

@@ -9,7 +9,8 @@ from fwbuild.errors import FwbuildError
 from tests.support.sources import link, link_lines
 
 WORDS = (
-    "mov add jmp call loop rep lock push pop ret lgdt .att .byte .long .balign .if .else .endif "
+    "mov add jmp call loop rep lock push pop ret lgdt .att .byte .long .farjmp .if .else .endif "
+    ".macro .endm .group .endgroup "
     ".ascii .code16 .code32 eax al ax ebx ds cr0 [ ] + - * , : ( ) % $ # ' \" ; /* */ { } 1 0x10 "
     "0x1ff -1 'QEMU' start .a .a: dword ptr byte 1f << // be32"
 ).split()

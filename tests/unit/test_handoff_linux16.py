@@ -236,9 +236,10 @@ def test_judge_of_registers(name: str, machine: Machine) -> None:
 
 
 def test_code_is_one_piece_and_fits(image: Image) -> None:
-    """bios_install copies from one label to another: asm/bios/bios.s alone lies between, whole."""
+    """bios_install copies the group: asm/bios/bios.s alone lies in it, whole."""
     linked = image.linked
-    start, end = (linked.addresses[name] for name in ("bios_code", "bios_code_end"))
-    assert 0 < end - start <= layout.BIOS.size - work.BIOS_CODE
-    between = {f.name for f in linked.fragments if start <= linked.addresses[f.name] <= end}
-    assert between == {f.name for f in linked.fragments if f.file == "asm/bios/bios.s"}
+    group = [f.name for f in linked.fragments if f.file == "asm/bios/bios.s"]
+    starts = [linked.addresses[name] for name in group]
+    ends = [start + linked.size(name) for name, start in zip(group, starts, strict=True)]
+    assert starts[1:] == ends[:-1]
+    assert 0 < ends[-1] - starts[0] <= layout.BIOS.size - work.BIOS_CODE
