@@ -21,3 +21,25 @@
     .word \limit
     .long \table
 .endm
+
+# stop if a condition holds (`c`, `nz`, ...); EDX is the detail that is printed. AL is lost even
+# where the firmware goes on, the flags stay.
+.macro stop_if condition, code
+    mov al, \code
+    j\condition stop_with
+.endm
+
+# stop; EDX is the detail that is printed
+.macro stop code
+    mov al, \code
+    jmp stop_with
+.endm
+
+# copy an entry of the memory map as an e820.ENTRY, which lacks the last field, from ESI to EDI;
+# both go on to the next
+.macro copy_e820_entry
+    .rept e820.ENTRY.sizeof // 4
+    movsd
+    .endr
+    add esi, pvh.MEMMAP_ENTRY.sizeof - e820.ENTRY.sizeof
+.endm

@@ -7,7 +7,8 @@
 #: out: -
 #: clobbers: eax, ecx, edx, edi, eflags
 #: reads: region.directory
-#: writes: ram.work.files_total, ram.work.files_behind, ram.work.files_end, region.directory
+#: writes: ram.work.directory_entries, ram.work.directory_rest, ram.work.directory_end,
+#:   region.directory
 #: source: QEMU docs/specs/fw_cfg.rst "File Directory"
 files_open:
     mov eax, fw_cfg.Read.FILE_DIR
@@ -16,7 +17,7 @@ files_open:
     call fw_cfg_transfer
     mov eax, dword ptr [edi + fw_cfg.DIR_HEADER.count]
     bswap eax
-    mov dword ptr [ram.work.files_total], eax
+    mov dword ptr [ram.work.directory_entries], eax
     jmp files_note
 
 #: note where the entries in RAM end, and how many more there are
@@ -25,7 +26,7 @@ files_open:
 #: out: -
 #: clobbers: eax, ecx, eflags
 #: reads: region.directory
-#: writes: ram.work.files_behind, ram.work.files_end
+#: writes: ram.work.directory_rest, ram.work.directory_end
 #: source: -
 files_note:
     xor ecx, ecx
@@ -33,11 +34,11 @@ files_note:
     jae .whole
     xchg ecx, eax
 .whole:
-    mov dword ptr [ram.work.files_behind], eax
+    mov dword ptr [ram.work.directory_rest], eax
     # ECX: 0, or by how many entries the piece is short
     imul ecx, ecx, fw_cfg.FILE.sizeof
     add ecx, region.directory.base + fw_cfg.DIR_HEADER.sizeof + work.DIRECTORY_PIECE * fw_cfg.FILE.sizeof
-    mov dword ptr [ram.work.files_end], ecx
+    mov dword ptr [ram.work.directory_end], ecx
     ret
 
 #: find a file
@@ -45,17 +46,19 @@ files_note:
 #: in: esi name in the form of name_equal
 #: out: eax control word that reads it, ecx bytes, eflags CF set if there is no such file (and then 0 bytes)
 #: clobbers: edx, esi, edi
-#: reads: ram.work.files_total, ram.work.files_behind, ram.work.files_end, region.directory
-#: writes: ram.work.files_total, ram.work.files_behind, ram.work.files_end, region.directory
+#: reads: ram.work.directory_entries, ram.work.directory_rest, ram.work.directory_end,
+#:   region.directory
+#: writes: ram.work.directory_entries, ram.work.directory_rest, ram.work.directory_end,
+#:   region.directory
 #: source: QEMU docs/specs/fw_cfg.rst "File Directory"
 files_find:
-    cmp dword ptr [ram.work.files_total], work.DIRECTORY_PIECE
+    cmp dword ptr [ram.work.directory_entries], work.DIRECTORY_PIECE
     jbe .search
     call files_open
 .search:
     # Names differ most in their third dword; the same one behind the last entry ends the search.
     mov eax, dword ptr [esi + 8]
-    mov edx, dword ptr [ram.work.files_end]
+    mov edx, dword ptr [ram.work.directory_end]
     mov dword ptr [edx + fw_cfg.FILE.name + 8], eax
     mov edi, region.directory.base + fw_cfg.DIR_HEADER.sizeof + fw_cfg.FILE.name - fw_cfg.FILE.sizeof
 .next:
@@ -89,7 +92,7 @@ files_find:
     jz .found
     jmp .next
 .end:
-    cmp dword ptr [ram.work.files_behind], 0
+    cmp dword ptr [ram.work.directory_rest], 0
     jnz .more
     xor ecx, ecx
     stc
@@ -99,7 +102,7 @@ files_find:
     mov ecx, work.DIRECTORY_PIECE * fw_cfg.FILE.sizeof
     mov edi, region.directory.base + fw_cfg.DIR_HEADER.sizeof
     call fw_cfg_transfer
-    mov eax, dword ptr [ram.work.files_behind]
+    mov eax, dword ptr [ram.work.directory_rest]
     call files_note
     jmp .search
 

@@ -6,7 +6,7 @@
 #: in: ecx bytes, edx alignment (a power of two)
 #: out: eax address
 #: clobbers: ecx, edx, eflags
-#: reads: ram.work.high_top, ram.work.memmap_end, ram.work.kernel_size, ram.work.kernel_addr,
+#: reads: ram.work.high_top, ram.work.memmap_end, ram.work.kernel_start, ram.work.kernel_span,
 #:   ram.pvh_area.modules, region.memmap
 #: writes: ram.work.high_top, ram.work.memmap_end, region.memmap
 #: source: ACPI 6.5, 15
@@ -29,7 +29,7 @@ high_alloc:
 #: in: ecx bytes, edx alignment (a power of two)
 #: out: eax address, ecx bytes in whole pages
 #: clobbers: edx, eflags
-#: reads: ram.work.high_top, ram.work.kernel_size, ram.work.kernel_addr, ram.pvh_area.modules
+#: reads: ram.work.high_top, ram.work.kernel_start, ram.work.kernel_span, ram.pvh_area.modules
 #: writes: ram.work.high_top
 #: source: -
 high_find:
@@ -56,8 +56,8 @@ high_find:
     mov edi, dword ptr [ram.pvh_area.modules.size]
     call ranges_overlap
     jb .lower
-    mov ebx, dword ptr [ram.work.kernel_addr]
-    mov edi, dword ptr [ram.work.kernel_size]
+    mov ebx, dword ptr [ram.work.kernel_start]
+    mov edi, dword ptr [ram.work.kernel_span]
     call ranges_overlap
     jb .lower
     mov dword ptr [ram.work.high_top], eax

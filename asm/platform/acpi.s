@@ -7,7 +7,7 @@
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
 #: reads: ram.work.script_last, ram.work.pointer, ram.work.high_top, ram.work.memmap_end,
-#:   ram.work.kernel_size, ram.work.kernel_addr, ram.work.script_end, ram.pvh_area.modules,
+#:   ram.work.kernel_start, ram.work.kernel_span, ram.work.script_end, ram.pvh_area.modules,
 #:   region.memmap, region.script
 #: writes: ram.work.script_last, ram.work.pointer, ram.work.high_top, ram.work.memmap_end,
 #:   ram.work.script_end, ram.pvh_area.start_info.rsdp_paddr, region.memmap, region.script
@@ -82,7 +82,7 @@ acpi_bad:
 #: in: ebx entry
 #: out: -
 #: clobbers: eax, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.high_top, ram.work.memmap_end, ram.work.kernel_size, ram.work.kernel_addr,
+#: reads: ram.work.high_top, ram.work.memmap_end, ram.work.kernel_start, ram.work.kernel_span,
 #:   ram.pvh_area.modules, region.memmap, region.script
 #: writes: ram.work.high_top, ram.work.memmap_end, ram.pvh_area.start_info.rsdp_paddr,
 #:   region.memmap, region.script

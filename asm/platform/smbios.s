@@ -6,7 +6,7 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.high_top, ram.work.memmap_end, ram.work.kernel_size, ram.work.kernel_addr,
+#: reads: ram.work.high_top, ram.work.memmap_end, ram.work.kernel_start, ram.work.kernel_span,
 #:   ram.pvh_area.modules, region.memmap
 #: writes: ram.work.high_top, ram.work.memmap_end, region.memmap
 #: source: DMTF DSP0134 (SMBIOS 3.6), 5.2
@@ -78,7 +78,7 @@ smbios_load:
 #: in: -
 #: out: esi structures, ecx their bytes, edx structures that were added
 #: clobbers: eax, edi, eflags
-#: reads: ram.work.high_top, ram.work.memmap_end, ram.work.kernel_size, ram.work.kernel_addr,
+#: reads: ram.work.high_top, ram.work.memmap_end, ram.work.kernel_start, ram.work.kernel_span,
 #:   ram.pvh_area.modules, region.memmap
 #: writes: ram.work.high_top, ram.work.memmap_end, region.memmap
 #: source: DMTF DSP0134 (SMBIOS 3.6), 6.1

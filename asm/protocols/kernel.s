@@ -1,4 +1,21 @@
-# The kernel, its command line and its initrd: what fw_cfg says, and whether it can be true.
+# Kernels, from what QEMU's loader found to their entry.
+#
+# QEMU has read the kernel's file, told its kind, and chosen where kernel, command line and initrd
+# are to lie. Numbered items of fw_cfg say so, and hold the bytes. A boot protocol is a pair of
+# routines in a file of its own:
+#
+#     kernel_read ── which kind is it?
+#        ├─ linux_read ─ linux16_read       NAME_read: is it one that this image enters? Then
+#        ├─ multiboot_read                  ram.work.enter becomes NAME_enter.
+#        └─ PVH: nothing is left to read
+#     kernel_check, cmdline_read, initrd_read
+#     ACPI, SMBIOS, MP tables               the same for all kinds (main.s)
+#     NAME_enter                            read the kernel to its place, complete what it is
+#                                           handed, jump to it
+#
+# QEMU puts an ELF kernel with a PVH note into RAM itself. Any other kernel is read last, so until
+# then its place is kept free: from ram.work.kernel_start on, ram.work.kernel_span bytes are all
+# that it uses before it looks at the memory map. For a bzImage that is more than its file holds.
 
 #: read what QEMU's loader found, and tell the kernel's kind: a bzImage has no entry here, a
 #: Multiboot kernel has one but no command line, not even an empty one. ram.work.enter becomes the
@@ -7,56 +24,59 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, eflags
-#: reads: ram.work.kernel_size, ram.work.kernel_entry, ram.work.kernel_addr, ram.work.cmdline_size,
-#:   ram.boot_params.hdr, ram.pvh_area.modules, region.cmdline
-#: writes: ram.work.kernel_size, ram.work.kernel_entry, ram.work.kernel_addr, ram.work.cmdline_size,
-#:   ram.work.enter, ram.boot_params, ram.pvh_area.modules
+#: reads: ram.work.item, ram.boot_params.hdr, ram.pvh_area.modules, region.cmdline
+#: writes: ram.work.item, ram.work.kernel_start, ram.work.kernel_span, ram.work.enter,
+#:   ram.boot_params, ram.pvh_area.modules
 #: source: QEMU hw/i386/x86.c x86_load_linux, hw/i386/multiboot.c
 kernel_read:
-    mov esi, kernel_numbers
-    mov edi, ram.work.kernel_size
-    push 4
-    pop ecx
+    mov esi, kernel_items
+    mov edi, ram.work.item
+    mov ecx, 4
 .next:
     lodsd
     call fw_cfg_transfer
     add edi, ecx
-    cmp edi, ram.work.cmdline_size
-    jbe .next
+    cmp edi, ram.work.item + work.KERNEL_ITEMS.sizeof
+    jb .next
+    # the initrd's place and size, as the first module has them; ECX is still 4
     mov eax, fw_cfg.Read.INITRD_SIZE
     mov edi, ram.pvh_area.modules.size
     call fw_cfg_transfer
     mov eax, fw_cfg.Read.INITRD_ADDR
     mov edi, ram.pvh_area.modules.paddr
     call fw_cfg_transfer
-    mov edx, dword ptr [ram.work.kernel_size]
+    # as long as nobody knows better, the kernel uses what it is loaded to
+    mov eax, dword ptr [ram.work.item.kernel_addr]
+    mov edx, dword ptr [ram.work.item.kernel_size]
+    mov dword ptr [ram.work.kernel_start], eax
+    mov dword ptr [ram.work.kernel_span], edx
     test edx, edx
-    mov al, stop_codes.NO_KERNEL
-    jz .stop
-    mov edx, dword ptr [ram.work.kernel_entry]
+    .stop_if z, stop_codes.NO_KERNEL
+    # which kind: EDX is the detail of a stop, too
+    mov edx, dword ptr [ram.work.item.kernel_entry]
     mov al, stop_codes.KERNEL_KIND
     test edx, edx
 .if option.protocols.linux
     jz linux_read
 .else
-    jz .stop
+    jz stop_with
 .endif
-    cmp dword ptr [ram.work.cmdline_size], 0
+    cmp dword ptr [ram.work.item.cmdline_size], 0
 .if option.protocols.multiboot
     jz multiboot_read
 .else
-    jz .stop
+    jz stop_with
 .endif
 .if option.protocols.pvh
     mov dword ptr [ram.work.enter], pvh_enter
     ret
-.endif
-.stop:
+.else
     jmp stop_with
+.endif
 
-#: the 32-bit items that kernel_read reads, from ram.work.kernel_size on
+#: the items that make work.KERNEL_ITEMS
 #: mode: data
-kernel_numbers:
+kernel_items:
     .long fw_cfg.Read.KERNEL_SIZE, fw_cfg.Read.KERNEL_ENTRY
     .long fw_cfg.Read.KERNEL_ADDR, fw_cfg.Read.CMDLINE_SIZE
 
@@ -65,40 +85,43 @@ kernel_numbers:
 #: in: -
 #: out: -
 #: clobbers: eax, ecx, edx, esi, ebp, eflags
-#: reads: ram.work.memmap_end, ram.work.kernel_size, ram.work.kernel_entry, ram.work.kernel_addr,
-#:   ram.work.enter, region.memmap
+#: reads: ram.work.memmap_end, ram.work.item.kernel_entry, ram.work.kernel_start,
+#:   ram.work.kernel_span, ram.work.enter, region.memmap
 #: source: -
 kernel_check:
-    mov eax, dword ptr [ram.work.kernel_addr]
-    mov ecx, dword ptr [ram.work.kernel_size]
-    mov edx, eax
+    mov eax, dword ptr [ram.work.kernel_start]
+    mov ecx, dword ptr [ram.work.kernel_span]
+    mov edx, eax                # the detail of every stop here
     call memmap_covers
-    mov al, stop_codes.KERNEL_RANGE
-    jc .stop
-    mov ebp, dword ptr [ram.work.kernel_entry]
+    .stop_if c, stop_codes.KERNEL_RANGE
+    # the entry's distance from the start: less than the span?
+    mov ebp, dword ptr [ram.work.item.kernel_entry]
     sub ebp, edx
     cmp ebp, ecx
-    mov al, stop_codes.KERNEL_ENTRY
-    jae .stop
+    jae .outside
+.inside:
     cmp edx, e820.EXTENDED
     jae .done
-    mov al, stop_codes.KERNEL_OVERLAP
 .if option.protocols.multiboot
     # Such a kernel is read last, over all but what is in use until then.
+    mov al, stop_codes.KERNEL_OVERLAP
     cmp dword ptr [ram.work.enter], multiboot_enter
-    jnz .stop
+    jnz stop_with
     cmp edx, layout.MULTIBOOT_LOW
-    jb .stop
+    jb stop_with
     add ecx, edx
     cmp ecx, layout.MULTIBOOT_HIGH
-    ja .stop
+    ja stop_with
 .else
-    jmp .stop
+    .stop stop_codes.KERNEL_OVERLAP
 .endif
 .done:
     ret
-.stop:
-    jmp stop_with
+.outside:
+    # A bzImage has no entry item: it is entered where it starts, or at its setup code.
+    cmp dword ptr [ram.work.item.kernel_entry], 0
+    jz .inside
+    .stop stop_codes.KERNEL_ENTRY
 
 #: read the command line, and end it with zeros whatever the host sent: NetBSD copies it up to a
 #: dword of them
@@ -106,22 +129,20 @@ kernel_check:
 #: in: -
 #: out: -
 #: clobbers: eax, ecx, edx, edi, eflags
-#: reads: ram.work.cmdline_size
+#: reads: ram.work.item.cmdline_size
 #: writes: region.cmdline
 #: source: QEMU hw/i386/x86.c x86_load_linux
 cmdline_read:
-    mov ecx, dword ptr [ram.work.cmdline_size]
+    mov ecx, dword ptr [ram.work.item.cmdline_size]
     mov edi, region.cmdline.base
-    mov edx, ecx
+    mov edx, ecx                # the stop's detail
     cmp ecx, region.cmdline.size - 4
-    mov al, stop_codes.CMDLINE_SIZE
-    ja stop_with
+    .stop_if a, stop_codes.CMDLINE_SIZE
     mov dword ptr [edi], 0
     mov dword ptr [edi + ecx], 0
     # one byte is the zero of an empty one
-    dec ecx
-    jle .done
-    inc ecx
+    cmp ecx, 1
+    jbe .done
     mov eax, fw_cfg.Read.CMDLINE_DATA
     jmp fw_cfg_transfer
 .done:
@@ -132,7 +153,7 @@ cmdline_read:
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.memmap_end, ram.work.kernel_size, ram.work.kernel_addr,
+#: reads: ram.work.memmap_end, ram.work.kernel_start, ram.work.kernel_span,
 #:   ram.pvh_area.start_info.nr_modules, ram.pvh_area.modules, region.memmap
 #: writes: ram.pvh_area.start_info.nr_modules, ram.pvh_area.start_info.modlist_paddr
 #: source: QEMU hw/i386/x86.c x86_load_linux; Xen docs/misc/pvh.pandoc
@@ -140,19 +161,18 @@ initrd_read:
     mov ecx, dword ptr [ram.pvh_area.modules.size]
     jecxz .done
     mov eax, dword ptr [ram.pvh_area.modules.paddr]
-    mov edx, eax
+    mov edx, eax                # the detail of every stop here
     call memmap_covers
-    mov al, stop_codes.INITRD_RANGE
-    jc .stop
-    mov al, stop_codes.INITRD_OVERLAP
+    .stop_if c, stop_codes.INITRD_RANGE
     cmp edx, e820.EXTENDED
-    jb .stop
+    .stop_if b, stop_codes.INITRD_OVERLAP
+    # it must not lie where the kernel is going to be, either
     mov eax, edx
-    mov ebx, dword ptr [ram.work.kernel_addr]
-    mov edi, dword ptr [ram.work.kernel_size]
+    mov ebx, dword ptr [ram.work.kernel_start]
+    mov edi, dword ptr [ram.work.kernel_span]
     call ranges_overlap
-    mov al, stop_codes.INITRD_OVERLAP
-    jb .stop
+    .stop_if b, stop_codes.INITRD_OVERLAP
+    # [EDX, EDX + ECX) is its place
     mov edi, edx
     inc dword ptr [ram.pvh_area.start_info.nr_modules]
     mov dword ptr [ram.pvh_area.start_info.modlist_paddr], ram.pvh_area.modules
@@ -160,5 +180,3 @@ initrd_read:
     jmp fw_cfg_transfer
 .done:
     ret
-.stop:
-    jmp stop_with

@@ -6,33 +6,33 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, edi, eflags
-#: reads: ram.work.kernel_size, ram.work.kernel_addr, ram.work.cmdline_size,
-#:   ram.work.kernel_data_size, ram.boot_params.hdr, ram.pvh_area.modules, region.cmdline
-#: writes: ram.work.kernel_size, ram.work.kernel_entry, ram.work.kernel_addr,
-#:   ram.work.kernel_data_size, ram.work.enter, ram.boot_params
+#: reads: ram.work.item.kernel_size, ram.work.item.kernel_addr, ram.work.item.cmdline_size,
+#:   ram.boot_params.hdr, ram.pvh_area.modules, region.cmdline
+#: writes: ram.work.kernel_start, ram.work.kernel_span, ram.work.enter, ram.boot_params
 #: source: Linux Documentation/arch/x86/boot.rst "32-bit Boot Protocol", zero-page.rst
 linux_read:
     mov eax, fw_cfg.Read.SETUP_DATA
     mov ecx, linux_boot.HEADER_END_MAX
     mov edi, ram.boot_params
     call fw_cfg_transfer
-    # QEMU hands over anything that it does not know as if it were a bzImage.
+    # QEMU hands over anything that it does not know as if it were a bzImage. EDX is the detail of
+    # a stop: the protocol's version, 0 where the file has none.
     xor edx, edx
-    mov al, stop_codes.KERNEL_KIND
     cmp dword ptr [ram.boot_params.hdr.header], 'HdrS'
-    jnz .stop
+    .stop_if nz, stop_codes.KERNEL_KIND
     mov dx, word ptr [ram.boot_params.hdr.version]
     cmp edx, linux_boot.PROTOCOL_MODERN
 .if option.protocols.linux16
     jb linux16_read
 .else
-    jb .stop
+    .stop_if b, stop_codes.KERNEL_KIND
 .endif
-    # Outside the header everything starts as zeros; the last dword may pass the page's end.
+    # Outside the header everything starts as zeros: what comes before it,
     xor eax, eax
     mov ecx, linux_boot.HEADER_OFFSET // 4
     rep stosd
     stosb
+    # and what comes after it, from where its jump leads; the last dword may pass the page's end
     movzx edi, byte ptr [ram.boot_params.hdr.jump + 1]
     add edi, ram.boot_params + linux_boot.HEADER_JUMP_BASE
     mov ecx, ram.boot_params + linux_boot.BOOT_PARAMS.sizeof + 3
@@ -40,16 +40,16 @@ linux_read:
     shr ecx, 2
     rep stosd
     # The command line may be as long as the header says, and a zero.
-    mov edx, dword ptr [ram.work.cmdline_size]
+    mov edx, dword ptr [ram.work.item.cmdline_size]  # the stop's detail
     mov ecx, edx
     dec ecx
     js .cmdline_fits
-    mov al, stop_codes.CMDLINE_SIZE
     cmp ecx, dword ptr [ram.boot_params.hdr.cmdline_size]
-    ja .stop
+    .stop_if a, stop_codes.CMDLINE_SIZE
 .cmdline_fits:
     mov dword ptr [ram.boot_params.hdr.cmd_line_ptr], region.cmdline.base
-    mov edx, dword ptr [ram.pvh_area.modules.paddr]
+    # The initrd's last byte may be no higher than the header says, unless any address will do.
+    mov edx, dword ptr [ram.pvh_area.modules.paddr]  # the stop's detail
     mov ecx, dword ptr [ram.pvh_area.modules.size]
     mov dword ptr [ram.boot_params.hdr.ramdisk_image], edx
     mov dword ptr [ram.boot_params.hdr.ramdisk_size], ecx
@@ -58,34 +58,31 @@ linux_read:
     test byte ptr [ram.boot_params.hdr.xloadflags], linux_boot.XLoadFlag.CAN_BE_LOADED_ABOVE_4G
     jnz .initrd_fits
     lea ecx, [edx + ecx - 1]
-    mov al, stop_codes.INITRD_LIMIT
     cmp ecx, dword ptr [ram.boot_params.hdr.initrd_addr_max]
-    ja .stop
+    .stop_if a, stop_codes.INITRD_LIMIT
 .initrd_fits:
     mov dword ptr [ram.work.enter], linux_enter
     jmp linux_area
-.stop:
-    jmp stop_with
 
-#: let kernel_addr and kernel_size span all that the kernel uses before it looks at its memory
-#: map: where it is loaded, where it moves itself, and behind both the host's setup_data
+#: let kernel_start and kernel_span be all that the kernel uses before it looks at its memory map:
+#: where it is loaded, where it moves itself, and after both the host's setup_data. What wraps past
+#: 4 GiB has a span that no RAM covers
 #: mode: 32
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, eflags
-#: reads: ram.work.kernel_size, ram.work.kernel_addr, ram.work.kernel_data_size, ram.boot_params.hdr
-#: writes: ram.work.kernel_size, ram.work.kernel_entry, ram.work.kernel_addr,
-#:   ram.work.kernel_data_size, ram.boot_params.hdr.code32_start
+#: reads: ram.work.item.kernel_size, ram.work.item.kernel_addr, ram.boot_params.hdr
+#: writes: ram.work.kernel_start, ram.work.kernel_span, ram.boot_params.hdr.code32_start
 #: source: Linux Documentation/arch/x86/boot.rst, "init_size"
 linux_area:
-    mov ebx, dword ptr [ram.work.kernel_addr]
+    # EBX: the start, EDX: the end of what is loaded
+    mov ebx, dword ptr [ram.work.item.kernel_addr]
     mov dword ptr [ram.boot_params.hdr.code32_start], ebx
-    mov dword ptr [ram.work.kernel_entry], ebx
-    mov edx, dword ptr [ram.work.kernel_size]
-    mov dword ptr [ram.work.kernel_data_size], edx
-    or dword ptr [ram.work.kernel_size], -1
+    mov edx, dword ptr [ram.work.item.kernel_size]
+    mov dword ptr [ram.work.kernel_span], -1
     add edx, ebx
     jc .done
+    # EAX: where it runs
     cmp dword ptr [ram.boot_params.hdr.pref_address + 4], 0
     jnz .done
     mov eax, dword ptr [ram.boot_params.hdr.pref_address]
@@ -103,6 +100,7 @@ linux_area:
     not ecx
     and eax, ecx
 .runs_at:
+    # the start is the lower of the two, the end the higher
     cmp ebx, eax
     jbe .end
     mov ebx, eax
@@ -113,8 +111,10 @@ linux_area:
     jae .setup_data
     mov eax, edx
 .setup_data:
+    # What the list's first entry and all after it take, if it lies in the kernel's data: they move
+    # to the end.
     sub edx, dword ptr [ram.boot_params.hdr.setup_data]
-    cmp edx, dword ptr [ram.work.kernel_data_size]
+    cmp edx, dword ptr [ram.work.item.kernel_size]
     ja .size
     add eax, linux_boot.SETUP_DATA_ALIGN - 1
     jc .done
@@ -123,8 +123,8 @@ linux_area:
     jc .done
 .size:
     sub eax, ebx
-    mov dword ptr [ram.work.kernel_addr], ebx
-    mov dword ptr [ram.work.kernel_size], eax
+    mov dword ptr [ram.work.kernel_start], ebx
+    mov dword ptr [ram.work.kernel_span], eax
 .done:
     ret
 
@@ -134,57 +134,58 @@ linux_area:
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.memmap_end, ram.work.kernel_size, ram.work.kernel_entry, ram.work.kernel_addr,
-#:   ram.work.kernel_data_size, ram.boot_params, ram.pvh_area.start_info.rsdp_paddr, region.memmap
+#: reads: ram.work.memmap_end, ram.work.item.kernel_size, ram.work.kernel_start,
+#:   ram.work.kernel_span, ram.boot_params, ram.pvh_area.start_info.rsdp_paddr, region.memmap
 #: writes: ram.boot_params.acpi_rsdp_addr, ram.boot_params.e820_entries,
 #:   ram.boot_params.hdr.setup_data, ram.boot_params.e820_table
 #: returns: never
 #: source: Linux Documentation/arch/x86/boot.rst "32-bit Boot Protocol"
 linux_enter:
     mov eax, fw_cfg.Read.KERNEL_DATA
-    mov ecx, dword ptr [ram.work.kernel_data_size]
+    mov ecx, dword ptr [ram.work.item.kernel_size]
     mov edi, dword ptr [ram.boot_params.hdr.code32_start]
     call fw_cfg_transfer
     call linux_move_setup_data
+    # the RSDP, and the map
     mov eax, dword ptr [ram.pvh_area.start_info.rsdp_paddr]
     mov dword ptr [ram.boot_params.acpi_rsdp_addr], eax
     mov esi, region.memmap.base
     mov edi, ram.boot_params.e820_table
 .range:
-    push e820.ENTRY.sizeof // 4
-    pop ecx
-    rep movsd
-    add esi, pvh.MEMMAP_ENTRY.sizeof - e820.ENTRY.sizeof
+    .copy_e820_entry
     inc byte ptr [ram.boot_params.e820_entries]
     cmp esi, dword ptr [ram.work.memmap_end]
     jb .range
+    # what the kernel finds in its registers
     xor ebx, ebx
     xor ebp, ebp
     xor edi, edi
     .att lidtl {real_mode_idtr}
     mov esi, ram.boot_params
-    jmp dword ptr [ram.work.kernel_entry]
+    jmp dword ptr [ram.boot_params.hdr.code32_start]
 
-#: move the setup_data that QEMU appends to the kernel behind all that the kernel uses: it
+#: move the setup_data that QEMU appends to the kernel to the end of all that the kernel uses: it
 #: would unpack itself over them. Each pointer into the kernel's data is one to follow.
 #: mode: 32
 #: in: -
 #: out: -
 #: clobbers: eax, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.kernel_size, ram.work.kernel_addr, ram.work.kernel_data_size,
+#: reads: ram.work.item.kernel_size, ram.work.kernel_start, ram.work.kernel_span,
 #:   ram.boot_params.hdr.code32_start, ram.boot_params.hdr.setup_data
 #: writes: ram.boot_params.hdr.setup_data
 #: source: QEMU hw/i386/x86.c x86_load_linux; Linux Documentation/arch/x86/boot.rst, "setup_data"
 linux_move_setup_data:
+    # EBP: the pointer to follow. ECX: bytes from what it points to up to the data's end
     mov ebp, ram.boot_params.hdr.setup_data
     mov ecx, dword ptr [ram.boot_params.hdr.code32_start]
-    add ecx, dword ptr [ram.work.kernel_data_size]
+    add ecx, dword ptr [ram.work.item.kernel_size]
     mov esi, dword ptr [ebp]
     sub ecx, esi
-    cmp ecx, dword ptr [ram.work.kernel_data_size]
+    cmp ecx, dword ptr [ram.work.item.kernel_size]
     ja .done
-    mov edi, dword ptr [ram.work.kernel_addr]
-    add edi, dword ptr [ram.work.kernel_size]
+    # EDX: how far they move
+    mov edi, dword ptr [ram.work.kernel_start]
+    add edi, dword ptr [ram.work.kernel_span]
     sub edi, ecx
     mov edx, edi
     sub edx, esi
@@ -193,8 +194,9 @@ linux_move_setup_data:
     mov eax, dword ptr [ebp]
     mov ecx, eax
     sub ecx, dword ptr [ram.boot_params.hdr.code32_start]
-    cmp ecx, dword ptr [ram.work.kernel_data_size]
+    cmp ecx, dword ptr [ram.work.item.kernel_size]
     jae .done
+    # the pointer moves with them; each entry starts with the next pointer
     add eax, edx
     mov dword ptr [ebp], eax
     xchg ebp, eax

@@ -7,47 +7,49 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.high_top, ram.work.memmap_end, ram.work.kernel_size, ram.work.kernel_addr,
+#: reads: ram.work.high_top, ram.work.memmap_end, ram.work.kernel_start, ram.work.kernel_span,
 #:   ram.work.module_name, ram.pvh_area.start_info.nr_modules, ram.pvh_area.empty_string,
 #:   ram.pvh_area.modules, region.memmap
 #: writes: ram.work.high_top, ram.work.module_name, ram.pvh_area.start_info.nr_modules,
 #:   ram.pvh_area.start_info.modlist_paddr, ram.pvh_area.modules
 #: source: QEMU docs/specs/fw_cfg.rst "Externally Provided Items"; Xen docs/misc/pvh.pandoc
 modules_load:
+    # the name in RAM, where its digit can be changed
     mov esi, name_module
     mov edi, ram.work.module_name
     mov ecx, work.MODULE_NAME_SIZE // 4
     rep movsd
-    # behind the initrd, if there is one
+    # EBX: the entry to fill in, after the initrd's, if there is one
     imul ebx, dword ptr [ram.pvh_area.start_info.nr_modules], pvh.MODLIST_ENTRY.sizeof
     add ebx, ram.pvh_area.modules
 .next:
     mov esi, ram.work.module_name
     call files_find
     jc .done
-    push eax
-    push ecx
+    push eax                    # its control word,
+    push ecx                    # and its bytes
+    # a place for it, in one range of RAM
     xor edx, edx
     call high_find
+    mov edx, ecx                # the stop's detail
     call memmap_covers
-    jc .none
-    mov edi, ebx
-    stosd
-    xchg edx, eax
-    xor eax, eax
-    stosd
+    jc .no_room
+    # the entry: EAX is the address, ECX the size, EDX 0
+    mov edi, eax
     pop ecx
-    xchg ecx, eax
-    stosd
-    xchg ecx, eax
-    stosd
-    mov dword ptr [edi], ram.pvh_area.empty_string
-    mov dword ptr [edi + 4], eax
-    mov dword ptr [edi + 8], eax
-    mov dword ptr [edi + 12], eax
+    xor edx, edx
+    mov dword ptr [ebx + pvh.MODLIST_ENTRY.paddr], eax
+    mov dword ptr [ebx + pvh.MODLIST_ENTRY.paddr + 4], edx
+    mov dword ptr [ebx + pvh.MODLIST_ENTRY.size], ecx
+    mov dword ptr [ebx + pvh.MODLIST_ENTRY.size + 4], edx
+    # it has no command line of its own
+    mov dword ptr [ebx + pvh.MODLIST_ENTRY.cmdline_paddr], ram.pvh_area.empty_string
+    mov dword ptr [ebx + pvh.MODLIST_ENTRY.cmdline_paddr + 4], edx
+    mov dword ptr [ebx + pvh.MODLIST_ENTRY.reserved], edx
+    mov dword ptr [ebx + pvh.MODLIST_ENTRY.reserved + 4], edx
     pop eax
-    mov edi, edx
     call fw_cfg_transfer
+    # one module more; then the next digit
     inc dword ptr [ram.pvh_area.start_info.nr_modules]
     mov dword ptr [ram.pvh_area.start_info.modlist_paddr], ram.pvh_area.modules
     add ebx, pvh.MODLIST_ENTRY.sizeof
@@ -56,7 +58,5 @@ modules_load:
     jbe .next
 .done:
     ret
-.none:
-    mov edx, ecx
-    mov al, stop_codes.NO_ROOM
-    jmp stop_with
+.no_room:
+    .stop stop_codes.NO_ROOM

@@ -6,11 +6,11 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ecx, edx, edi, eflags
-#: reads: ram.pvh_area.modules.size
 #: writes: ram.work.enter, ram.pvh_area.modules.size, ram.multiboot_area.info
 #: source: QEMU hw/i386/multiboot.c
 multiboot_read:
-    and dword ptr [ram.pvh_area.modules.size], 0
+    # What kernel_read took for the initrd's size is that of the information: there is no initrd.
+    mov dword ptr [ram.pvh_area.modules.size], 0
     mov dword ptr [ram.work.enter], multiboot_enter
     mov eax, fw_cfg.Read.INITRD_DATA
     # what the host's is too short for reads as zeros
@@ -23,35 +23,36 @@ multiboot_read:
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.memmap_end, ram.work.kernel_size, ram.work.kernel_entry, ram.work.kernel_addr,
-#:   ram.multiboot_area, region.memmap
+#: reads: ram.work.memmap_end, ram.work.item.kernel_size, ram.work.item.kernel_entry,
+#:   ram.work.item.kernel_addr, ram.multiboot_area, region.memmap
 #: writes: ram.multiboot_area, region.memmap
 #: returns: never
 #: source: Multiboot Specification 0.6.96, 3.2 and 3.3
 multiboot_enter:
     call bios_install
+    # EAX: KiB from 1 MiB on
     mov dword ptr [ram.multiboot_area.info.mem_upper], eax
     mov dword ptr [ram.multiboot_area.info.mem_lower], layout.CONVENTIONAL_KIB
     or dword ptr [ram.multiboot_area.info.flags], multiboot.InfoFlag.MEMORY | multiboot.InfoFlag.MMAP
+    # the map: each entry has its size in front
     mov esi, region.memmap.base
     mov edi, ram.multiboot_area.mmap
     mov dword ptr [ram.multiboot_area.info.mmap_addr], edi
 .range:
     mov eax, multiboot.MMAP_ENTRY_SIZE
     stosd
-    push e820.ENTRY.sizeof // 4
-    pop ecx
-    rep movsd
-    add esi, pvh.MEMMAP_ENTRY.sizeof - e820.ENTRY.sizeof
+    .copy_e820_entry
     cmp esi, dword ptr [ram.work.memmap_end]
     jb .range
     sub edi, ram.multiboot_area.mmap
     mov dword ptr [ram.multiboot_area.info.mmap_length], edi
+    # Now the kernel: it may overwrite what the firmware needs no more.
     mov eax, fw_cfg.Read.KERNEL_DATA
-    mov ecx, dword ptr [ram.work.kernel_size]
-    mov edi, dword ptr [ram.work.kernel_addr]
+    mov ecx, dword ptr [ram.work.item.kernel_size]
+    mov edi, dword ptr [ram.work.item.kernel_addr]
     call fw_cfg_transfer
+    # what the kernel finds: EAX, EBX, flat segments
     .att lidtl {real_mode_idtr}
     mov eax, multiboot.LOADER_MAGIC
     mov ebx, ram.multiboot_area.info
-    jmp dword ptr [ram.work.kernel_entry]
+    jmp dword ptr [ram.work.item.kernel_entry]

@@ -1,4 +1,4 @@
-# The PVH handoff.
+# The PVH handoff. QEMU has put the kernel into RAM itself: only its state is left to do.
 
 #: enter the kernel. The kernel finds CR0 = PE, CR4 = 0, flat segments, IF and TF clear, EBX at
 #: hvm_start_info, and in TR the 32-bit TSS that the ABI asks for. LTR writes the busy bit
@@ -7,8 +7,8 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.high_top, ram.work.memmap_end, ram.work.kernel_size, ram.work.kernel_entry,
-#:   ram.work.kernel_addr, ram.pvh_area.start_info, ram.pvh_area.gdt, ram.pvh_area.modules,
+#: reads: ram.work.high_top, ram.work.memmap_end, ram.work.item.kernel_entry, ram.work.kernel_start,
+#:   ram.work.kernel_span, ram.pvh_area.start_info, ram.pvh_area.gdt, ram.pvh_area.modules,
 #:   region.memmap
 #: writes: ram.work.high_top, ram.pvh_area.start_info.nr_modules,
 #:   ram.pvh_area.start_info.modlist_paddr, ram.pvh_area.start_info.memmap_entries,
@@ -19,18 +19,20 @@ pvh_enter:
 .if option.modules
     call modules_load
 .endif
+    # the map's bytes make a number of entries
     mov eax, dword ptr [ram.work.memmap_end]
     sub eax, region.memmap.base
     xor edx, edx
     mov ecx, pvh.MEMMAP_ENTRY.sizeof
     div ecx
     mov dword ptr [ram.pvh_area.start_info.memmap_entries], eax
+    # the state that the ABI asks for
     .att lgdtl {ram_gdtr}
     mov eax, x86.SELECTOR_TSS
     ltr ax
     .att lidtl {real_mode_idtr}
     mov ebx, ram.pvh_area.start_info
-    jmp dword ptr [ram.work.kernel_entry]
+    jmp dword ptr [ram.work.item.kernel_entry]
 
 #: GDTR of the GDT in RAM
 #: mode: data

@@ -54,6 +54,14 @@ LEVEL = Struct(
 )
 TOPOLOGY_LEVELS = 6  # that CPUID knows
 
+# The fw_cfg items of these names, in the order in which kernel_read reads them.
+KERNEL_ITEMS = Struct(
+    "kernel_size" / Int32ul,  # bytes of KERNEL_DATA
+    "kernel_entry" / Int32ul,  # address; 0: a bzImage
+    "kernel_addr" / Int32ul,  # where KERNEL_DATA goes
+    "cmdline_size" / Int32ul,  # its zero included; 0: a Multiboot kernel
+)
+
 WORK = Struct(
     # Up to `dma` the image holds a template, from there to `signature` it starts as zeros,
     # the rest is written before it is read.
@@ -64,16 +72,13 @@ WORK = Struct(
     "high_top" / Int32ul,  # address where high_alloc looks for free RAM, downwards
     "ecam" / Int32ul,  # address of the memory-mapped configuration space, 0 without one
     "signature" / Int32ul,
-    "files_total" / Int32ul,  # entries of the fw_cfg directory,
-    "files_behind" / Int32ul,  # how many of them follow those in RAM,
-    "files_end" / Int32ul,  # and the address where those in RAM end
+    "directory_entries" / Int32ul,  # of fw_cfg's whole directory
+    "directory_rest" / Int32ul,  # entries that are still to be read, after those in RAM
+    "directory_end" / Int32ul,  # address where those in RAM end
     "memmap_end" / Int32ul,  # address behind the last entry of the memory map
-    # The first four are what kernel_read reads, in its order.
-    "kernel_size" / Int32ul,
-    "kernel_entry" / Int32ul,
-    "kernel_addr" / Int32ul,
-    "cmdline_size" / Int32ul,
-    "kernel_data_size" / Int32ul,  # of KERNEL_DATA; kernel_size spans what the kernel uses
+    "item" / KERNEL_ITEMS,
+    "kernel_start" / Int32ul,  # address and bytes of all that the kernel uses before it looks at
+    "kernel_span" / Int32ul,  # the memory map; it has at least what is loaded
     "setup_size" / Int32ul,
     "enter" / Int32ul,  # the routine that enters the kernel
     "host_bridge" / Int32ul,  # PCI device ID; FFFF where there is no bus 0

@@ -29,12 +29,11 @@ REGISTER = int(chipset.Config.HOST_BRIDGE) | 0x10
 # ALLOCATE entry that is done and an entry of zeros, whose names are empty.
 STATE = {
     "ram.work.memmap_end": MAP + pvh.MEMMAP_ENTRY.sizeof(), "ram.work.high_top": 0x2000000,
-    "ram.work.kernel_addr": 0x1000000, "ram.work.kernel_size": 0x100000,
-    "ram.work.kernel_entry": 0x1000100,
-    "ram.work.cmdline_size": 16,
-    "ram.work.files_total": 1, "ram.work.files_end": DIRECTORY + fw_cfg.FILE.sizeof(),
+    "ram.work.item.kernel_addr": 0x1000000, "ram.work.item.kernel_size": 0x100000,
+    "ram.work.item.kernel_entry": 0x1000100, "ram.work.item.cmdline_size": 16,
+    "ram.work.kernel_start": 0x1000000, "ram.work.kernel_span": 0x100000,
+    "ram.work.directory_entries": 1, "ram.work.directory_end": DIRECTORY + fw_cfg.FILE.sizeof(),
     "ram.work.cpus": 1, "ram.work.f_segment_next": 0xF0000, "ram.work.script_last": SCRIPT,
-    "ram.work.kernel_data_size": 0x100000,
     "ram.boot_params.hdr.header": int.from_bytes(b"HdrS", "little"),
     "ram.boot_params.hdr.version": linux_boot.PROTOCOL_NEWEST,
     "ram.boot_params.hdr.code32_start": 0x1000000, "ram.boot_params.hdr.setup_data": 0x10FFFF0,
@@ -178,9 +177,9 @@ MORE: dict[str, dict[int, int]] = {
     "acpi_add_pointer": {CURRENT: 2, CURRENT + 120: 4},
     "acpi_add_checksum": {CURRENT: 3, CURRENT + 68: 16},
     "acpi_write_pointer": {CURRENT: 4, **NAME, CURRENT + 124: 8},
-    "linux_read": {WORDS["ram.work.cmdline_size"]: 0},
+    "linux_read": {WORDS["ram.work.item.cmdline_size"]: 0},
     "linux_move_setup_data": {
-        WORDS["ram.work.kernel_addr"]: DESTINATION, WORDS["ram.work.kernel_size"]: 0x10},
+        WORDS["ram.work.kernel_start"]: DESTINATION, WORDS["ram.work.kernel_span"]: 0x10},
 }  # fmt: skip
 
 
