@@ -10,7 +10,7 @@
 
 # from 16-bit code to TARGET in flat 32-bit segments; the GDT has been loaded. PE alone goes to
 # CR0: this also clears CD and NW, which are set at reset, and is what PVH wants of CR0.
-.macro enter_protected target
+.macro enter_protected_mode target
     mov eax, x86.Cr0.PE
     mov cr0, eax
     .farjmp x86.SELECTOR_CODE, \target

@@ -1,7 +1,8 @@
 # The BIOS calls that real-mode payloads make, in 16-bit code that bios_install copies to the
 # `bios` region. The whole group is copied, so an address in it is its distance from the group's
 # start, plus work.BIOS_CODE, in segment layout.BIOS_SEGMENT.
-# An interrupt's stack holds IP, CS and FLAGS; behind `push bp` they are at bp + 2, 4 and 6.
+# An interrupt's stack holds IP, CS and FLAGS; after `push bp` they are at bp + 2, 4 and 6, so the
+# carry flag that a caller looks at is a bit of the byte at bp + 6.
 
 .group bios
 
@@ -71,6 +72,7 @@ bios_irq_low:
 #: clobbers: -
 #: source: Phoenix System BIOS, INT 10h; VESA BIOS Extension 3.0, 4.2
 bios_video:
+    # the function is in AH
     cmp ah, bios.Call.VIDEO_TELETYPE
     jz .teletype
     cmp ah, bios.Call.VIDEO_VBE
@@ -94,6 +96,7 @@ bios_video:
     push ax
     push cx
     push dx
+    # both consoles, as print_char does in 32-bit code; AH keeps the character
     mov dx, ports.DEBUG_CONSOLE
     out dx, al
     mov ah, al
@@ -157,6 +160,7 @@ bios_disk:
 bios_system:
     push bp
     mov bp, sp
+    # no error, unless .bad says so
     and byte ptr [bp + 6], ~x86.Eflags.CF
     cmp ax, bios.Call.SYSTEM_E820
     jz .e820
@@ -175,12 +179,14 @@ bios_system:
     pop bp
     .att iretw
 .extended:
+    # AX: KiB from 1 MiB, 63 MiB at most
     mov eax, dword ptr cs:[ram.bios_data.extended_kib - region.bios.base]
     cmp eax, bios.EXTENDED_MAX
     jbe .done
     mov ax, bios.EXTENDED_MAX
     jmp .done
 .e801:
+    # AX and CX: KiB from 1 MiB to 16 MiB; BX and DX: blocks of 64 KiB above
     mov eax, dword ptr cs:[ram.bios_data.extended_kib - region.bios.base]
     xor ebx, ebx
     cmp eax, bios.E801_LOW_MAX
@@ -194,6 +200,7 @@ bios_system:
     mov dx, bx
     jmp .done
 .e820:
+    # EBX is the distance of the entry to give in the copy of the map: 0 the first time
     cmp edx, bios.SMAP
     jnz .bad
     cmp ecx, e820.ENTRY.sizeof
@@ -203,6 +210,7 @@ bios_system:
     push ds
     push si
     push di
+    # one entry to ES:DI
     push cs
     pop ds
     lea si, [bx + ram.bios_data.memmap - region.bios.base]
@@ -211,6 +219,7 @@ bios_system:
     pop di
     pop si
     pop ds
+    # EBX: the next, 0 after the last
     mov ecx, e820.ENTRY.sizeof
     add ebx, ecx
     cmp ebx, dword ptr cs:[ram.bios_data.memmap_size - region.bios.base]
@@ -227,6 +236,7 @@ bios_system:
 #: clobbers: -
 #: source: IBM PC/AT Technical Reference, INT 16h
 bios_keys:
+    # shift state and peeking answer at once, all else waits
     cmp ah, bios.Call.KEYS_SHIFT
     jz .shift
     cmp ah, bios.Call.KEYS_PEEK
@@ -259,6 +269,7 @@ bios_time:
     or byte ptr [bp + 6], x86.Eflags.CF
     test ah, ah
     jnz .done
+    # function 0 alone: ticks in CX:DX, no midnight in AL
     and byte ptr [bp + 6], ~x86.Eflags.CF
     push ds
     xor al, al
@@ -281,7 +292,7 @@ bios_time:
 bios_give_up:
     cli
     .att lgdtl %cs:{work.BIOS_CODE + bios_gdtr - group.bios.base}
-    .enter_protected bios_gave_up
+    .enter_protected_mode bios_gave_up
 
 #: GDTR of the firmware's descriptors in ROM
 #: mode: data
@@ -296,6 +307,7 @@ bios_gdtr:
 #: returns: never
 #: source: Intel SDM volume 3A, 10.9.2; Linux Documentation/arch/x86/boot.rst "Running the Kernel"
 bios_enter_setup:
+    # limits of 64 KiB for every segment, then out of protected mode
     mov ax, work.SELECTOR_DATA16
     mov ds, ax
     mov es, ax
@@ -315,6 +327,7 @@ bios_enter_setup:
 #: returns: never
 #: source: Linux Documentation/arch/x86/boot.rst "Running the Kernel"
 bios_real:
+    # all segments at the setup code, CS one sector further
     mov ax, layout.SETUP_SEGMENT
     mov ds, ax
     mov es, ax

@@ -11,6 +11,7 @@
 #:   region.bios, region.memmap
 #: source: IBM PC/AT Technical Reference
 bios_install:
+    # the code of the calls
     mov esi, group.bios.base
     mov edi, region.bios.base + work.BIOS_CODE
     mov ecx, group.bios.size
@@ -20,10 +21,11 @@ bios_install:
     mov eax, layout.BIOS_SEGMENT << 16 | work.BIOS_CODE + bios_unserved - group.bios.base
     mov ecx, bios.VECTORS
     rep stosd
-    # The data area is right behind the vectors.
+    # The data area follows the vectors.
     xor eax, eax
     mov ecx, bios.BDA.sizeof // 4
     rep stosd
+    # the vectors that have a service: EDI is the number, ECX how many there are
     mov esi, bios_vectors
 .vectors:
     movzx edi, byte ptr [esi]
@@ -36,6 +38,7 @@ bios_install:
     add esi, 4
     cmp byte ptr [esi], 0
     jnz .vectors
+    # The chips: what follows the zero of the list overrules a part of what pic_program does.
     push esi
     call pic_program
     pop esi
@@ -47,10 +50,12 @@ bios_install:
     add esi, 2
     cmp byte ptr [esi], 0
     jnz .chips
+    # the local APIC lets the 8259's interrupts and NMI through (virtual wire mode)
     mov edx, x86.APIC_BASE
     mov dword ptr [edx + x86.Apic.SPURIOUS], x86.APIC_ENABLED
     mov dword ptr [edx + x86.Apic.LVT_LINT0], bios.APIC_LINT0
     mov dword ptr [edx + x86.Apic.LVT_LINT1], bios.APIC_LINT1
+    # the data area: one serial port, no disks, a text screen that is not there
     mov word ptr [ram.bda.serial_ports], ports.SERIAL
     mov word ptr [ram.bda.ebda_segment], e820.EBDA >> 4
     mov byte ptr [e820.EBDA], (e820.VGA - e820.EBDA) >> 10
@@ -71,10 +76,12 @@ bios_install:
 #:   region.memmap
 #: source: ACPI 6.5, 15
 bios_take_memory:
+    # EDX: KiB from 1 MiB, when its range is met
     xor edx, edx
     mov esi, region.memmap.base
     mov edi, ram.bios_data.memmap
 .range:
+    # three ranges matter: RAM up to the EBDA, the EBDA, RAM from 1 MiB
     mov eax, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
     mov ecx, dword ptr [esi + pvh.MEMMAP_ENTRY.size]
     cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4], 0
@@ -95,15 +102,14 @@ bios_take_memory:
     add dword ptr [esi + pvh.MEMMAP_ENTRY.size], region.bios.size
     jmp .copy
 .extended:
+    # bytes to KiB
     shr ecx, 10
     mov edx, ecx
 .copy:
-    push e820.ENTRY.sizeof // 4
-    pop ecx
-    rep movsd
-    add esi, pvh.MEMMAP_ENTRY.sizeof - e820.ENTRY.sizeof
+    .copy_e820_entry
     cmp esi, dword ptr [ram.work.memmap_end]
     jb .range
+    # EDI is at the copy's end
     sub edi, ram.bios_data.memmap
     mov dword ptr [ram.bios_data.memmap_size], edi
     mov dword ptr [ram.bios_data.extended_kib], edx
@@ -153,5 +159,4 @@ bios_gave_up:
     .flat_segments
     mov esp, region.stack.end
     xor edx, edx
-    mov al, stop_codes.GAVE_UP
-    jmp stop_with
+    .stop stop_codes.GAVE_UP

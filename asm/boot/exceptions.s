@@ -1,4 +1,5 @@
 # Faults that nobody foresaw: the vectors of the CPU's exceptions, in ROM. Each ends in a stop.
+# A kernel gets the IDTR of real mode instead, so that its own early faults are not taken for ours.
 
 #: where the gates lead: an entry of 4 bytes for each exception, which pushes its number
 #: mode: 32
@@ -14,12 +15,13 @@ exception_entries:
     .endr
 .pushed:
     pop eax
-    # EIP is here, with CS above it, or behind an error code
+    # EIP is on top with CS above it, or after an error code
     mov edx, dword ptr [esp]
     cmp dword ptr [esp + 4], x86.SELECTOR_CODE
     jz .address
     mov edx, dword ptr [esp + 4]
 .address:
+    # the detail: the number on top, the address below
     and edx, work.EXCEPTION_ADDRESS
     shl eax, work.EXCEPTION_SHIFT
     or edx, eax

@@ -1,4 +1,20 @@
 # What the firmware does, in order.
+#
+# One stack, one CPU, no interrupts: from reset to the kernel it is one straight program. What a
+# stage finds out it leaves in variables (firmware/work.py); which stage writes and which reads
+# them is in each routine's contract and in docs/memory-map.md. The order is not free:
+#
+#     files       before everything that asks fw_cfg for a file
+#     chipset     before ACPI's files are read: QEMU makes them from its registers
+#     memory map  before MTRRs and PCI, which keep clear of RAM
+#     PCI         before the map is handed over, after the chipset
+#     kernel      before any table takes RAM, which must not be the kernel's
+#     ACPI        before the MP table, which a guest with ACPI does not get
+#
+# What goes wrong anywhere ends in stop_with (stop.s) with a code in AL and a detail in EDX. The
+# macro .stop_if shows the code where the firmware may stop; a comment says what EDX is.
+#
+# A template leaves out what its guests do without, by the option.* symbols.
 
 #: build the memory map, find the kernel, hand over
 #: mode: 32
@@ -63,6 +79,7 @@ main:
 #: writes: ram.work, ram.pvh_area
 #: source: fwbuild/firmware/work.py
 handoff_init:
+    # the templates of both structures, one after the other in ROM
     mov esi, handoff_template
     mov edi, ram.pvh_area
     mov ecx, work.PVH_TEMPLATE_SIZE // 4
@@ -71,6 +88,7 @@ handoff_init:
     .rept work.WORK.dma // 4
     movsd
     .endr
+    # the rest of the variables that have to start as zeros
     mov ecx, (work.WORK.signature - work.WORK.dma) // 4
     xor eax, eax
     rep stosd

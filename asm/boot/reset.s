@@ -32,7 +32,7 @@ identity_record:
 enter_protected:
     # DS is 0 here and cannot reach the ROM, CS can. The 32-bit form loads all of the base.
     .att lgdtl %cs:{rom_gdtr - region.rom.base}
-    .enter_protected protected_mode
+    .enter_protected_mode protected_mode
 
 #: 32-bit entry: flat data segments and a stack
 #: mode: 32

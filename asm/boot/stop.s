@@ -1,4 +1,9 @@
 # The end of every failure: a line on both consoles, a code for isa-debug-exit, halt.
+#
+# A routine stops by jumping to stop_with with a code in AL and a detail in EDX, whatever is on the
+# stack: nothing returns from there. `mov al, CODE` comes before the conditional jump, as it leaves
+# the flags alone; .stop_if in macros.s is the two of them. Where one routine may stop for
+# several reasons EDX is loaded once, ahead of all of them.
 
 #: print `fwbuild: <code> <what> <detail>` and halt for good
 #: mode: 32
@@ -8,14 +13,14 @@
 #: returns: never
 #: source: fwbuild/firmware/stop_codes.py
 stop_with:
+    # EBX: the code, EDI: the detail
     movzx ebx, al
     mov edi, edx
     mov esi, stop_prefix
     call print_string
     mov eax, ebx
     shl eax, 24
-    push 2
-    pop ecx
+    mov ecx, 2
     call print_hex
     # The table is a code byte and a string an entry; the last code is 0 and fits any.
     mov esi, stop_table
@@ -33,8 +38,7 @@ stop_with:
 .found:
     call print_string
     mov eax, edi
-    push 8
-    pop ecx
+    mov ecx, 8
     call print_hex
     mov al, '\n'
     call print_char
@@ -59,7 +63,7 @@ exit_and_halt:
 #: print a string that ends in a zero
 #: mode: 32
 #: in: esi string
-#: out: esi behind its zero
+#: out: esi after its zero
 #: clobbers: eax, edx, eflags
 #: source: -
 print_string:
@@ -102,6 +106,7 @@ print_char:
     push ecx
     mov edx, ports.DEBUG_CONSOLE
     out dx, al
+    # AH keeps the character while AL is the port's status
     mov ah, al
     mov edx, ports.SERIAL + ports.SERIAL_LSR
     mov ecx, ports.SERIAL_PATIENCE

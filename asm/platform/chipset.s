@@ -1,6 +1,16 @@
 # The chipsets of pc and q35: power management, interrupt routing, the F segment, ECAM.
 # QEMU makes its ACPI tables from these registers when they are first read, so this comes before.
 
+# the next pair of a list to the ports of configuration space: address, value; EDX is one of them
+.macro write_config_pair
+    mov dl, pci.CONFIG_ADDRESS & 0xff
+    lodsd
+    out dx, eax
+    mov dl, pci.CONFIG_DATA & 0xff
+    lodsd
+    out dx, eax
+.endm
+
 #: find out which chipset there is, and program what ACPI's tables and the kernel rely on
 #: mode: 32
 #: in: -
@@ -9,11 +19,13 @@
 #: writes: ram.work.ecam, ram.work.host_bridge
 #: source: Intel 82441FX, 82371AB, Q35 and ICH9 data sheets; QEMU hw/i386/acpi-build.c
 chipset_init:
+    # vendor and device of the host bridge, bus 0, device 0
     mov eax, pci.CONFIG_ENABLE
     mov edx, pci.CONFIG_ADDRESS
     out dx, eax
     mov dl, pci.CONFIG_DATA & 0xff
     in eax, dx
+    # its device alone: all ones where there is no PCI, as on microvm
     mov ecx, eax
     shr ecx, 16
     mov dword ptr [ram.work.host_bridge], ecx
@@ -30,24 +42,15 @@ chipset_init:
     ret
 .if option.machines.pc
 .ports:
-    mov dl, pci.CONFIG_ADDRESS & 0xff
-    lodsd
-    out dx, eax
-    mov dl, pci.CONFIG_DATA & 0xff
-    lodsd
-    out dx, eax
+    .write_config_pair
     cmp esi, chipset_i440fx + chipset.I440FX_WRITES * 8
     jb .ports
     ret
 .endif
 .if option.machines.q35
 .memory:
-    mov dl, pci.CONFIG_ADDRESS & 0xff
-    lodsd
-    out dx, eax
-    mov dl, pci.CONFIG_DATA & 0xff
-    lodsd
-    out dx, eax
+    # the first pair opens ECAM, the others are addresses there
+    .write_config_pair
     mov dword ptr [ram.work.ecam], chipset.ECAM_BASE
 .next:
     lodsd

@@ -1,4 +1,8 @@
 # The MP table, for a guest without ACPI: its CPUs, and where its interrupts go.
+#
+# A pointer that guests look for, a header, and entries: CPUs, buses, the I/O APIC, interrupts.
+# What is the same for every guest is made by Python (firmware/mptable_data.py). The CPUs' APIC IDs
+# are not 0, 1, 2, ...: QEMU gives each level of the topology whole bits, so there are gaps.
 
 #: build the table in the F segment
 #: mode: 32
@@ -10,22 +14,21 @@
 #: writes: ram.work.cpus, ram.work.topology, ram.work.topology_end
 #: source: Intel MultiProcessor Specification 1.4, chapter 4
 mptable_build:
+    # how many CPUs, and so how large the table is at most
     mov eax, fw_cfg.Read.NB_CPUS
-    push 2
-    pop ecx
+    mov ecx, 2
     mov edi, ram.work.cpus
     mov dword ptr [edi], 0
     call fw_cfg_transfer
     imul ecx, dword ptr [ram.work.cpus], mptable.PROCESSOR.sizeof
     add ecx, mptable_data.SIZE_MAX
-    push mptable.POINTER_ALIGN
-    pop edx
+    mov edx, mptable.POINTER_ALIGN
     call f_segment_alloc
-    mov edx, ecx
-    mov cl, stop_codes.NO_ROOM
-    jc .stop
+    mov edx, ecx                # the stop's detail
     mov ebp, eax
     mov edi, eax
+    .stop_if c, stop_codes.NO_ROOM
+    # EBP: the pointer, EDI: where to go on
     mov esi, mptable_head
     mov ecx, mptable_data.HEAD_SIZE // 4
     rep movsd
@@ -33,35 +36,34 @@ mptable_build:
     mov esi, mptable_fixed
     mov ecx, mptable_data.FIXED_SIZE // 4
     rep movsd
+    # ECX: how many entries there are
     mov ecx, dword ptr [ram.work.cpus]
     add ecx, mptable_data.FIXED_ENTRIES
-    cmp word ptr [ram.work.host_bridge], -1
+    cmp word ptr [ram.work.host_bridge], pci.NO_VENDOR
     jz .no_pci
     call mptable_pci
     add ecx, mptable_data.PCI_ENTRIES
 .no_pci:
+    # what was not known before: EAX is the header
     lea eax, [ebp + mptable.POINTER.sizeof]
     mov dword ptr [ebp + mptable.POINTER.address], eax
     mov word ptr [eax + mptable.HEADER.entries], cx
     mov ecx, edi
     sub ecx, eax
     mov word ptr [eax + mptable.HEADER.length], cx
+    # both checksums, of the table and of the pointer
     mov esi, eax
     lea edi, [eax + mptable.HEADER.checksum]
     call checksum_set
     mov esi, ebp
     lea edi, [ebp + mptable.POINTER.checksum]
-    push mptable.POINTER.sizeof
-    pop ecx
+    mov ecx, mptable.POINTER.sizeof
     jmp checksum_set
-.stop:
-    mov al, cl
-    jmp stop_with
 
 #: an entry for each CPU, up to the last ID that has room in one; ram.work.cpus says how many
 #: mode: 32
 #: in: edi entries
-#: out: edi behind the entries
+#: out: edi after the entries
 #: clobbers: eax, ebx, ecx, edx, esi, eflags
 #: reads: ram.work.cpus, ram.work.topology, ram.work.topology_end
 #: writes: ram.work.cpus, ram.work.topology, ram.work.topology_end
@@ -69,8 +71,8 @@ mptable_build:
 mptable_processors:
     push ebp
     call mptable_topology
-    xor eax, eax
-    inc eax
+    # ESI: signature, EBP: features, EBX: APIC ID, ECX: CPUs to go
+    mov eax, x86.CPUID_FEATURES
     cpuid
     mov esi, eax
     mov ebp, edx
@@ -93,7 +95,8 @@ mptable_processors:
     xor eax, eax
     stosd
     stosd
-    # behind the last thread of a core, the last core of a die, ...
+    # The next ID. Where a level is full - the last thread of a core, the last core of a die, ... -
+    # it goes on after all that the level's bits can count.
     inc ebx
     mov edx, ram.work.topology
 .level:
@@ -132,12 +135,11 @@ mptable_topology:
     push edi
     # below the lowest level: one CPU, in no bits of the ID
     mov edi, ram.work.topology
+    mov dword ptr [edi + work.LEVEL.mask], 0
+    mov dword ptr [edi + work.LEVEL.end], -1
+    mov dword ptr [edi + work.LEVEL.cpus], 1
+    # EBP: the best leaf that the CPU has, of those that say something; ESI: the level in it
     xor eax, eax
-    mov dword ptr [edi + work.LEVEL.mask], eax
-    lea ecx, [eax - 1]
-    mov dword ptr [edi + work.LEVEL.end], ecx
-    lea ecx, [eax + 1]
-    mov dword ptr [edi + work.LEVEL.cpus], ecx
     cpuid
     xor esi, esi
     mov ebp, mptable.CPUID_TOPOLOGY_DIES
@@ -159,8 +161,9 @@ mptable_topology:
     test ebx, ebx
     jnz .level
 .oldest:
+    # leaf 1: threads of a package, one level, no bits told
     mov esi, work.TOPOLOGY_LEVELS - 1
-    mov eax, mptable.CPUID_FEATURES
+    mov eax, x86.CPUID_FEATURES
     cpuid
     bswap ebx
     movzx ebx, bh
@@ -171,6 +174,7 @@ mptable_topology:
     mov ecx, esi
     cpuid
 .cpus:
+    # EBX: CPUs in one of this level, 0 above the highest; EAX: bits below the next level's
     test ebx, ebx
     jz .end
     push eax
@@ -191,8 +195,8 @@ mptable_topology:
     bts eax, ecx
     dec eax
     mov dword ptr [edi + work.LEVEL.mask], eax
-    # Where CPUID says more, there are dies that it does not count: two behind one bit. Behind more
-    # bits only three are certain; a kernel may hang on an ID that no CPU has.
+    # Where CPUID says more, there are dies that it does not count: two where one bit is left.
+    # Where more bits are left only three are certain; a kernel may hang on an ID that no CPU has.
     pop eax
     sub eax, ecx
     cmp eax, 2
@@ -214,7 +218,7 @@ mptable_topology:
 #: an entry for each pin of each slot of bus 0
 #: mode: 32
 #: in: edi entries
-#: out: edi behind the entries
+#: out: edi after the entries
 #: clobbers: eax, ebx, eflags
 #: reads: ram.work.ecam
 #: source: Intel MultiProcessor Specification 1.4, 4.3.4

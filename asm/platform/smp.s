@@ -95,7 +95,7 @@ feature_control_set:
 smp_trampoline:
 .code16
     .att lgdtl %cs:{.table - smp_trampoline}
-    .enter_protected smp_cpu
+    .enter_protected_mode smp_cpu
 .table:
     .pseudo_descriptor ram.pvh_area.gdt, work.GDT_LIMIT
 

@@ -107,6 +107,5 @@ TIMER_PIN = 2  # IRQ 0's pin; IRQ 2 is the cascade and has none
 PCI_SLOTS = 32
 
 # Leaves of CPUID that count CPUs.
-CPUID_FEATURES = 1
 CPUID_TOPOLOGY = 0xB
 CPUID_TOPOLOGY_DIES = 0x1F
