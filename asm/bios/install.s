@@ -92,6 +92,7 @@ bios_take_memory:
     jnz .copy
     cmp eax, e820.EXTENDED
     jz .extended
+    # the range that ends where the EBDA begins loses the region to it
     add eax, ecx
     cmp eax, e820.EBDA
     jnz .copy

@@ -56,7 +56,7 @@ files_find:
     jbe .search
     call files_open
 .search:
-    # Names differ most in their third dword; the same one behind the last entry ends the search.
+    # Names differ most in their third dword; the same one after the last entry ends the search.
     mov eax, dword ptr [esi + 8]
     mov edx, dword ptr [ram.work.directory_end]
     mov dword ptr [edx + fw_cfg.FILE.name + 8], eax

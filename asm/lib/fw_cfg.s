@@ -11,6 +11,7 @@
 #: writes: ram.work.dma, ram.work.signature
 #: source: QEMU docs/specs/fw_cfg.rst "Guest-side DMA Interface"
 fw_cfg_transfer:
+    # the descriptor is big-endian, and so is the address that the port takes
     mov dword ptr [ram.work.dma.control], eax
     mov edx, ecx
     bswap edx
@@ -21,6 +22,7 @@ fw_cfg_transfer:
     mov eax, be32(ram.work.dma)
     mov edx, fw_cfg.PORT_DMA_LOW
     out dx, eax
+    # done when the device has cleared the control word
     cmp dword ptr [ram.work.dma.control], 0
     jnz .not_done
     ret
@@ -69,18 +71,17 @@ fw_cfg_transfer_by_port:
 #: writes: ram.work.signature
 #: source: QEMU docs/specs/fw_cfg.rst "Signature"
 fw_cfg_require:
+    # transfers of one item may come in pieces, so nothing that they hold may change
     pushad
     mov eax, fw_cfg.Key.SIGNATURE
     mov edx, fw_cfg.PORT_SELECTOR
     out dx, ax
     mov edi, ram.work.signature
-    push 4
-    pop ecx
+    mov ecx, 4
     mov edx, fw_cfg.PORT_DATA
     rep insb
-    mov edx, dword ptr [ram.work.signature]
+    mov edx, dword ptr [ram.work.signature]  # the stop's detail
     cmp edx, 'QEMU'
-    mov al, stop_codes.NO_FW_CFG
-    jnz stop_with
+    .stop_if nz, stop_codes.NO_FW_CFG
     popad
     ret

@@ -43,6 +43,8 @@ high_find:
     jae .aligned
     mov edx, x86.PAGE
 .aligned:
+    # EDX: the mask of the alignment. EBX: an end that is free, which goes down to the start of
+    # what is in the way
     neg edx
     mov ebx, dword ptr [ram.work.high_top]
 .lower:
@@ -52,6 +54,7 @@ high_find:
     and eax, edx
     cmp eax, e820.EXTENDED
     jbe .none
+    # the initrd and the kernel must not be there
     mov ebx, dword ptr [ram.pvh_area.modules.paddr]
     mov edi, dword ptr [ram.pvh_area.modules.size]
     call ranges_overlap
@@ -60,6 +63,7 @@ high_find:
     mov edi, dword ptr [ram.work.kernel_span]
     call ranges_overlap
     jb .lower
+    # what is found next lies below
     mov dword ptr [ram.work.high_top], eax
     pop edi
     pop esi

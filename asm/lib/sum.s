@@ -7,7 +7,7 @@
 #: clobbers: eax, ecx, edx, esi, eflags
 #: source: -
 checksum_set:
-    # ESI and ECX: behind the range, and a round before it. The first round is what is no multiple of
+    # ESI and ECX: after the range, and a round before it. The first round is what is no multiple of
     # one: jump over as many additions, of 4 bytes each, as it has bytes too few.
     lea esi, [esi + ecx + work.SUM_ROUND]
     xor eax, eax

@@ -24,7 +24,7 @@ acpi_load:
     mov edi, region.script.base
     mov ebx, edi
     call fw_cfg_transfer
-    # a command that nobody knows behind the last entry
+    # a command that nobody knows after the last entry: the loop ends there
     add ecx, edi
     mov dword ptr [ecx], -1
     mov dword ptr [ram.work.script_end], ecx
@@ -45,6 +45,7 @@ acpi_load:
     jz .allocate
     cmp dword ptr [ebx], acpi.Command.WRITE_POINTER
     jz .write
+    # no command that is known: is it the one at the end?
     cmp ebx, dword ptr [ram.work.script_end]
     jnz acpi_bad
     ret
@@ -91,6 +92,7 @@ acpi_allocate:
     lea esi, [ebx + acpi.ALLOCATE.file]
     call files_find
     jc acpi_bad
+    # noted in the entry; EBP: the control word, by which two entries of one file are told
     mov ebp, eax
     mov dword ptr [ebx + work.ALLOCATED.control], eax
     mov dword ptr [ebx + work.ALLOCATED.size], ecx
@@ -105,12 +107,14 @@ acpi_allocate:
     jnz .earlier
     jmp acpi_bad
 .first:
+    # EDX: the alignment, a power of two
     mov edx, dword ptr [ebx + acpi.ALLOCATE.align]
     lea eax, [edx - 1]
     test eax, edx
     jnz acpi_bad
     test edx, edx
     jz acpi_bad
+    # ECX is still the size
     mov al, byte ptr [ebx + acpi.ALLOCATE.zone]
     cmp al, acpi.Zone.HIGH
     jz .high
@@ -145,9 +149,11 @@ acpi_allocate:
 #: writes: ram.work.script_last
 #: source: QEMU hw/acpi/bios-linker-loader.c
 acpi_add_pointer:
+    # on the stack: the ALLOCATE entry of the file that is pointed to
     lea esi, [ebx + acpi.ADD_POINTER.source]
     call acpi_find
     push ebp
+    # EBP: that of the file with the pointer in it, which must hold all of it
     lea esi, [ebx + acpi.ADD_POINTER.dest]
     call acpi_find
     movzx ecx, byte ptr [ebx + acpi.ADD_POINTER.size]
@@ -157,6 +163,7 @@ acpi_add_pointer:
     jb acpi_bad
     cmp edx, ecx
     jb acpi_bad
+    # EAX: the pointer in memory. EBP: the entry of the file that is pointed to, from here on
     add eax, dword ptr [ebp + work.ALLOCATED.address]
     pop ebp
     # One or two bytes would not hold an address.
@@ -167,6 +174,7 @@ acpi_add_pointer:
     cmp dword ptr [eax + 4], 0
     jnz acpi_bad
 .add:
+    # it is an offset in that file up to now
     mov edx, dword ptr [eax]
     cmp edx, dword ptr [ebp + work.ALLOCATED.size]
     jae acpi_bad
@@ -185,12 +193,14 @@ acpi_add_pointer:
 acpi_add_checksum:
     lea esi, [ebx + acpi.ADD_CHECKSUM.file]
     call acpi_find
+    # the byte lies in the range, the range in the file
     mov eax, dword ptr [ebx + acpi.ADD_CHECKSUM.start]
     mov ecx, dword ptr [ebx + acpi.ADD_CHECKSUM.length]
     mov edi, dword ptr [ebx + acpi.ADD_CHECKSUM.offset]
     sub edi, eax
     cmp edi, ecx
     jae acpi_bad
+    # EDX: bytes of the file from the range's start on
     mov edx, dword ptr [ebp + work.ALLOCATED.size]
     sub edx, eax
     jb acpi_bad
@@ -212,6 +222,7 @@ acpi_add_checksum:
 acpi_write_pointer:
     lea esi, [ebx + acpi.WRITE_POINTER.source]
     call acpi_find
+    # what the host is told: an address in that file
     mov edi, dword ptr [ebx + acpi.WRITE_POINTER.source_offset]
     cmp edi, dword ptr [ebp + work.ALLOCATED.size]
     jae acpi_bad
@@ -220,6 +231,7 @@ acpi_write_pointer:
     lea esi, [ebx + acpi.WRITE_POINTER.dest]
     call files_find
     jc acpi_bad
+    # EAX: the control word of the file that is written, ECX: its bytes, EDX: the pointer's
     movzx edx, byte ptr [ebx + acpi.WRITE_POINTER.size]
     cmp edx, 4
     jz .fits
@@ -232,6 +244,7 @@ acpi_write_pointer:
     jb acpi_bad
     cmp edx, dword ptr [ebx + acpi.WRITE_POINTER.dest_offset]
     jb acpi_bad
+    # first a transfer that skips what comes before, then the pointer
     push ecx
     mov ecx, dword ptr [ebx + acpi.WRITE_POINTER.dest_offset]
     xor eax, be32(fw_cfg.DmaControl.READ | fw_cfg.DmaControl.SKIP)

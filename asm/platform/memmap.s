@@ -16,6 +16,7 @@ memmap_build:
     mov ecx, work.MEMMAP_TEMPLATE_ENTRIES * pvh.MEMMAP_ENTRY.sizeof // 4
     rep movsd
     mov dword ptr [ram.work.memmap_end], edi
+    # the host's file; EDX is the detail of the stops: its bytes
     mov esi, name_e820
     call files_find
     mov ebx, eax
@@ -46,6 +47,7 @@ memmap_build:
     test edx, edx
     jz .stop
 .if option.machines.q35
+    # ECAM is no RAM, and nobody may put a device there
     mov eax, dword ptr [ram.work.ecam]
     test eax, eax
     jz .check
@@ -69,6 +71,7 @@ memmap_build:
 #: writes: ram.work.high_top, ram.work.memmap_end, region.memmap
 #: source: ACPI 6.5, 15
 memmap_add_host:
+    # ECX:EBX: the size, then the end; EDX:EAX: the start. A range without a byte is none.
     mov ebx, dword ptr [esi + e820.ENTRY.size]
     mov ecx, dword ptr [esi + e820.ENTRY.size + 4]
     mov eax, ebx
@@ -79,6 +82,7 @@ memmap_add_host:
     add ebx, eax
     adc ecx, edx
     jc .bad
+    # any type but RAM goes in as it is
     mov ebp, dword ptr [esi + e820.ENTRY.type]
     test ebp, ebp
     jz .bad
@@ -114,9 +118,11 @@ memmap_insert:
     cmp edi, region.memmap.base + pvh.MEMMAP_ENTRIES_MAX * pvh.MEMMAP_ENTRY.sizeof
     jae .full
     add dword ptr [ram.work.memmap_end], pvh.MEMMAP_ENTRY.sizeof
+    # ECX:EBX: its size
     sub ebx, eax
     sbb ecx, edx
 .shift:
+    # EDI: a free place; every entry above the new one moves up by one
     cmp edi, region.memmap.base
     jz .place
     cmp dword ptr [edi + pvh.MEMMAP_ENTRY.addr + 4 - pvh.MEMMAP_ENTRY.sizeof], edx
@@ -164,7 +170,7 @@ memmap_check:
     add esi, pvh.MEMMAP_ENTRY.sizeof
     cmp esi, dword ptr [ram.work.memmap_end]
     jae .done
-    # next address - end must not borrow
+    # EDX:EAX: the end. Next address - end must not borrow.
     mov ecx, dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4]
     cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr], eax
     sbb ecx, edx
@@ -196,6 +202,7 @@ memmap_covers:
     jnz .next
     cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4], 0
     jnz .next
+    # below 4 GiB, so the upper halves are 0; EBP: where the range ends
     cmp eax, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
     jb .next
     mov ebp, dword ptr [esi + pvh.MEMMAP_ENTRY.size]
@@ -231,6 +238,7 @@ memmap_take:
     cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4], 0
     jnz .next
     mov ebp, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
+    # EDI: what is left below. The range must reach from there to EDX.
     mov edi, eax
     sub edi, ebp
     jbe .next
@@ -251,6 +259,7 @@ memmap_take:
     add dword ptr [esi + pvh.MEMMAP_ENTRY.size], ecx
     jmp .done
 .insert:
+    # the NVS, and what is left of the RAM above it
     push ebp
     push edx
     mov ebx, edx
@@ -258,6 +267,7 @@ memmap_take:
     xor ecx, ecx
     mov ebp, e820.Type.NVS
     call memmap_insert
+    # EAX: where the NVS ends, EBX: where the RAM did
     pop eax
     pop ebx
     cmp eax, ebx

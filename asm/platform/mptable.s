@@ -88,6 +88,7 @@ mptable_processors:
     shl eax, 16
     mov ah, bl
     stosd
+    # signature, features, two dwords of zeros
     mov eax, esi
     stosd
     mov eax, ebp
@@ -234,6 +235,7 @@ mptable_pci:
     call pirq_rotation
     lea eax, [ebx + ecx]
     call pirq_irq
+    # bus, slot and pin, and the I/O APIC's pin on top
     shl eax, 24
     mov ah, bl
     mov al, mptable.BUS_PCI

@@ -17,6 +17,7 @@ mtrr_init:
     rdmsr
     test eax, x86.MTRR_CAP_FIXED
     jz .done
+    # ECX is the number of an MSR from here on, EDX:EAX what goes into it.
     # AL is the number of variable ranges. One is needed: without it devices would be write-back.
     test al, al
     jz .done
@@ -28,9 +29,11 @@ mtrr_init:
     mov cl, x86.Msr.MTRR_FIX16K_80000 & 0xff
     wrmsr
     inc ecx
+    # VGA, from A0000
     xor eax, eax
     xor edx, edx
     wrmsr
+    # ROM, from C0000
     mov cl, x86.Msr.MTRR_FIX4K_C0000 & 0xff
     mov eax, x86.MTRR_FIXED_WP
     mov edx, eax
@@ -39,6 +42,7 @@ mtrr_init:
     inc ecx
     .endr
     wrmsr
+    # The variable range: ESI is where it starts; it goes up to 4 GiB.
     call device_window
     # A mask has as many bits as the CPU's physical addresses.
     call phys_bits
@@ -53,6 +57,7 @@ mtrr_init:
     lea eax, [esi + x86.MemoryType.UC]
     xor edx, edx
     wrmsr
+    # and on with them: what no range says is write-back
     mov cl, x86.Msr.MTRR_DEF_TYPE & 0xff
     mov eax, x86.MTRR_DEF_TYPE_ENABLE | x86.MTRR_DEF_TYPE_FIXED_ENABLE | x86.MemoryType.WB
     wrmsr

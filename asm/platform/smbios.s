@@ -14,9 +14,10 @@ smbios_load:
     mov esi, name_smbios_anchor
     call files_find
     jc .done
-    mov edx, ecx
+    mov edx, ecx                # the detail of a stop
     cmp ecx, smbios.ENTRY_21.sizeof
     ja .anchor
+    # EBP: the entry point's bytes, EBX: the entry point
     mov ebp, ecx
     push eax
     mov edx, smbios.ENTRY_ALIGN
@@ -38,6 +39,7 @@ smbios_load:
     shr ecx, 16
     jnz .not_known
     mov dword ptr [ebx + smbios.ENTRY_21.table_address], esi
+    # one structure more, perhaps the largest
     test edx, edx
     jz .checksums
     add word ptr [ebx + smbios.ENTRY_21.structures], dx
@@ -45,6 +47,7 @@ smbios_load:
     jae .checksums
     mov word ptr [ebx + smbios.ENTRY_21.max_structure_size], smbios_data.TYPE0_SIZE
 .checksums:
+    # version 2.1 has a part with a sum of its own
     lea esi, [ebx + smbios.ENTRY_21.intermediate_anchor]
     lea edi, [ebx + smbios.ENTRY_21.intermediate_checksum]
     mov ecx, smbios.ENTRY_21.sizeof - smbios.ENTRY_21.intermediate_anchor
@@ -88,12 +91,10 @@ smbios_read_tables:
     push eax
     push ecx
     add ecx, smbios_data.TYPE0_SIZE
-    push 1
-    pop edx
+    mov edx, 1
     call f_segment_alloc
     jnc .copy
-    push 1
-    pop edx
+    mov edx, 1
     call high_alloc
 .copy:
     mov edi, eax
@@ -105,6 +106,7 @@ smbios_read_tables:
     pop eax
     call fw_cfg_transfer
     call smbios_has_type0
+    # ZF decides, so EDX is cleared without touching it
     mov esi, edi
     mov edx, 0
     jz .done

@@ -19,10 +19,12 @@ smp_init:
     mov dword ptr [ram.work.cpus_awake], eax
     cmp dword ptr [ram.work.cpus], eax
     jbe .done
+    # they start in real mode in a page below 1 MiB, which the startup message names
     mov esi, smp_trampoline
     mov edi, region.scratch.base
     mov ecx, work.TRAMPOLINE_MAX // 4
     rep movsd
+    # INIT, then STARTUP, to all but this one
     mov edx, x86.APIC_BASE
     mov dword ptr [edx + x86.Apic.SPURIOUS], x86.APIC_ENABLED
     mov dword ptr [edx + x86.Apic.ICR_LOW], x86.APIC_ICR_OTHERS | x86.APIC_ICR_ASSERT | x86.APIC_ICR_INIT
@@ -51,9 +53,9 @@ smp_read:
     mov dword ptr [ram.work.cpus], eax
     mov dword ptr [ram.work.feature_control], eax
     mov dword ptr [ram.work.feature_control + 4], eax
+    # a word of the 32-bit variable, and all of the file
     mov eax, fw_cfg.Read.NB_CPUS
-    push 2
-    pop ecx
+    mov ecx, 2
     mov edi, ram.work.cpus
     call fw_cfg_transfer
     mov esi, name_feature_control
@@ -112,6 +114,7 @@ smp_cpu:
 .code32
     .flat_segments
 .lock:
+    # who finds a 0 has the stack
     xor eax, eax
     inc eax
     xchg dword ptr [ram.work.cpu_lock], eax
