@@ -71,21 +71,22 @@ memmap_build:
 #: writes: ram.work.high_top, ram.work.memmap_end, region.memmap
 #: source: ACPI 6.5, 15
 memmap_add_host:
-    # ECX:EBX: the size, then the end; EDX:EAX: the start. A range without a byte is none.
+    # ECX:EBX: the size; a range without a byte is none
     mov ebx, dword ptr [esi + e820.ENTRY.size]
     mov ecx, dword ptr [esi + e820.ENTRY.size + 4]
     mov eax, ebx
     or eax, ecx
     jz .done
+    # EDX:EAX: the start, ECX:EBX: the end
     mov eax, dword ptr [esi + e820.ENTRY.addr]
     mov edx, dword ptr [esi + e820.ENTRY.addr + 4]
     add ebx, eax
     adc ecx, edx
     jc .bad
-    # any type but RAM goes in as it is
     mov ebp, dword ptr [esi + e820.ENTRY.type]
     test ebp, ebp
     jz .bad
+    # any type but RAM goes in as it is
     cmp ebp, e820.Type.RAM
     jnz memmap_insert
     mov edi, eax
