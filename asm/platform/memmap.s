@@ -42,6 +42,7 @@ memmap_build:
     pop edi
     cmp esi, edi
     ja .entry
+    # RAM from 0 was among them?
     mov al, stop_codes.E820_LOW
     mov edx, dword ptr [ram.work.high_top]
     test edx, edx

@@ -75,7 +75,7 @@ WORK = Struct(
     "directory_entries" / Int32ul,  # of fw_cfg's whole directory
     "directory_rest" / Int32ul,  # entries that are still to be read, after those in RAM
     "directory_end" / Int32ul,  # address where those in RAM end
-    "memmap_end" / Int32ul,  # address behind the last entry of the memory map
+    "memmap_end" / Int32ul,  # address after the last entry of the memory map
     "item" / KERNEL_ITEMS,
     "kernel_start" / Int32ul,  # address and bytes of all that the kernel uses before it looks at
     "kernel_span" / Int32ul,  # the memory map; it has at least what is loaded
@@ -84,11 +84,11 @@ WORK = Struct(
     "host_bridge" / Int32ul,  # PCI device ID; FFFF where there is no bus 0
     "cpus" / Int32ul,
     "topology" / Array(1 + TOPOLOGY_LEVELS, LEVEL),  # the first is a single CPU
-    "topology_end" / Int32ul,  # address behind the last
+    "topology_end" / Int32ul,  # address after the last
     "feature_control" / Int64ul,  # IA32_FEATURE_CONTROL as the host wants it, 0 for nothing
     "cpus_awake" / Int32ul,
     "cpu_lock" / Int32ul,  # not 0: a woken CPU has the stack
-    "script_end" / Int32ul,  # address behind the ACPI loader script
+    "script_end" / Int32ul,  # address after the ACPI loader script
     "module_name" / Bytes(MODULE_NAME_SIZE),  # of the file to look for next
 )
 
