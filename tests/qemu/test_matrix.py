@@ -62,7 +62,7 @@ ASSIGNED = re.compile(r"BAR \d+: assigned")
 
 def sets_up_pci(case: Stanza, image: Image) -> bool:
     """Whether an image gives a guest's PCI functions their addresses."""
-    return image.template.pci == "full" and case.guest().family != "microvm"
+    return image.template.values["pci"] == "full" and case.guest().family != "microvm"
 
 
 @pytest.mark.parametrize("name, template", AT_ENTRY)
