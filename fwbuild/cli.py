@@ -9,7 +9,10 @@ from fwbuild import __version__
 from fwbuild.errors import ExitCode, FwbuildError
 
 # Each is a module of fwbuild.verbs with HELP, add_arguments(parser) and run(args) -> int.
-VERBS = ("build", "emulate", "run", "cost", "bench", "record", "extract", "inspect")
+VERBS = (
+    "build", "emulate", "run", "cost", "bench", "record", "extract", "inspect",
+    "explain", "disasm", "map", "errors", "templates",
+)  # fmt: skip
 DEFAULT_VERB = "build"
 
 

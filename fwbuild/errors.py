@@ -7,17 +7,38 @@ class ExitCode(IntEnum):
     """The exit codes of `fwbuild`. They are stable, and listed in docs/errors.md."""
 
     OK = 0
-    INTERNAL = 1  # a bug of fwbuild's
-    USAGE = 2  # the command line
-    INPUT = 3  # a file that is missing, unreadable or not what it should be
-    ASSEMBLY = 4  # a line of assembly
-    LAYOUT = 5  # a region that overflows or overlaps
-    TEMPLATE = 6  # a template
-    KERNEL = 7  # a kernel that cannot be used
-    JUDGEMENT = 8  # the handoff departs from the ABI
-    STOPPED = 9  # the firmware stopped with a stop code
-    QEMU = 10  # QEMU is missing, or failed
+    INTERNAL = 1
+    USAGE = 2
+    INPUT = 3
+    ASSEMBLY = 4
+    LAYOUT = 5
+    TEMPLATE = 6
+    KERNEL = 7
+    JUDGEMENT = 8
+    STOPPED = 9
+    QEMU = 10
     INTERRUPTED = 130
+
+    @property
+    def meaning(self) -> str:
+        """The reason to end with this code, in words."""
+        return MEANINGS[self]
+
+
+MEANINGS = {
+    ExitCode.OK: "all went well",
+    ExitCode.INTERNAL: "a bug of fwbuild's",
+    ExitCode.USAGE: "the command line is wrong",
+    ExitCode.INPUT: "a file is missing, unreadable or not what it should be",
+    ExitCode.ASSEMBLY: "a line of assembly is wrong",
+    ExitCode.LAYOUT: "a region overflows or overlaps another",
+    ExitCode.TEMPLATE: "a template is wrong",
+    ExitCode.KERNEL: "a kernel cannot be used",
+    ExitCode.JUDGEMENT: "the handoff departs from the protocol",
+    ExitCode.STOPPED: "the firmware stopped with a stop code",
+    ExitCode.QEMU: "QEMU is missing, or failed",
+    ExitCode.INTERRUPTED: "the user interrupted fwbuild",
+}
 
 
 class FwbuildError(Exception):

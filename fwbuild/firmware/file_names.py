@@ -3,13 +3,25 @@
 Source: QEMU, docs/specs/fw_cfg.rst; hw/i386/fw_cfg.c, hw/i386/pc.c, hw/i386/acpi-build.c.
 """
 
-E820 = "etc/e820"  # the host's memory map
-FEATURE_CONTROL = "etc/msr_feature_control"  # u64, little-endian
-TABLE_LOADER = "etc/table-loader"  # the script that places ACPI's tables
-SMBIOS_ANCHOR = "etc/smbios/smbios-anchor"  # the entry point
-SMBIOS_TABLES = "etc/smbios/smbios-tables"  # the structures
-EXTRA_ROOTS = "etc/extra-pci-roots"  # u64: how many root buses there are besides bus 0
-RESERVED_MEMORY_END = "etc/reserved-memory-end"  # u64: where the memory hot-plug region ends
+E820 = "etc/e820"
+FEATURE_CONTROL = "etc/msr_feature_control"
+TABLE_LOADER = "etc/table-loader"
+SMBIOS_ANCHOR = "etc/smbios/smbios-anchor"
+SMBIOS_TABLES = "etc/smbios/smbios-tables"
+EXTRA_ROOTS = "etc/extra-pci-roots"
+RESERVED_MEMORY_END = "etc/reserved-memory-end"
 
-MODULE = "opt/fwbuild/module/1"  # a user's further module; the digit goes up to 9
+MODULE = "opt/fwbuild/module/1"
 MODULE_DIGIT = len(MODULE) - 1
+
+# What each file holds. Numbers are little-endian.
+CONTENTS = {
+    E820: "the host's memory map",
+    FEATURE_CONTROL: "u64: the value of MSR IA32_FEATURE_CONTROL",
+    TABLE_LOADER: "the script that places the ACPI tables",
+    SMBIOS_ANCHOR: "the SMBIOS entry point",
+    SMBIOS_TABLES: "the SMBIOS structures",
+    EXTRA_ROOTS: "u64: how many root buses there are besides bus 0",
+    RESERVED_MEMORY_END: "u64: where the memory hot-plug region ends",
+    MODULE: "a further module of the user's; the last digit goes up to 9",
+}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fwbuild import __version__
+from fwbuild.assembler.source import Fragment
 from fwbuild.documents import render
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import write_all
@@ -51,17 +52,20 @@ def description(image: Image) -> dict[str, Any]:
 
 
 def listing(image: Image) -> str:
-    """Every statement: address, bytes, text and source line."""
-    lines = []
-    for fragment in image.linked.fragments:
-        lines += ["", f"{fragment.name}: {fragment.contract.title}"]
-        for encoded in image.linked.lines[fragment.name]:
-            code = encoded.code.hex()
-            shown = code if len(code) <= 24 else code[:22] + ".."
-            statement = encoded.statement
-            text = f"{statement.text:58}  {statement.where}"
-            lines.append(f"{encoded.address:08x}  {shown:24}  {text}")
-    return "\n".join(lines[1:]) + "\n"
+    """Every statement of the image, a fragment after the other."""
+    return "\n".join(listing_of(image, fragment) for fragment in image.linked.fragments)
+
+
+def listing_of(image: Image, fragment: Fragment) -> str:
+    """Every statement of a fragment: address, bytes, text and source line."""
+    lines = [f"{fragment.name}: {fragment.contract.title}"]
+    for encoded in image.linked.lines[fragment.name]:
+        code = encoded.code.hex()
+        shown = code if len(code) <= 24 else code[:22] + ".."
+        statement = encoded.statement
+        text = f"{statement.text:58}  {statement.where}"
+        lines.append(f"{encoded.address:08x}  {shown:24}  {text}")
+    return "\n".join(lines) + "\n"
 
 
 def elf(image: Image) -> bytes:

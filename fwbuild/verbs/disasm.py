@@ -1,0 +1,57 @@
+"""List the instructions of an image: addresses, bytes, and the lines that they came from."""
+
+import argparse
+import difflib
+
+from fwbuild.assembler.source import Fragment
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.explain.addresses import NUMBER
+from fwbuild.image import artefacts, template
+from fwbuild.image.build import Image, all_symbols, build_image
+from fwbuild.image.sources import read_firmware
+
+HELP = "list an image's instructions with their sources"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "symbol",
+        nargs="?",
+        metavar="SYMBOL",
+        help="a routine, a data item, or an address in one of them; default: the whole image",
+    )
+    parser.add_argument(
+        "--template",
+        default=template.DEFAULT,
+        metavar="NAME",
+        help="a template or a TOML file; default: %(default)s",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    image = build_image(args.template)
+    if args.symbol is None:
+        print(artefacts.listing(image), end="")
+    else:
+        print(artefacts.listing_of(image, _find(image, args.symbol)), end="")
+    return int(ExitCode.OK)
+
+
+def _find(image: Image, symbol: str) -> Fragment:
+    """The fragment of that name or at that address. Raises FwbuildError."""
+    linked = image.linked
+    number = NUMBER.fullmatch(symbol)
+    address = int(number[1] or number[2], 16) if number else None
+    for fragment in linked.fragments:
+        start = linked.addresses[fragment.name]
+        inside = address is not None and start <= address < start + linked.size(fragment.name)
+        if inside or fragment.name == symbol:
+            return fragment
+    placed = [f.name for f in linked.fragments]
+    known = [f.name for f in read_firmware(all_symbols(image.template))]
+    if symbol in known:
+        what = f"the template {image.template.name} leaves '{symbol}' out"
+        raise FwbuildError(ExitCode.INPUT, what, hint="name another with --template")
+    names = difflib.get_close_matches(symbol, placed, 1)
+    hint = f"did you mean {names[0]}?" if names else "`fwbuild map` lists them"
+    raise FwbuildError(ExitCode.INPUT, f"no symbol '{symbol}' in the image", hint=hint)

@@ -1,0 +1,27 @@
+"""Show where everything of an image lies: the ROM's routines and data, and the RAM it uses."""
+
+import argparse
+import json
+
+from fwbuild.documents import render
+from fwbuild.errors import ExitCode
+from fwbuild.image import artefacts, template
+from fwbuild.image.build import build_image
+
+HELP = "show an image's map of ROM and RAM"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--template",
+        default=template.DEFAULT,
+        metavar="NAME",
+        help="a template or a TOML file; default: %(default)s",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON (keys: those of build)")
+
+
+def run(args: argparse.Namespace) -> int:
+    plain = artefacts.description(build_image(args.template))
+    print(json.dumps(plain, indent=1) if args.json else render("image.map.j2", **plain).rstrip())
+    return int(ExitCode.OK)
