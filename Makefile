@@ -4,9 +4,16 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 DEBIAN := binutils busybox-static bzip2 chromium cpio gdb lz4 lzop qemu-system-x86 xz-utils zstd
 
-.PHONY: all run test lint unit qemu boot-time docs recordings needs clean
+.PHONY: all help run test lint unit qemu boot-time docs recordings needs clean
 
+# Build the image out/bios.bin (the default).
 all: out/bios.bin
+
+# Each target, in the words of the comment above it.
+help:
+	@awk '/^# / { said = said ? said " " substr($$0, 3) : substr($$0, 3); next } \
+		/^[a-z-]+:/ && said { split($$0, name, ":"); printf "%-11s %s\n", name[1], said } \
+		!/^[A-Z_]+ *[?:]?=/ { said = "" }' Makefile
 
 # A venv with fwbuild and its developer tools, made again when the dependencies change.
 $(VENV)/.made: pyproject.toml
@@ -26,6 +33,7 @@ run: out/bios.bin
 		echo "No qemu-system-x86_64 here: the emulated handoff above is all there is to see."; \
 	fi
 
+# Lint and all tests; root also gets the Debian packages that only tests need.
 test: needs lint unit qemu
 
 # What only the tests need. Root installs it; anybody else is told what to install.
@@ -37,14 +45,17 @@ needs: $(VENV)/.made
 		echo "Some tests need Debian packages: apt-get install $(DEBIAN)"; \
 	fi
 
+# Rules, format and types of the Python.
 lint: $(VENV)/.made
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+# The tests that need no QEMU.
 unit: $(VENV)/.made
 	$(BIN)/pytest -q -n auto -m 'not qemu'
 
+# The tests that boot QEMU.
 qemu: $(VENV)/.made
 	$(BIN)/pytest -q -n 2 -m qemu
 
@@ -72,5 +83,6 @@ docs: $(VENV)/.made
 recordings: $(VENV)/.made
 	$(BIN)/python -m fwbuild.qemu.rerecord
 
+# Remove the venv and all that was built.
 clean:
 	rm -rf out $(VENV)

@@ -1,6 +1,7 @@
 """The command line: `fwbuild [VERB] ...`; without a verb it builds."""
 
 import argparse
+import difflib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ def parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="fwbuild",
         description="Build a tiny firmware image for QEMU/KVM. Without a verb: build.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=18),
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"fwbuild {__version__}")
@@ -36,16 +38,24 @@ def parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
 
 
 def with_verb(argv: list[str]) -> list[str]:
-    """The arguments with the default verb put in where none is named."""
+    """The arguments with the default verb put in where none is named.
+
+    The default verb takes options only, so a first word that is no option was meant as a verb.
+    Raises FwbuildError for one that does not exist.
+    """
     if argv and (argv[0] in VERBS or argv[0] in ("-h", "--help", "--version")):
         return argv
+    if argv and not argv[0].startswith("-"):
+        near = difflib.get_close_matches(argv[0], VERBS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"verbs are {', '.join(VERBS)}"
+        raise FwbuildError(ExitCode.USAGE, f"no verb '{argv[0]}'", hint=hint)
     return [DEFAULT_VERB, *argv]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command line and return its exit code; errors go to stderr in one line."""
-    arguments = with_verb(sys.argv[1:] if argv is None else argv)
     try:
+        arguments = with_verb(sys.argv[1:] if argv is None else argv)
         wanted = VERBS if arguments[0] not in VERBS else (arguments[0],)
         args = parser(wanted).parse_args(arguments)
         return int(args.run(args))

@@ -12,7 +12,6 @@ from fwbuild.image.build import Image
 
 NUMBER = re.compile(r"0x([0-9a-f]{1,16})|([0-9a-f]{8})", re.IGNORECASE)  # the map has the latter
 ALIAS = e820.EXTENDED - ROM.size  # QEMU shows the image's last 64 KiB below 1 MiB, too
-SOURCE = "where it is declared"
 
 
 def _between(name: str, start: int, end: int, what: str) -> Region:

@@ -7,6 +7,7 @@ from fwbuild.assembler.source import Fragment
 from fwbuild.explain import codes
 from fwbuild.explain.meaning import Meaning
 from fwbuild.firmware import file_names, layout, options, stop_codes
+from fwbuild.firmware.declared import declared
 from fwbuild.image.build import Image, all_symbols
 
 
@@ -17,9 +18,8 @@ def names(text: str, image: Image) -> Iterator[Meaning]:
             yield _fragment(fragment, image)
     value = all_symbols(image.template).get(text)
     if value is not None:
-        yield Meaning(
-            kind="symbol of the assembly", what=f"{value:#x}", facts={"decimal": str(value)}
-        )
+        facts = {"decimal": str(value), "declared": declared(text)}
+        yield Meaning(kind="symbol of the assembly", what=f"{value:#x}", facts=facts)
     if stop := stop_codes.BY_NAME.get(text.rpartition(".")[2]):
         yield from codes.numbers(f"{stop.code:02x}")
     for region in layout.REGIONS:

@@ -62,6 +62,18 @@ class Option:
                 return tuple(value)
         raise ValueError(f"bad '{self.name}'")
 
+    def parse(self, text: str) -> Value:
+        """The value as `build --set KEY=VALUE` has it: a list's words are separated by commas.
+        Raises ValueError."""
+        match self.kind:
+            case Kind.SWITCH:
+                return self.read({"true": True, "false": False}.get(text))
+            case Kind.BYTES:
+                return self.read(int(text, 0))
+            case Kind.LIST:
+                return self.read(text.split(","))
+        return self.read(text)
+
     def symbols(self, value: Value) -> dict[str, int]:
         """What `.if` in the assembly may ask, 0 or 1 each: `option.NAME` of a switch,
         `option.NAME.WORD` of a choice or a list."""

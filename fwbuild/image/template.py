@@ -2,7 +2,7 @@
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -75,9 +75,7 @@ def _checked(data: Mapping[str, object], path: Path) -> dict[str, Value]:
     """The value of each option, from the file or by default."""
     for key in data:
         if key not in BY_NAME:
-            near = difflib.get_close_matches(key, BY_NAME, 1)
-            hint = f"did you mean {near[0]}?" if near else f"keys are {', '.join(BY_NAME)}"
-            raise _bad(path, f"unknown key '{key}'", hint)
+            raise _unknown(str(path), key)
     values: dict[str, Value] = {}
     for option in OPTIONS:
         if option.name not in data and option.default is not None:
@@ -87,13 +85,40 @@ def _checked(data: Mapping[str, object], path: Path) -> dict[str, Value]:
             values[option.name] = option.read(data.get(option.name))
         except ValueError as error:
             what = str(error) if option.name in data else f"missing '{option.name}'"
-            raise _bad(path, what, option.expected) from None
-    protocols = values["protocols"]
-    assert isinstance(protocols, tuple)
-    if "linux16" in protocols and "linux" not in protocols:
-        raise _bad(path, "'protocols' has linux16 without linux", "the two tell bzImages apart")
+            raise _bad(str(path), what, option.expected) from None
+    _check_protocols(values, str(path))
     return values
 
 
-def _bad(path: Path, what: str, hint: str) -> FwbuildError:
-    return FwbuildError(ExitCode.TEMPLATE, what, where=str(path), hint=hint)
+def settings(chosen: Template, words: Sequence[str]) -> dict[str, Value]:
+    """The values that `KEY=VALUE` words give to options of a template. Raises FwbuildError."""
+    values: dict[str, Value] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise _bad("--set", f"'{word}' has no '='", "say KEY=VALUE")
+        if name not in BY_NAME:
+            raise _unknown("--set", name)
+        try:
+            values[name] = BY_NAME[name].parse(text)
+        except ValueError:
+            raise _bad("--set", f"bad '{name}'", BY_NAME[name].expected) from None
+    _check_protocols({**chosen.values, **values}, "--set")
+    return values
+
+
+def _check_protocols(values: Mapping[str, Value], where: str) -> None:
+    protocols = values["protocols"]
+    assert isinstance(protocols, tuple)
+    if "linux16" in protocols and "linux" not in protocols:
+        raise _bad(where, "'protocols' has linux16 without linux", "the two tell bzImages apart")
+
+
+def _unknown(where: str, key: str) -> FwbuildError:
+    near = difflib.get_close_matches(key, BY_NAME, 1)
+    hint = f"did you mean {near[0]}?" if near else f"keys are {', '.join(BY_NAME)}"
+    return _bad(where, f"unknown key '{key}'", hint)
+
+
+def _bad(where: str, what: str, hint: str) -> FwbuildError:
+    return FwbuildError(ExitCode.TEMPLATE, what, where=where, hint=hint)

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="IMG",
-        help="another image, repeatable",
+        help="another image, repeatable; default: none",
     )
     race.add_argument(
         "--no-peers", action="store_true", help="leave Debian's qboot.rom and SeaBIOS out"
@@ -57,28 +57,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="FILE",
-        help="a vmlinux or bzImage, repeatable",
+        help="a vmlinux or bzImage, repeatable; required",
     )
-    guest.add_argument("-M", "--machine", action="append", help="repeatable; default: all three")
+    guest.add_argument(
+        "-M",
+        "--machine",
+        action="append",
+        metavar="TYPE",
+        help="QEMU's machine type, repeatable; default: microvm, pc, q35",
+    )
     guest.add_argument(
         "--accel",
         choices=("auto", "kvm", "tcg"),
         default="auto",
-        help="auto: KVM as far as it gets, and TCG where that is not all the way",
+        help="auto: KVM as far as it gets, and TCG for the rest; default: %(default)s",
     )
     guest.add_argument(
-        "--append", default="", metavar="CMDLINE", help=f"after the bench's own '{WORDS}'"
+        "--append",
+        default="",
+        metavar="CMDLINE",
+        help=f"after the bench's own '{WORDS}'; default: empty",
     )
     add_size_arguments(guest)
     parser.add_argument(
-        "--runs", type=positive, default=5, metavar="N", help="default: %(default)s"
+        "--runs",
+        type=positive,
+        default=5,
+        metavar="N",
+        help="boots of each kind; default: %(default)s",
     )
     parser.add_argument(
         "--timeout",
         type=float,
         default=30,
         metavar="SECONDS",
-        help="of one boot; default: %(default)s",
+        help="the most that one boot may take; default: %(default)s",
     )
     parser.add_argument(
         "--to",
@@ -97,7 +110,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="for images, initrd and results.json; default: %(default)s",
     )
-    parser.add_argument("--report", type=Path, metavar="HTML", help="write tables and pictures")
+    parser.add_argument(
+        "--report", type=Path, metavar="HTML", help="write tables and pictures there; default: none"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 

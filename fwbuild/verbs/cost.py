@@ -37,8 +37,19 @@ Row = dict[str, Any]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = add_kernel_arguments(parser)
-    group.add_argument("-M", "--machine", action="append", help="repeatable; default: all three")
-    parser.add_argument("--template", action="append", help="repeatable; default: universal")
+    group.add_argument(
+        "-M",
+        "--machine",
+        action="append",
+        metavar="TYPE",
+        help="QEMU's machine type, repeatable; default: microvm, pc, q35",
+    )
+    parser.add_argument(
+        "--template",
+        action="append",
+        metavar="NAME",
+        help="a template or a TOML file, repeatable; default: universal",
+    )
     parser.add_argument(
         "--bios",
         type=Path,

@@ -9,13 +9,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fwbuild.abi import e820
+from fwbuild.abi import e820, pci
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.machine import Machine, Outcome
 from fwbuild.emulator.protocols import AnyHandoff, handoff_of, judge_handoff, protocol_of
 from fwbuild.emulator.recording import Recording
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import stop_codes
+from fwbuild.firmware.stop_codes import Stop
 from fwbuild.guest import Guest
 from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.qemu import command
@@ -28,15 +29,24 @@ from fwbuild.verbs.guest_options import (
 )
 
 HELP = "emulate the handoff and judge it"
+# microvm has no PCI bus 0, so nothing answers the firmware's look for a host bridge there
+PROBE = (pci.CONFIG_ADDRESS, pci.CONFIG_DATA)
 SHOWN = "eax ebx ecx edx esi edi ebp esp eip eflags cr0 cr4 cs ds es ss".split()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_image_arguments(parser)
     add_guest_arguments(parser)
-    parser.add_argument("--recording", type=Path, metavar="FILE", help="what fw_cfg holds")
-    parser.add_argument("--no-dma", action="store_true", help="fw_cfg without its DMA")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--recording",
+        type=Path,
+        metavar="FILE",
+        help="what QEMU offers, as fwbuild record saved it; default: the packaged one",
+    )
+    parser.add_argument(
+        "--no-dma", action="store_true", help="leave the DMA interface out of fw_cfg"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON (keys: docs/json.md)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,12 +56,14 @@ def run(args: argparse.Namespace) -> int:
     loaded = loader.load(guest, found, kernel)
     machine = Machine(image_from(args), found, loaded, dma=not args.no_dma)
     outcome = machine.run()
-    problems = judge_handoff(machine)
+    stop = stop_codes.BY_CODE.get(outcome.exit_value or 0) if outcome.kind == "exit" else None
+    problems = [] if stop else judge_handoff(machine)
     handoff = handoff_of(machine) if outcome.kind == "handoff" else None
     if args.json:
-        print(json.dumps(_plain(outcome, handoff, problems), indent=1))
+        print(json.dumps(_plain(outcome, handoff, problems, stop), indent=1))
     else:
-        _show(outcome, handoff, problems, protocol_of(machine).title)
+        _show(outcome, handoff, guest.family)
+        _verdict(stop, problems, protocol_of(machine).title)
     if outcome.kind == "exit":
         return int(ExitCode.STOPPED)
     if problems:
@@ -73,7 +85,9 @@ def _recording(guest: Guest, path: Path | None) -> Recording:
         return record(replace(guest, kernel=None, initrd=None))
 
 
-def _plain(outcome: Outcome, handoff: AnyHandoff | None, problems: list[str]) -> dict[str, Any]:
+def _plain(
+    outcome: Outcome, handoff: AnyHandoff | None, problems: list[str], stop: Stop | None
+) -> dict[str, Any]:
     return {
         "end": outcome.kind,
         "exit_value": outcome.exit_value,
@@ -83,15 +97,14 @@ def _plain(outcome: Outcome, handoff: AnyHandoff | None, problems: list[str]) ->
         "handoff": handoff.plain() if handoff else None,
         "console": outcome.console,
         "problems": problems,
+        "stop": {"code": stop.code, "what": stop.what, "hint": stop.hint} if stop else None,
     }
 
 
-def _show(outcome: Outcome, handoff: AnyHandoff | None, problems: list[str], protocol: str) -> None:
+def _show(outcome: Outcome, handoff: AnyHandoff | None, family: str) -> None:
     console = Console(highlight=False)
     if outcome.console:
         console.print(outcome.console, end="", markup=False)
-    if outcome.kind == "exit" and outcome.exit_value in stop_codes.BY_CODE:
-        console.print(f"The firmware stopped. Hint: {stop_codes.BY_CODE[outcome.exit_value].hint}")
     if handoff:
         _registers(console, outcome)
         _memmap(console, handoff)
@@ -100,7 +113,17 @@ def _show(outcome: Outcome, handoff: AnyHandoff | None, problems: list[str], pro
         "from reset"
     )
     for access in outcome.unclaimed:
+        if family == "microvm" and access.port in PROBE:
+            continue
         console.print(f"access to no device: {access.direction} {access.port:#x}")
+
+
+def _verdict(stop: Stop | None, problems: list[str], protocol: str) -> None:
+    """The last lines: the stop, or how the handoff compares with the protocol."""
+    console = Console(highlight=False, soft_wrap=True)
+    if stop:
+        console.print(f"The firmware stopped: {stop.what} (hint: {stop.hint})", markup=False)
+        return
     for problem in problems:
         console.print(f"[red]departs from the {protocol}:[/red] {problem}")
     if not problems:

@@ -1,7 +1,4 @@
-"""Take the vmlinux out of a bzImage (/boot/vmlinuz-...), whatever its compression.
-
-The keys of --json: out, size, compression, bits, pvh_entry (or null), problem (or null).
-"""
+"""Take the vmlinux out of a bzImage (/boot/vmlinuz-...), whatever its compression."""
 
 import argparse
 import json
@@ -16,11 +13,15 @@ HELP = "take the vmlinux out of a bzImage"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("vmlinuz", type=Path, metavar="VMLINUZ")
+    parser.add_argument("vmlinuz", type=Path, metavar="VMLINUZ", help="a bzImage")
     parser.add_argument(
-        "--out", type=Path, default=Path("vmlinux"), metavar="VMLINUX", help="default: %(default)s"
+        "--out",
+        type=Path,
+        default=Path("vmlinux"),
+        metavar="VMLINUX",
+        help="where the vmlinux goes; default: %(default)s",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON (keys: docs/json.md)")
 
 
 def run(args: argparse.Namespace) -> int:

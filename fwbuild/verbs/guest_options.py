@@ -31,11 +31,24 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
-    """One guest: what add_kernel_arguments takes, and -M, --accel and devices."""
-    group = add_kernel_arguments(parser)
-    group.add_argument("-M", "--machine", default="microvm", help="default: %(default)s")
-    group.add_argument("--accel", choices=("tcg", "kvm"), default="tcg")
+def add_guest_arguments(parser: argparse.ArgumentParser, kernel: str = "a test kernel") -> None:
+    """One guest: add_kernel_arguments, -M, --accel and the options that add devices. `kernel`
+    names the verb's default kernel."""
+    group = add_kernel_arguments(parser, kernel)
+    group.add_argument(
+        "-M",
+        "--machine",
+        default="microvm",
+        metavar="TYPE",
+        help="QEMU's machine type, with its properties; default: %(default)s",
+    )
+    group.add_argument(
+        "--accel",
+        choices=("tcg", "kvm"),
+        default="tcg",
+        help="the accelerator of QEMU; emulate uses what QEMU offers under it; "
+        "default: %(default)s",
+    )
     for name in FURTHER:
         group.add_argument(
             f"--{name}",
@@ -43,7 +56,8 @@ def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
             action="append",
             dest="extra",
             default=[],
-            help="as QEMU's; may be given again",
+            metavar=name.upper(),
+            help=f"QEMU's -{name}; repeatable; default: none",
         )
 
 
@@ -51,28 +65,51 @@ def _further(name: str, value: str) -> tuple[str, str]:
     return f"-{name}", value
 
 
-def add_kernel_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """What is the same for a guest on any machine: --kernel, --initrd, --append, -m, --smp.
-    Returns the group, for what else describes the guest."""
+def add_kernel_arguments(
+    parser: argparse.ArgumentParser, kernel: str = "a test kernel"
+) -> argparse._ArgumentGroup:
+    """--kernel, --initrd, --append, -m and --smp, which hold on any machine. Returns the group,
+    so that a verb can add to it."""
     group = parser.add_argument_group("the guest, in QEMU's words")
-    group.add_argument("--kernel", type=Path, metavar="FILE", help="default: a test kernel")
-    group.add_argument("--initrd", type=Path, metavar="FILE")
-    group.add_argument("--append", default="", metavar="CMDLINE")
+    group.add_argument(
+        "--kernel",
+        type=Path,
+        metavar="FILE",
+        help=f"a vmlinux, bzImage or Multiboot kernel; default: {kernel}",
+    )
+    group.add_argument("--initrd", type=Path, metavar="FILE", help="default: none")
+    group.add_argument(
+        "--append", default="", metavar="CMDLINE", help="the kernel's command line; default: empty"
+    )
     add_size_arguments(group)
     return group
 
 
 def add_size_arguments(group: argparse._ArgumentGroup) -> None:
     """-m and --smp."""
-    group.add_argument("-m", "--memory", type=memory_size, default=512 * MIB, metavar="SIZE")
-    group.add_argument("--smp", type=positive, default=1, metavar="N")
+    group.add_argument(
+        "-m",
+        "--memory",
+        type=memory_size,
+        default="512M",
+        metavar="SIZE",
+        help="RAM in MiB, or with a suffix K, M, G or T; default: %(default)s",
+    )
+    group.add_argument(
+        "--smp", type=positive, default=1, metavar="N", help="number of CPUs; default: %(default)s"
+    )
 
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     """--bios or --template: which image."""
     group = parser.add_argument_group("the image").add_mutually_exclusive_group()
-    group.add_argument("--bios", type=Path, metavar="IMG", help="a built image")
-    group.add_argument("--template", default=template.DEFAULT, help="or one built now from this")
+    group.add_argument("--bios", type=Path, metavar="IMG", help="a built image; default: none")
+    group.add_argument(
+        "--template",
+        default=template.DEFAULT,
+        metavar="NAME",
+        help="a template or a TOML file, built now; default: %(default)s",
+    )
 
 
 def check_files(*paths: Path | None) -> None:

@@ -1,11 +1,5 @@
 """Tell what a kernel or firmware image is, how QEMU and the firmware take it, and why it does
-not boot where it does not. Exit code 7 says that it does not boot.
-
-The keys of --json: file, size; kind (one of those below), what; facts, in the words of the
-file's format, numbers as numbers, those of a bzImage's vmlinux below vmlinux (null where it
-cannot be unpacked); qemu; protocol (pvh, linux, linux16, multiboot or null) and
-templates, whose images boot it; boots, problems (each with what and hint) and notes.
-"""
+not boot where it does not. Exit code 7 says that it does not boot."""
 
 import argparse
 import json
@@ -17,7 +11,7 @@ from rich.table import Table
 
 from fwbuild.errors import ExitCode
 from fwbuild.files import read_file
-from fwbuild.inspection import KINDS, Report, inspect
+from fwbuild.inspection import Report, inspect
 
 HELP = "tell what a kernel or image is, and whether it boots"
 LARGE = 10  # numbers from here on are shown in both bases
@@ -25,8 +19,7 @@ LARGE = 10  # numbers from here on are shown in both bases
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="a kernel or a firmware image")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.epilog = "Kinds: " + "; ".join(f"{kind}: {what}" for kind, what in KINDS.items()) + "."
+    parser.add_argument("--json", action="store_true", help="print JSON (keys: docs/json.md)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,8 +12,10 @@ HELP = "record what QEMU offers through fw_cfg and PCI"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_guest_arguments(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    add_guest_arguments(parser, kernel="none")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the recording, as JSON; required"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

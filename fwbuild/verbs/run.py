@@ -28,7 +28,9 @@ STOP_LINE = re.compile(r"fwbuild: ([0-9a-f]{2}) ")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_image_arguments(parser)
     add_guest_arguments(parser)
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="end QEMU after so long")
+    parser.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="end QEMU after so long; default: never"
+    )
     parser.add_argument(
         "--dry-run", action="store_true", help="print the command for --bios and --kernel, and stop"
     )

@@ -1,12 +1,20 @@
 """The command line: what it prints, and one line and a documented code for each bad input."""
 
+import argparse
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from fwbuild import cli
 from fwbuild.errors import ExitCode
+from fwbuild.firmware import stop_codes
+from fwbuild.firmware.options import OPTIONS
+from fwbuild.guest import MACHINES
+from fwbuild.image import template
+from fwbuild.image.build import all_symbols, build_image
+from fwbuild.image.template import DEFAULT
 from fwbuild.image.test_kernel import build_test_kernel
 
 TINY = 'machines = ["pc"]\nprotocols = ["pvh"]\nbudget = 100\n'
@@ -17,6 +25,15 @@ BAD = {
     "budget": (["--template", "{tmp}/tiny.toml"], ExitCode.LAYOUT, "do not fit"),
     "bad key": (["--template", "{tmp}/key.toml"], ExitCode.TEMPLATE, "unknown key 'colour'"),
     "budget of true": (["--template", "{tmp}/true.toml"], ExitCode.TEMPLATE, "bad 'budget'"),
+    "a verb misspelt": (["bulid"], ExitCode.USAGE, "did you mean build?"),
+    "no verb": (["zzz"], ExitCode.USAGE, "verbs are build, emulate"),
+    "set a key misspelt": (["--set", "trcae=true"], ExitCode.TEMPLATE, "did you mean trace?"),
+    "set no value": (["--set", "trace"], ExitCode.TEMPLATE, "KEY=VALUE"),
+    "set a switch to a word": (["--set", "trace=yes"], ExitCode.TEMPLATE, "true or false"),
+    "set a choice to another": (["--set", "pci=half"], ExitCode.TEMPLATE, "one of full, none"),
+    "set bytes to a word": (["--set", "budget=x"], ExitCode.TEMPLATE, "a number of bytes"),
+    "set half a protocol": (
+        ["--set", "protocols=pvh,linux16"], ExitCode.TEMPLATE, "linux16 without linux"),
     "no machines": (["--template", "{tmp}/none.toml"], ExitCode.TEMPLATE, "machines"),
     "half a protocol": (["--template", "{tmp}/half.toml"], ExitCode.TEMPLATE, "without linux"),
     "half of PCI": (["--template", "{tmp}/pci.toml"], ExitCode.TEMPLATE, "bad 'pci'"),
@@ -153,3 +170,63 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         cli.main(["--help"])
     text = capsys.readouterr().out
     assert all(verb in text for verb in cli.VERBS)
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_help_tells_each_option_and_its_default(verb: str) -> None:
+    sub = next(a for a in cli.parser((verb,))._actions if isinstance(a, argparse._SubParsersAction))
+    for action in sub.choices[verb]._actions:
+        assert action.help, f"{action.option_strings} has no word"
+        if action.option_strings and action.nargs != 0:
+            assert re.search(r"\bdefault: \S|\brequired\b", action.help), action.option_strings
+
+
+def test_keys_of_a_template_are_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["build", "--help"])
+    text = capsys.readouterr().out
+    assert [o.name for o in OPTIONS if o.what not in text or o.expected not in text] == []
+
+
+def test_set_gives_the_image_of_the_option(tmp_path: Path) -> None:
+    out = tmp_path / "bios.bin"
+    words = ["--set", "trace=true", "--set", "protocols=pvh,linux"]
+    assert cli.main(["build", "--out", str(out), *words]) == 0
+    assert out.read_bytes() == build_image(trace=True, protocols=("pvh", "linux")).image
+
+
+def test_symbols_stand_where_they_are_said_to(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["build", "--symbols"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert {name: int(value, 16) for value, name, _ in rows} == all_symbols(template.load(DEFAULT))
+    root = Path(cli.__file__).resolve().parents[1]
+    for _, symbol, place in rows:
+        path, _, line = place.partition(":")
+        text = (root / path).read_text().splitlines()[int(line) - 1]
+        assert any(re.search(rf"\b{word}\b", text) for word in symbol.split(".")[1:]) or (
+            symbol.startswith("ram.") and re.match(r"[A-Z_]+ = ", text)
+        ), f"{symbol} at {place}: {text}"
+
+
+def test_emulate_tells_a_stop_from_a_departure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "bios.bin"
+    build_only = ["build", "--out", str(out), "--set", "protocols=linux"]
+    assert cli.main(build_only) == 0
+    capsys.readouterr()
+    stop = stop_codes.BY_NAME["KERNEL_KIND"]
+    assert cli.main(["emulate", "--bios", str(out)]) == ExitCode.STOPPED
+    text = capsys.readouterr().out
+    assert f"The firmware stopped: {stop.what} (hint: {stop.hint})" in text
+    assert "departs" not in text
+    assert cli.main(["emulate", "--json", "--bios", str(out)]) == ExitCode.STOPPED
+    plain = json.loads(capsys.readouterr().out)
+    assert plain["stop"] == {"code": stop.code, "what": stop.what, "hint": stop.hint}
+    assert plain["problems"] == []
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_emulate_is_quiet_about_the_probe(machine: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["emulate", "-M", machine]) == 0
+    assert "access to no device" not in capsys.readouterr().out
