@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-MACHINES = ("microvm", "pc", "q35")
+from fwbuild import machines
+from fwbuild.machines import MachineFamily
+
 MIB = 1 << 20
 
 
@@ -31,12 +33,9 @@ class Guest:
     @property
     def machine_type(self) -> str:
         """The machine type without its options ("pc-i440fx-2.4")."""
-        return self.machine.partition(",")[0]
+        return machines.machine_type(self.machine)
 
     @property
-    def family(self) -> str:
-        """Which of MACHINES it is: "microvm", "pc" or "q35"."""
-        kind = self.machine_type
-        if kind == "microvm":
-            return "microvm"
-        return "q35" if "q35" in kind else "pc"
+    def family(self) -> MachineFamily:
+        """The family of its machine type. Raises FwbuildError for one without."""
+        return machines.of(self.machine)

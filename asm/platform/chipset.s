@@ -43,7 +43,7 @@ chipset_init:
 .if option.machines.pc
 .ports:
     .write_config_pair
-    cmp esi, chipset_i440fx + chipset.I440FX_WRITES * 8
+    cmp esi, chipset_i440fx + pc.CONFIG_WRITES * 8
     jb .ports
     ret
 .endif
@@ -57,7 +57,7 @@ chipset_init:
     mov edx, eax
     lodsd
     mov dword ptr [edx], eax
-    cmp esi, chipset_q35 + (1 + chipset.Q35_WRITES) * 8
+    cmp esi, chipset_q35 + (1 + q35.ECAM_WRITES) * 8
     jb .next
     ret
 .endif

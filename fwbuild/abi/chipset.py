@@ -150,24 +150,3 @@ ELCR_SLAVE_LEVEL = 1 << (PIRQ_A_IRQ - 8) | 1 << (PIRQ_C_IRQ - 8)
 RESET_CONTROL = 0xCF9  # QEMU: PIIX_RCR_IOPORT, ICH9_RST_CNT_IOPORT
 RESET_CONTROL_SYSTEM = 1 << 1
 RESET_CONTROL_CPU = 1 << 2  # resets when set
-
-
-# What the firmware programs before it reads ACPI's tables: configuration address of a dword,
-# and value. QEMU leaves zeros in the neighbours of PAM0.
-I440FX_SETUP = (
-    (Config.PIIX4_PM + PMBASE, PMBASE_VALUE),
-    (Config.PIIX4_PM + PMREGMISC, PMREGMISC_PMIOSE),
-    (Config.PIIX3_ISA + PIIX3_PIRQ, PIRQ_ROUTES),
-    (Config.HOST_BRIDGE + (Pam.I440FX & ~3), PAM0_OPEN << 8 * (Pam.I440FX & 3)),
-)
-I440FX_WRITES = len(I440FX_SETUP)
-PCIEXBAR_SETUP = (Config.HOST_BRIDGE + PCIEXBAR, ECAM_BASE | PCIEXBAR_ENABLE)
-# By what PCIEXBAR opens: address of a dword, and value.
-Q35_SETUP = (
-    (Ecam.ICH9_LPC + PMBASE, PMBASE_VALUE),
-    (Ecam.ICH9_LPC + ACPI_CTRL, ACPI_CTRL_ENABLE),
-    (Ecam.ICH9_LPC + ICH9_PIRQ_A, PIRQ_ROUTES),
-    (Ecam.ICH9_LPC + ICH9_PIRQ_E, PIRQ_ROUTES),
-    (Ecam.HOST_BRIDGE + Pam.Q35, PAM0_OPEN),
-)
-Q35_WRITES = len(Q35_SETUP)

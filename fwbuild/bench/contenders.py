@@ -6,10 +6,10 @@ from pathlib import Path
 
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.image.build import Image, build_image
+from fwbuild.machines import FAMILIES, MACHINES
 
 QBOOT = Path("/usr/share/qemu/qboot.rom")
 SEABIOS = Path("/usr/share/seabios")
-SEABIOS_FILES = {"microvm": "bios-microvm.bin", "pc": "bios-256k.bin", "q35": "bios-256k.bin"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def theirs(path: Path) -> Contender:
 def peers() -> list[Contender]:
     """Those of Debian's that are installed."""
     found = [theirs(QBOOT)] if QBOOT.exists() else []
-    files = {family: SEABIOS / name for family, name in SEABIOS_FILES.items()}
+    files = {family.name: SEABIOS / family.seabios for family in FAMILIES}
     if all(path.exists() for path in files.values()):
         found.append(Contender("SeaBIOS", files))
     return found
@@ -57,4 +57,4 @@ def check_names(contenders: Sequence[Contender]) -> None:
 
 
 def _everywhere(path: Path) -> dict[str, Path]:
-    return dict.fromkeys(SEABIOS_FILES, path)
+    return dict.fromkeys(MACHINES, path)

@@ -48,6 +48,6 @@ def with_functions(base: Guest, number: int) -> Guest:
         address = f"{FIRST_SLOT + slot:#x}.{function:#x}"
         extra += ["-device", f"{DEVICE},addr={address},multifunction=on"]
     machine = base.machine
-    if base.family == "microvm" and "pcie=" not in machine:
+    if not base.family.config_ports and "pcie=" not in machine:
         machine += ",pcie=on"
     return replace(base, machine=machine, extra=tuple(extra))

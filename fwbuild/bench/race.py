@@ -28,8 +28,6 @@ from fwbuild.qemu.session import stopped
 
 # A vmlinux lies where it was linked, a bzImage is to do so too; a panic ends QEMU.
 WORDS = "nokaslr panic=-1"
-# Under TCG a kernel on microvm finds no clock that it trusts, and waits for ever.
-TCG_EXTRA = {"microvm": ("-icount", "shift=auto")}
 Say = Callable[[str], None]
 Counts = tuple[Count | None, list[dict[str, Any]]]
 
@@ -78,7 +76,7 @@ class Race:
             append=f"{WORDS} {plan.guest.append}".strip(),
         )
         if accel == "tcg" and found.smp == 1:
-            found = replace(found, extra=found.extra + TCG_EXTRA.get(found.family, ()))
+            found = replace(found, extra=found.extra + found.family.tcg_arguments)
         return found
 
     def _ways(self, kernel: Kernel) -> Iterator[tuple[str, tuple[Step, ...], bool]]:
@@ -126,7 +124,7 @@ class Race:
             self.say(f"{kernel.path.name} under KVM with {contender.name}")
             run = traced(
                 guest,
-                contender.files[guest.family],
+                contender.files[guest.family.name],
                 self._steps(kernel),
                 self.plan.seconds,
                 self.plan.last == Event.START_USER,
@@ -183,7 +181,7 @@ class _Runner:
     ) -> None:
         self.plan, self.contender, self.kernel, self.guest = plan, contender, kernel, guest
         self.steps = steps
-        self.bios = contender.files[guest.family]
+        self.bios = contender.files[guest.family.name]
         self.row = Row(
             guest.machine,
             kernel.path.name,

@@ -49,14 +49,14 @@ class Board:
         self.map_mmio(x86.APIC_BASE, x86.APIC_SIZE, self.apic.read, self.apic.write)
         for device in legacy.devices(recording):
             self.map_ports(device)
-        if not recording.machine.startswith("microvm"):
+        family = recording.family
+        if family.config_ports:
             address = ConfigAddress()
             self.map_ports(address)
             self.map_ports(ConfigData(address, self.pci))
-        elif recording.pci:
+        elif recording.pci and family.ecam is not None:
             ecam = Ecam(self.pci)
-            base, size = chipset.MICROVM_ECAM_BASE, chipset.MICROVM_ECAM_SIZE
-            self.map_mmio(base, size, ecam.read, ecam.write)
+            self.map_mmio(family.ecam, chipset.ECAM_SIZE, ecam.read, ecam.write)
 
     def map_ports(self, device: Device) -> None:
         """The device answers at its ports, but for those that another has."""

@@ -55,9 +55,9 @@ def _host_map(machine: Machine, low_end: int) -> Iterator[Span]:
             yield e.addr, end, e.type
     yield low_end, e820.VGA, e820.Type.RESERVED
     yield e820.SYSTEM_ROM, e820.EXTENDED, e820.Type.RESERVED
-    if machine.recording.machine.startswith(("q35", "pc-q35")):
-        end = chipset.ECAM_BASE + chipset.ECAM_SIZE
-        yield chipset.ECAM_BASE, end, e820.Type.RESERVED
+    family = machine.recording.family
+    if family.config_ports and family.ecam is not None:
+        yield family.ecam, family.ecam + chipset.ECAM_SIZE, e820.Type.RESERVED
 
 
 def _without(ram: list[Span], taken: list[Span]) -> list[Span]:

@@ -142,10 +142,10 @@ class ResetControl(ByteDevice):
 
 
 def devices(recording: Recording) -> list[ByteDevice]:
-    """Those that the machine has: microvm has timer and controllers only without KVM."""
-    microvm = recording.machine.startswith("microvm")
-    found: list[ByteDevice] = [] if microvm else [ResetControl()]
-    if not microvm or recording.accel != "kvm":
+    """Those that the machine has."""
+    family = recording.family
+    found: list[ByteDevice] = [ResetControl()] if family.config_ports else []
+    if family.pic_with_kvm or recording.accel != "kvm":
         found += [Pic(legacy.PIC_MASTER), Pic(legacy.PIC_SLAVE), Pit()]
         found.append(Elcr(chipset.ELCR_MASTER, chipset.ELCR_MASTER_WRITABLE))
         found.append(Elcr(chipset.ELCR_SLAVE, chipset.ELCR_SLAVE_WRITABLE))

@@ -52,11 +52,11 @@ class Memory:
         self._closed: dict[int, bytes] = {}  # PAM segments: the RAM behind each ROM
         self._rom: dict[int, bytes] = {}  # and what their ROM holds
         self._alias = e820.EXTENDED - min(len(image), ALIAS_MAX)
-        microvm = recording.machine.startswith("microvm")
-        self._map_ram(recording, self._alias if microvm else e820.EXTENDED)
-        self._map_rom(image, writable=microvm)
+        shadow = recording.family.shadow_ram
+        self._map_ram(recording, e820.EXTENDED if shadow else self._alias)
+        self._map_rom(image, writable=not shadow)
         uc.mem_write(0, bytes([poison]) * e820.VGA)
-        if not microvm:
+        if shadow:
             self._close(image, poison)
         unmapped = UC_HOOK_MEM_READ_UNMAPPED | UC_HOOK_MEM_WRITE_UNMAPPED
         uc.hook_add(unmapped | UC_HOOK_MEM_FETCH_UNMAPPED, self._on_unmapped)

@@ -2,8 +2,8 @@
 emulate it.
 
 QEMU builds the ACPI files when they are first read, from what the chipset's registers hold
-then. A recording's are those of a chipset that was programmed first: chipset.PMBASE_VALUE,
-and q35's PCIEXBAR at chipset.ECAM_BASE. Base address registers are as at reset.
+then. A recording's are those of a chipset that was programmed first, with the writes that its
+family of machines declares. Base address registers are as at reset.
 """
 
 import base64
@@ -14,10 +14,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from fwbuild import machines
 from fwbuild.abi import e820, pci
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import file_names
 from fwbuild.guest import MIB, Guest
+from fwbuild.machines import MachineFamily
 
 PACKAGED = Path(__file__).parent / "recordings"
 
@@ -80,6 +82,11 @@ class Recording:
     extra: tuple[str, ...] = ()
     pci: list[PciFunction] = field(default_factory=list)
     cmos: bytes = b""
+
+    @property
+    def family(self) -> MachineFamily:
+        """The family of its machine type. Raises FwbuildError for one without."""
+        return machines.of(self.machine)
 
     def file(self, name: str) -> File | None:
         """The file of that name."""

@@ -1,9 +1,10 @@
 """Data items of the image that are made from declarations: GDT, RAM template, stop table."""
 
 from fwbuild import __version__
-from fwbuild.abi import chipset, e820, offsets, pvh, x86
+from fwbuild.abi import e820, offsets, pvh, x86
 from fwbuild.assembler.source import Fragment, data_fragment
 from fwbuild.firmware import file_names, layout, mptable_data, smbios_data, stop_codes, work
+from fwbuild.machines import PC, Q35
 
 FLAT_LIMIT = 0xFFFFF  # in pages of 4 KiB: 4 GiB
 
@@ -66,8 +67,8 @@ def memmap_template() -> bytes:
 def chipset_setups() -> dict[str, bytes]:
     """What chipset_init writes: pairs of a place and a dword."""
     pairs = {
-        "chipset_i440fx": chipset.I440FX_SETUP,
-        "chipset_q35": (chipset.PCIEXBAR_SETUP, *chipset.Q35_SETUP),
+        "chipset_i440fx": PC.config_writes,
+        "chipset_q35": Q35.config_writes + Q35.ecam_writes,
     }
     return {
         name: b"".join(n.to_bytes(4, "little") for pair in setup for n in pair)

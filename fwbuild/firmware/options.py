@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from fwbuild.guest import MACHINES
+from fwbuild.machines import MACHINES
 
 PROTOCOLS = ("pvh", "linux", "linux16", "multiboot")
 BUDGET_MAX = 0x10000

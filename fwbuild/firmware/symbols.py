@@ -2,7 +2,7 @@
 
 | symbol | is |
 |---|---|
-| `module.CONSTANT`, `module.Enum.MEMBER` | a declaration in fwbuild/abi or fwbuild/firmware |
+| `module.CONSTANT`, `module.Enum.MEMBER` | a declaration in fwbuild/abi, firmware or machines |
 | `module.STRUCT.field`, `module.STRUCT.sizeof` | an offset, a size in bytes |
 | `ram.struct`, `ram.struct.field` | the address of a structure, of a variable: layout.STRUCTURES |
 | `region.name.base`, `.size`, `.end` | a region of the layout |
@@ -32,9 +32,10 @@ from fwbuild.firmware import (
     trace,
     work,
 )
+from fwbuild.machines import pc, q35
 
 OWN: tuple[ModuleType, ...] = (
-    bench, file_names, identity, layout, mptable_data, pci_plan, smbios_data, stop_codes,
+    bench, file_names, identity, layout, mptable_data, pc, pci_plan, q35, smbios_data, stop_codes,
     test_kernel, trace, work,
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from typing import Protocol
 from fwbuild.abi import chipset, offsets, pci
 from fwbuild.abi.chipset import Devfn, Device
 from fwbuild.emulator.recording import PciFunction
+from fwbuild.machines import MachineFamily
 from fwbuild.qemu.qtest import Qtest
 
 HEADER, BRIDGE = offsets(pci.HEADER), offsets(pci.BRIDGE)
@@ -94,15 +95,15 @@ class Found:
         return self.function.path[-1]
 
 
-def functions(family: str, qtest: Qtest, extra_roots: bool) -> list[PciFunction]:
-    """Every PCI function of a machine of a family (guest.MACHINES); where there are
-    `extra_roots`, their buses are looked for among all numbers."""
+def functions(family: MachineFamily, qtest: Qtest, extra_roots: bool) -> list[PciFunction]:
+    """Every PCI function of a machine; where there are `extra_roots`, their buses are looked for
+    among all numbers."""
     buses = range(pci.BUSES if extra_roots else 1)
-    if family == "microvm":
-        window = Ecam(qtest, chipset.MICROVM_ECAM_BASE)
-        return _functions(window, window, buses)
-    ports = ConfigPorts(qtest)
-    return _functions(ports, Ecam(qtest, chipset.ECAM_BASE) if family == "q35" else None, buses)
+    window = None if family.ecam is None else Ecam(qtest, family.ecam)
+    if family.config_ports:
+        return _functions(ConfigPorts(qtest), window, buses)
+    assert window
+    return _functions(window, window, buses)
 
 
 def _functions(space: ConfigSpace, window: Ecam | None, buses: range) -> list[PciFunction]:

@@ -4,12 +4,12 @@ import re
 import subprocess
 from collections.abc import Iterable
 
-from fwbuild.abi import chipset, fw_cfg, legacy
-from fwbuild.abi.chipset import Devfn
+from fwbuild.abi import fw_cfg, legacy, pci
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.recording import File, Recording
 from fwbuild.firmware import file_names
 from fwbuild.guest import Guest
+from fwbuild.machines import MachineFamily
 from fwbuild.qemu import probe
 from fwbuild.qemu.command import command, program
 from fwbuild.qemu.qtest import Qtest
@@ -79,16 +79,13 @@ def _large(guest: Guest) -> list[str]:
     return ["-object", backend, "-machine", "memory-backend=ram", "-cpu", "max,phys-bits=46"]
 
 
-def program_chipset(family: str, qtest: Qtest) -> None:
-    """What the firmware programs before it reads the ACPI files: QEMU builds them from it."""
-    ports = probe.ConfigPorts(qtest)
-    if family == "pc":
-        ports.write(0, Devfn.PIIX4_PM, chipset.PMBASE, 4, chipset.PMBASE_VALUE)
-        ports.write(0, Devfn.PIIX4_PM, chipset.PMREGMISC, 1, chipset.PMREGMISC_PMIOSE)
-    if family == "q35":
-        probe.enable_ecam(ports)
-        ports.write(0, Devfn.ICH9_LPC, chipset.PMBASE, 4, chipset.PMBASE_VALUE)
-        ports.write(0, Devfn.ICH9_LPC, chipset.ACPI_CTRL, 1, chipset.ACPI_CTRL_ENABLE)
+def program_chipset(family: MachineFamily, qtest: Qtest) -> None:
+    """Play what the firmware programs before it reads the ACPI files: QEMU builds them from it."""
+    for address, value in family.config_writes:
+        qtest.port_out(pci.CONFIG_ADDRESS, 4, address)
+        qtest.port_out(pci.CONFIG_DATA, 4, value)
+    for address, value in family.ecam_writes:
+        qtest.write(address, 4, value)
 
 
 def _cmos(qtest: Qtest) -> bytes:

@@ -21,8 +21,9 @@ from fwbuild.bench.race import WORDS, Plan, Race
 from fwbuild.bench.result import Result
 from fwbuild.errors import ExitCode
 from fwbuild.files import write_all
-from fwbuild.guest import MACHINES, Guest
+from fwbuild.guest import Guest
 from fwbuild.image.template import DEFAULT
+from fwbuild.machines import MACHINES
 from fwbuild.qemu.record import version
 from fwbuild.verbs.guest_options import add_size_arguments, check_files, positive
 

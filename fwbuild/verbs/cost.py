@@ -21,10 +21,11 @@ from fwbuild.bench.kernel import read_entries
 from fwbuild.emulator import loader
 from fwbuild.emulator.stages import StageCount, count_stages
 from fwbuild.errors import ExitCode
-from fwbuild.guest import MACHINES, Guest
+from fwbuild.guest import Guest
 from fwbuild.image.build import build_image
 from fwbuild.image.template import DEFAULT
 from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.machines import MACHINES
 from fwbuild.qemu.count import Count, count
 from fwbuild.qemu.record import record
 from fwbuild.verbs.guest_options import add_kernel_arguments, check_files

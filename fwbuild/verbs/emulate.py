@@ -19,6 +19,7 @@ from fwbuild.firmware import stop_codes
 from fwbuild.firmware.stop_codes import Stop
 from fwbuild.guest import Guest
 from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.machines import MachineFamily
 from fwbuild.qemu import command
 from fwbuild.qemu.record import record
 from fwbuild.verbs.guest_options import (
@@ -29,7 +30,7 @@ from fwbuild.verbs.guest_options import (
 )
 
 HELP = "emulate the handoff and judge it"
-# microvm has no PCI bus 0, so nothing answers the firmware's look for a host bridge there
+# Without these ports nothing answers the firmware's look for a host bridge.
 PROBE = (pci.CONFIG_ADDRESS, pci.CONFIG_DATA)
 SHOWN = "eax ebx ecx edx esi edi ebp esp eip eflags cr0 cr4 cs ds es ss".split()
 
@@ -101,7 +102,7 @@ def _plain(
     }
 
 
-def _show(outcome: Outcome, handoff: AnyHandoff | None, family: str) -> None:
+def _show(outcome: Outcome, handoff: AnyHandoff | None, family: MachineFamily) -> None:
     console = Console(highlight=False)
     if outcome.console:
         console.print(outcome.console, end="", markup=False)
@@ -113,7 +114,7 @@ def _show(outcome: Outcome, handoff: AnyHandoff | None, family: str) -> None:
         "from reset"
     )
     for access in outcome.unclaimed:
-        if family == "microvm" and access.port in PROBE:
+        if not family.config_ports and access.port in PROBE:
             continue
         console.print(f"access to no device: {access.direction} {access.port:#x}")
 

@@ -10,9 +10,10 @@ import pytest
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.machine import Machine
-from fwbuild.guest import MACHINES, MIB, Guest
+from fwbuild.guest import MIB, Guest
 from fwbuild.image import artefacts
 from fwbuild.image.build import Image
+from fwbuild.machines import MACHINES
 from fwbuild.qemu.command import command
 from fwbuild.qemu.count import count
 from fwbuild.qemu.qtest import Qtest

@@ -16,7 +16,7 @@ from fwbuild.emulator.judge_linux16 import judge_linux16
 from fwbuild.emulator.judge_multiboot import judge_multiboot
 from fwbuild.emulator.machine import Machine
 from fwbuild.firmware import layout
-from fwbuild.guest import MACHINES, MIB, Guest
+from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import (
     build_test_bzimage,
@@ -24,6 +24,7 @@ from fwbuild.image.test_kernel import (
     build_test_kernel,
     build_test_multiboot,
 )
+from fwbuild.machines import MACHINES
 from fwbuild.qemu.command import command
 from fwbuild.qemu.count import count
 from fwbuild.qemu.qtest import Qtest

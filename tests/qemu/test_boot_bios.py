@@ -7,8 +7,9 @@ import pytest
 
 from fwbuild.abi import ports
 from fwbuild.firmware import stop_codes
-from fwbuild.guest import MACHINES, MIB, Guest
+from fwbuild.guest import MIB, Guest
 from fwbuild.image.test_kernel import build_test_bzimage16, build_test_multiboot
+from fwbuild.machines import MACHINES
 from tests.qemu.test_boot import boot
 from tests.qemu.test_boot_linux import serial_until
 from tests.support import debian

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from fwbuild.abi import ports
-from fwbuild.guest import MACHINES, MIB, Guest
+from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import build_image
 from fwbuild.image.test_kernel import build_test_bzimage
+from fwbuild.machines import MACHINES
 from fwbuild.qemu.command import command
 from tests.qemu.test_boot import boot
 from tests.support import debian

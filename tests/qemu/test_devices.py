@@ -9,7 +9,8 @@ from fwbuild.abi.fw_cfg import DmaControl, Key
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.recording import Recording
-from fwbuild.guest import MACHINES, MIB, Guest
+from fwbuild.guest import MIB, Guest
+from fwbuild.machines import MACHINES
 from fwbuild.qemu.command import command
 from fwbuild.qemu.qtest import Qtest
 from fwbuild.qemu.record import record

@@ -62,7 +62,7 @@ ASSIGNED = re.compile(r"BAR \d+: assigned")
 
 def sets_up_pci(case: Stanza, image: Image) -> bool:
     """Whether an image gives a guest's PCI functions their addresses."""
-    return image.template.values["pci"] == "full" and case.guest().family != "microvm"
+    return image.template.values["pci"] == "full" and case.guest().family.config_ports
 
 
 @pytest.mark.parametrize("name, template", AT_ENTRY)
@@ -139,4 +139,4 @@ def test_reboots(name: str, image: Image, tmp_path: Path) -> None:
             qemu.kill()
     assert text.count("userspace is done") >= case.reboots, text[-2000:]
     facts = set(re.findall(r"^(?:memory|sys_vendor) .*$", text.replace("\r", ""), re.MULTILINE))
-    assert len(facts) == (1 if guest.family == "microvm" else 2)
+    assert len(facts) == (1 if not guest.family.config_ports else 2)

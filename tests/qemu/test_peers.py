@@ -13,9 +13,10 @@ from fwbuild.bench.race import WORDS
 from fwbuild.errors import FwbuildError
 from fwbuild.files import read_file
 from fwbuild.firmware import stop_codes
-from fwbuild.guest import MACHINES, Guest
+from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 from fwbuild.kernel.vmlinux import parse_vmlinux
+from fwbuild.machines import MACHINES
 from fwbuild.qemu.command import command
 from fwbuild.qemu.count import count, instructions
 from fwbuild.qemu.gdbstub import GdbStub

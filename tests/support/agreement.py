@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from fwbuild.abi import chipset, e820, pci
+from fwbuild.abi import e820, pci
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import loader
 from fwbuild.emulator.handoff import read_handoff
@@ -48,7 +48,7 @@ def compare(guest: Guest, image: Image, folder: Path, *, registers: bool = True)
         assert loaded.keys[key] == found.keys[key], Key(key).name
     machine = Machine(image.image, found, loaded, poison=0)
     ours = machine.run()
-    if guest.family != "microvm":
+    if guest.family.config_ports:
         found = replace(found, files=record(guest, headers(machine)).files)
         machine = Machine(image.image, found, loaded, poison=0)
         ours = machine.run()
@@ -101,8 +101,10 @@ def compare_pci(stub: GdbStub, machine: Machine) -> None:
 
 def configuration(stub: GdbStub, machine: Machine, bus: int, devfn: int) -> bytes:
     """A function's registers: by the monitor's port accesses, on microvm by its window."""
-    if machine.recording.machine.startswith("microvm"):
-        window = chipset.MICROVM_ECAM_BASE + (bus << 20 | devfn << 12)
+    family = machine.recording.family
+    if not family.config_ports:
+        assert family.ecam is not None
+        window = family.ecam + (bus << pci.ECAM_BUS_SHIFT | devfn << pci.ECAM_DEVFN_SHIFT)
         return stub.read(window, pci.CONFIG_SIZE)
     data = b""
     for at in range(0, pci.CONFIG_SIZE, 4):

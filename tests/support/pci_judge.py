@@ -38,14 +38,15 @@ def host_windows(machine: Machine) -> list[Range]:
     QEMU ends the upper one behind the last BAR, so here it has no end."""
     ram = machine.recording.ram()
     low = max(a + s for a, s in ram if a < FOUR_GIB)
-    if machine.recording.machine.startswith("q35"):
-        low = 0xC0000000
+    low = max(low, machine.recording.family.aperture_start)
     high = max(FOUR_GIB, *(a + s for a, s in ram))
-    if found := machine.recording.file("etc/reserved-memory-end"):
-        high = max(high, int.from_bytes(found.data, "little"))
-    found = [Range("io", a, b, "the host") for a, b in FREE_PORTS]
-    found.append(Range("memory", low, chipset.DEVICE_WINDOW_END, "the host"))
-    return [*found, Range("memory", -(-high >> 30) << 30, 1 << 64, "the host")]
+    if reserved := machine.recording.file("etc/reserved-memory-end"):
+        high = max(high, int.from_bytes(reserved.data, "little"))
+    return [
+        *(Range("io", a, b, "the host") for a, b in FREE_PORTS),
+        Range("memory", low, chipset.DEVICE_WINDOW_END, "the host"),
+        Range("memory", -(-high >> 30) << 30, 1 << 64, "the host"),
+    ]
 
 
 def assigned(function: Function) -> list[Bar]:

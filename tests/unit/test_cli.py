@@ -11,11 +11,11 @@ from fwbuild import cli
 from fwbuild.errors import ExitCode
 from fwbuild.firmware import stop_codes
 from fwbuild.firmware.options import OPTIONS
-from fwbuild.guest import MACHINES
 from fwbuild.image import template
 from fwbuild.image.build import all_symbols, build_image
 from fwbuild.image.template import DEFAULT
 from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.machines import MACHINES
 
 TINY = 'machines = ["pc"]\nprotocols = ["pvh"]\nbudget = 100\n'
 

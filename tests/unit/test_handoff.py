@@ -11,9 +11,10 @@ from fwbuild.emulator.handoff import read_handoff
 from fwbuild.emulator.judge import judge
 from fwbuild.emulator.machine import Machine
 from fwbuild.firmware import layout
-from fwbuild.guest import MACHINES, MIB, Guest
+from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.machines import MACHINES
 
 SIZES = (64, 512, 2048, 3072, 4096, 6144, 8192, 1 << 20)  # MiB
 

@@ -12,9 +12,10 @@ from fwbuild.emulator.judge_linux import judge_linux
 from fwbuild.emulator.loader import Loaded
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.protocols import handoff_of, judge_handoff
-from fwbuild.guest import MACHINES, MIB, Guest
+from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_bzimage, build_test_kernel
+from fwbuild.machines import MACHINES
 from tests.support.files import put_files
 from tests.unit.test_handoff import SIZES
 from tests.unit.test_handoff import boot as boot_pvh

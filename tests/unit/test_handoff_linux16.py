@@ -11,9 +11,10 @@ from fwbuild.emulator.handoff_linux16 import read_setup_handoff
 from fwbuild.emulator.judge_linux16 import judge_linux16
 from fwbuild.emulator.machine import Machine
 from fwbuild.firmware import layout, stop_codes, work
-from fwbuild.guest import MACHINES, MIB, Guest
+from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import build_test_bzimage16
+from fwbuild.machines import MACHINES
 from tests.unit.test_handoff import SIZES
 from tests.unit.test_handoff import boot as boot_pvh
 

@@ -13,10 +13,11 @@ from fwbuild.emulator.loader import load
 from fwbuild.emulator.machine import Machine
 from fwbuild.errors import FwbuildError
 from fwbuild.firmware import layout
-from fwbuild.guest import MACHINES, MIB, Guest
+from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import build_test_multiboot
 from fwbuild.kernel.multiboot import find_header, parse_multiboot
+from fwbuild.machines import MACHINES
 from tests.unit.test_handoff import SIZES
 from tests.unit.test_handoff import boot as boot_pvh
 from tests.unit.test_stops import claim

@@ -7,9 +7,10 @@ import pytest
 from fwbuild.abi import low_memory
 from fwbuild.emulator.handoff import read_handoff
 from fwbuild.firmware import layout
-from fwbuild.guest import MACHINES, Guest
+from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import build_test_kernel, build_test_multiboot
+from fwbuild.machines import MACHINES
 from tests.unit.test_handoff import boot
 
 BUILD = {"pvh": build_test_kernel, "multiboot": build_test_multiboot}

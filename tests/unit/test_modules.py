@@ -11,9 +11,10 @@ from fwbuild.emulator.handoff import Handoff, read_handoff
 from fwbuild.emulator.judge import judge
 from fwbuild.emulator.machine import Machine
 from fwbuild.firmware import file_names, stop_codes, work
-from fwbuild.guest import MACHINES, MIB, Guest
+from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.machines import MACHINES
 from tests.support.files import put_files
 
 

@@ -13,9 +13,10 @@ from fwbuild.emulator.stages import RESET, count_stages
 from fwbuild.errors import FwbuildError
 from fwbuild.firmware import file_names, trace
 from fwbuild.firmware.trace import Stage
-from fwbuild.guest import MACHINES, Guest
+from fwbuild.guest import Guest
 from fwbuild.image import template
 from fwbuild.image.build import Image, build_image
+from fwbuild.machines import MACHINES
 from tests.support.sources import link_lines
 
 SYMBOLS = {"trace.PORT": trace.PORT, "trace.Stage.ACPI": int(Stage.ACPI)}

@@ -9,7 +9,6 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
 from fwbuild.guest import Guest
 
-ACPI_DATA_SIZE = {"microvm": 0, "pc": 0x28000, "q35": 0x28000}  # kept free at the end of low RAM
 INITRD_ALIGN = 4096
 MORE_MEMORY = "give the guest more memory (-m)"
 
@@ -39,7 +38,7 @@ def initrd_items(
         return {}
     initrd = read_file(guest.initrd)
     low_end = max(a + s for a, s in recording.ram() if a < e820.FOUR_GIB)
-    ceiling = min(limit, low_end - ACPI_DATA_SIZE[guest.family] - 1)
+    ceiling = min(limit, low_end - guest.family.acpi_data_size - 1)
     if len(initrd) >= ceiling:
         what = "initrd is larger than low memory"
         raise FwbuildError(ExitCode.INPUT, what, where=str(guest.initrd), hint=MORE_MEMORY)

@@ -1,0 +1,46 @@
+"""What fwbuild knows of a family of QEMU's machine types."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+Write = tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineFamily:
+    """The machine types that are one board to a firmware, whatever their version.
+
+    name:           the family's name, which is also QEMU's name of its newest version.
+    types:          patterns of the names that QEMU and distributions give its machine types.
+    config_writes:  what the firmware programs before it reads the ACPI files, for QEMU builds
+                    them from it: pairs of a value of pci.CONFIG_ADDRESS and a dword.
+    ecam_writes:    the same by way of ECAM, after config_writes: address and dword.
+    ecam:           address of ECAM, None where there is none.
+    config_ports:   whether PCI's configuration space has its two I/O ports.
+    aperture_start: where PCI's aperture below 4 GiB starts at least; it starts above RAM, too.
+    shadow_ram:     whether RAM may take the place of the image's lower alias, by PAM registers.
+    pic_with_kvm:   whether there are interrupt controllers and a timer under KVM, too.
+    acpi_data_size: bytes that QEMU's loader keeps free for ACPI tables at the end of low RAM.
+    seabios:        name of SeaBIOS' image for it, in Debian's package.
+    tcg_arguments:  what QEMU needs under TCG so that Linux trusts a clock, with one CPU.
+    """
+
+    name: str
+    types: tuple[str, ...]
+    config_writes: tuple[Write, ...] = ()
+    ecam_writes: tuple[Write, ...] = ()
+    ecam: int | None
+    config_ports: bool
+    aperture_start: int = 0
+    shadow_ram: bool
+    pic_with_kvm: bool
+    acpi_data_size: int
+    seabios: str
+    tcg_arguments: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+    def has(self, machine_type: str) -> bool:
+        """Whether a machine type ("pc-q35-4.0") belongs to the family."""
+        return any(fnmatchcase(machine_type, pattern) for pattern in self.types)

@@ -1,0 +1,60 @@
+"""The families of machine types: names, and what the parts of the project learn from them."""
+
+from dataclasses import replace
+
+import pytest
+
+from fwbuild.emulator import recording
+from fwbuild.emulator.machine import Machine
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.guest import Guest
+from fwbuild.image.build import build_image
+from fwbuild.machines import MICROVM, PC, Q35, of
+from tests.support.pci_judge import FOUR_GIB, host_windows
+
+NAMES = {
+    "microvm": MICROVM,
+    "microvm,acpi=off": MICROVM,
+    "pc": PC,
+    "pc,smm=off": PC,
+    "pc-i440fx-2.4": PC,
+    "pc-i440fx-jammy": PC,
+    "pc-i440fx-rhel7.6.0": PC,
+    "pc-1.3": PC,
+    "ubuntu": PC,
+    "q35": Q35,
+    "pc-q35-4.0": Q35,
+    "pc-q35-rhel9.2.0": Q35,
+    "ubuntu-q35": Q35,
+    "type=q35": Q35,
+    "accel=tcg,type=pc-q35-7.2": Q35,
+}
+
+
+@pytest.mark.parametrize("machine", NAMES)
+def test_a_machine_has_a_family(machine: str) -> None:
+    assert of(machine) is NAMES[machine]
+    assert Guest(machine).family is NAMES[machine]
+    assert recording.Recording("7.2", machine, 0, 1, "tcg").family is NAMES[machine]
+
+
+@pytest.mark.parametrize(
+    ("machine", "words"),
+    [("isapc", "isapc"), ("none", "no firmware"), ("q36", "mean q35"), ("accel=kvm", "runs on")],
+)
+def test_no_other_has_one(machine: str, words: str) -> None:
+    with pytest.raises(FwbuildError, match=words) as error:
+        of(machine)
+    assert error.value.code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("machine", ["q35", "pc-q35-4.0"])
+def test_the_aperture_of_q35_starts_behind_ecam(machine: str) -> None:
+    recorded = replace(recording.find(Guest("q35")), machine=machine)
+    (low,) = (
+        window
+        for window in host_windows(Machine(build_image().image, recorded, None))
+        if window.kind == "memory" and window.base < FOUR_GIB
+    )
+    # QEMU 7.2's info mtree: pcie-mmcfg-mmio ends at 0xbfffffff
+    assert (low.base, low.end) == (0xC0000000, 0xFEC00000)
