@@ -50,6 +50,7 @@ lint: $(VENV)/.made
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy tests
 
 # The tests that need no QEMU.
 unit: $(VENV)/.made

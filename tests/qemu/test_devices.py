@@ -248,9 +248,9 @@ def test_recording_without_dma(name: str) -> None:
     with_dma, without = record(Guest(name)), record(Guest(name, extra=NO_DMA))
     assert without.keys == with_dma.keys
     tables = "etc/acpi/tables"
-    for ours, theirs in zip(with_dma.files, without.files, strict=True):
-        if ours.name != tables:
-            assert ours == theirs, ours.name
+    for one, other in zip(with_dma.files, without.files, strict=True):
+        if one.name != tables:
+            assert one == other, one.name
     ours, theirs = (r.file(tables) for r in (with_dma, without))
     assert ours
     assert theirs

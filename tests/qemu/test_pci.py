@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import pytest
@@ -293,7 +294,7 @@ def test_pm_block(name: str) -> None:
     """It appears where it is put, keeps what it is given, and goes."""
     with pair(Guest(name)) as machines:
         for base, on in ((0x600, True), (0x600, False), (0xB000, True), (0x600, True)):
-            machines.do(lambda side, b=base, o=on: program(side, name, b, o))
+            machines.do(partial(program, name=name, base=base, on=on))
             for port in (0x600, 0x602, 0x604, 0xB000, 0xB004):
                 machines.same(port_in(port, 2), f"{port:#x}, {base:#x} {on}")
         for port, size, value in (

@@ -138,7 +138,7 @@ MODULES = (
 
 def cloud_modules() -> list[Path]:
     """The files of MODULES that belong to cloud_vmlinuz()."""
-    found = {}
+    found: dict[str, Path] = {}
     for pattern in ("*failover.ko", "virtio*.ko"):
         last = package_file(KERNELS["cloud"], f"lib/modules/*/kernel/*/*/{pattern}")
         found |= {path.stem: path for path in last.parents[2].glob(f"*/*/{pattern}")}

@@ -37,7 +37,7 @@ class Stanza:
     plug: tuple[str, ...] = ()
     reboots: int = 0
 
-    def guest(self, **more: object) -> Guest:
+    def guest(self, **more: Any) -> Guest:
         """What QEMU is asked for. -m and -smp with options go with the other arguments: QEMU
         takes the last word on them."""
         size, _, memory_options = self.memory.partition(",")
@@ -48,7 +48,7 @@ class Stanza:
         extra += ["-smp", self.smp] if cpu_options else []
         return Guest(
             self.machine, int(size[:-1]) * UNITS[size[-1]], int(cpus), extra=tuple(extra), **more
-        )  # type: ignore[arg-type]
+        )
 
     def count(self, model: str) -> int:
         """How many of `devices` are of a model."""
@@ -58,11 +58,12 @@ class Stanza:
 def stanzas() -> dict[str, Stanza]:
     """All of them by name."""
     found = tomllib.loads(PATH.read_text(encoding="utf-8"))
-    return {
-        name: Stanza(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
-        for stanza in found.items()
-        for name, fields in _guests(*stanza)
-    }
+    return {name: _stanza(fields) for stanza in found.items() for name, fields in _guests(*stanza)}
+
+
+def _stanza(fields: dict[str, Any]) -> Stanza:
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    return Stanza(**values)
 
 
 def _guests(name: str, fields: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -46,7 +46,7 @@ class Linux:
     def parse(cls, text: str) -> Self:
         """From the console, SHOW's output in it."""
         entries = re.findall(r"BIOS-e820: \[mem 0x(\w+)-0x(\w+)\] (.*)", text)
-        memmap = [_range("memory", *span, owner) for *span, owner in entries]
+        memmap = [_range("memory", a, b, owner) for a, b, owner in entries]
         return cls(memmap, _roots(text), _resources(text))
 
     def root(self, function: str) -> Root:
@@ -69,8 +69,8 @@ def _roots(text: str) -> dict[int, Root]:
         int(bus, 16): Root(
             int(last, 16),
             [
-                _range(KINDS[kind], *span, f"root bus {bus}")
-                for at, kind, *span in lines
+                _range(KINDS[kind], low, high, f"root bus {bus}")
+                for at, kind, low, high in lines
                 if at == bus and kind in KINDS
             ],
         )
@@ -100,9 +100,10 @@ def decoded(text: str) -> Resources:
             name = "{:02x}:{:02x}.{}".format(*map(int, place.groups()))
             found[name] = {}
         elif bar := re.search(r"BAR(\d): .*?(I/O|memory) at (0x\w+) \[(0x\w+)\]", line):
-            number, kind, *span = bar.groups()
+            number, kind, low, high = bar.groups()
             if int(number) != ROM:
-                found[name][int(number)] = _range(KINDS[kind], *span, _owner(name, int(number)))
+                owner = _owner(name, int(number))
+                found[name][int(number)] = _range(KINDS[kind], low, high, owner)
     return found
 
 

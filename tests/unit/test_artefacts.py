@@ -101,11 +101,12 @@ def test_elf_in_other_tools(program: str, image: Image, tmp_path: Path) -> None:
     path = tmp_path / "bios.elf"
     path.write_bytes(artefacts.elf(image))
     address = image.linked.addresses["main"]
-    argv, wanted = {
+    commands: dict[str, tuple[list[str | Path], str]] = {
         "nm": (["nm", path], f"{address:08x} T main"),
         "readelf": (["readelf", "-hlSW", path], "Intel 80386"),
         "gdb": (["gdb", "-nx", "-batch", "-ex", "info address main", path], f"{address:#x}"),
-    }[program]
+    }
+    argv, wanted = commands[program]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert wanted in done.stdout
     assert "warning" not in done.stderr.lower()

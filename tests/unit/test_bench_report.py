@@ -134,7 +134,7 @@ def test_bars_are_to_scale() -> None:
         scale = [end / at for end, at in zip(ends, medians, strict=True) if at]
         assert scale == pytest.approx([scale[0]] * len(scale), rel=0.001)
     end, text = chart.ticks[1]
-    assert float(text) / end == pytest.approx(medians[-1] / ends[-1], rel=0.001)
+    assert float(text) / end == pytest.approx((medians[-1] or 0) / ends[-1], rel=0.001)
 
 
 @pytest.mark.parametrize("longest", [0.004, 0.3, 1.0, 7.0, 99.0, 4711.0])

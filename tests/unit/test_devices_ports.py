@@ -132,7 +132,7 @@ def test_debug_exit() -> None:
     assert unit.value is None
     unit.port_out(ports.DEBUG_EXIT, 2, 0x123)
     assert unit.value == 0x123
-    assert ports.debug_exit_status(unit.value) == 0x47
+    assert ports.debug_exit_status(0x123) == 0x47
 
 
 def test_uart_keeps_its_divisor_apart() -> None:

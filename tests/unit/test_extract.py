@@ -28,7 +28,7 @@ SIZE = len(KERNEL).to_bytes(4, "little")
 
 
 def lz4_legacy(data: bytes) -> bytes:
-    block = lz4.block.compress(data, store_size=False)
+    block: bytes = lz4.block.compress(data, store_size=False)
     return b"\x02\x21\x4c\x18" + len(block).to_bytes(4, "little") + block
 
 

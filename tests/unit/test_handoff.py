@@ -1,6 +1,7 @@
 """The whole firmware in the emulated machine: what a PVH kernel is handed."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_memory_sizes(name: str, megabytes: int, image: Image, tmp_path: Path) -
     assert ram == megabytes * MIB - (e820.EXTENDED - e820.EBDA)
 
 
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "no initrd, no command line": {},
     "by port": {"dma": False},
     "memory of zeros": {"poison": 0},

@@ -231,7 +231,7 @@ def by_header(**fields: int) -> bytes:
         load_addr=0x100000,
         entry_addr=0x100040,
     )
-    return bytes(64) + multiboot.HEADER.build(values | fields) + CONTENT
+    return bytes(64) + bytes(multiboot.HEADER.build(values | fields)) + CONTENT
 
 
 # name: (fields, bytes that are loaded, of them from the file); the file has 48 + 100 behind 48

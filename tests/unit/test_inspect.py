@@ -5,6 +5,7 @@ import json
 import re
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -232,7 +233,7 @@ def test_facts_of_a_bzimage() -> None:
 
 INSIDE = {"bits": 32, "elf_entry": 0x100000, "load_address": 0x100000, "pvh_entry": 0x100000}
 # name: (payload of a bzImage, facts of the vmlinux inside, words of a note)
-PAYLOADS = {
+PAYLOADS: dict[str, tuple[bytes, dict[str, Any] | None, str]] = {
     "note": (PACKED, INSIDE, "boots by PVH"),
     "no note": (gzip.compress(NOTELESS), INSIDE | {"pvh_entry": None},
                 "does not boot by PVH: no PVH ELF note"),

@@ -1,5 +1,6 @@
 """Kernels that are not Linux use memory below 1 MiB early: nothing that they get is lost."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,10 @@ from fwbuild.image.test_kernel import build_test_kernel, build_test_multiboot
 from fwbuild.machines import MACHINES
 from tests.unit.test_handoff import boot
 
-BUILD = {"pvh": build_test_kernel, "multiboot": build_test_multiboot}
+BUILD: dict[str, Callable[..., bytes]] = {
+    "pvh": build_test_kernel,
+    "multiboot": build_test_multiboot,
+}
 CASES = sorted({(spoil.kernel, spoil.protocol) for spoil in low_memory.SPOILS})
 
 

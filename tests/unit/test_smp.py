@@ -49,7 +49,8 @@ def test_more_cpus_cost_no_accesses(all_cpus: Image) -> None:
 def test_universal_wakes_none(image: Image) -> None:
     machine = machine_of("pc", 4, image)
     machine.run()
-    assert machine.awake == machine.board.apic.ipis == []
+    assert machine.awake == []
+    assert machine.board.apic.ipis == []
 
 
 def test_feature_control(all_cpus: Image) -> None:

@@ -47,7 +47,7 @@ def initrd(address: int, size: int) -> Keys:
 
 def refuse_dma(machine: Machine) -> None:
     """A device that reports an error for each transfer."""
-    machine.fw_cfg._execute = lambda _descriptor: False  # type: ignore[method-assign]
+    machine.fw_cfg._execute = lambda descriptor: False  # type: ignore[method-assign]
 
 
 def shorten_e820(machine: Machine) -> None:
@@ -106,7 +106,7 @@ def one_too_many() -> int:
     assert 0 < before < 29 and 0 < fit < BEHIND
     bars = (rest - function) // resource
     register = 0 if rest < function else 0x10 + 4 * bars
-    return 0x80000000 + (before + 1 << 16) + (fit << 8) + register
+    return int(0x80000000 + (before + 1 << 16) + (fit << 8) + register)
 
 
 def bridges(count: int) -> list[PciFunction]:
