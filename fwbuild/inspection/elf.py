@@ -5,7 +5,7 @@ from typing import Any
 
 from elftools.common.exceptions import ELFError
 
-from fwbuild.abi import e820
+from fwbuild.abi import e820, pvh
 from fwbuild.abi.elf import MAGIC
 from fwbuild.inspection.report import Problem, Report
 from fwbuild.kernel.multiboot import has_multiboot2
@@ -13,6 +13,11 @@ from fwbuild.kernel.vmlinux import Elf, parse_elf, pvh_problem
 
 BANNER = re.compile(rb"Linux version ([\x20-\x7e]{1,200})")
 REFUSAL = "Error loading uncompressed kernel without PVH ELF Note"
+# Xen, common/libelf/libelf-dominfo.c; rust-vmm's linux-loader, src/loader/elf/mod.rs
+OTHER_NAME = (
+    'its PVH note is named "{}": QEMU takes it by its type alone, but Xen, Firecracker and '
+    'Cloud Hypervisor only by the name "Xen"'
+)
 OLD_MACHINES = "machine types up to 3.1 (pc-i440fx-3.1, pc-q35-3.1) do not load it"
 
 
@@ -31,7 +36,7 @@ def report(data: bytes) -> Report | None:
             )
         )
         return found
-    note = "without" if elf.pvh_written is None else "with"
+    note = "without" if elf.pvh_note is None else "with"
     found = Report("vmlinux", f"vmlinux, {elf.bits}-bit, {note} PVH note", facts(elf))
     found.facts["multiboot2"] = has_multiboot2(data)
     if banner := BANNER.search(data):
@@ -47,7 +52,8 @@ def facts(elf: Elf) -> dict[str, Any]:
         "elf_entry": elf.entry,
         "load_address": elf.low,
         "load_end": elf.high,
-        "pvh_entry": elf.pvh_written,
+        "pvh_entry": elf.pvh_note and elf.pvh_note.entry,
+        "pvh_note_name": elf.pvh_note and elf.pvh_note.name.decode("ascii", "replace"),
     }
 
 
@@ -65,6 +71,8 @@ def _pvh(elf: Elf, found: Report) -> None:
         return
     assert elf.pvh_qemu is not None
     found.protocol = "pvh"
+    if elf.pvh_note and elf.pvh_note.name != pvh.ELF_NOTE_NAME:
+        found.notes.append(OTHER_NAME.format(found.facts["pvh_note_name"]))
     found.notes.append(OLD_MACHINES)
     if not elf.low <= elf.pvh_qemu < elf.high:
         found.stops("KERNEL_ENTRY", f"{elf.low:08x}")

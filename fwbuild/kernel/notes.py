@@ -42,16 +42,28 @@ def walk(data: bytes, align: int) -> Iterator[Note]:
         at += -(-header.descsz // align) * align
 
 
-def written_entry(file: ELFFile) -> int | None:
-    """The entry in the PVH note as it is written; None without one."""
-    parts = [*file.iter_segments("PT_NOTE"), *file.iter_sections("SHT_NOTE")]
-    for part in parts:
-        for note in walk(part.data(), elf.NOTE_ALIGN):
-            if (note.name, note.type) == (pvh.ELF_NOTE_NAME, pvh.ELF_NOTE_PHYS32_ENTRY):
-                if note.descsz not in pvh.ELF_NOTE_SIZES:
-                    raise ELFError(f"a PVH note of {note.descsz} bytes")
-                return int.from_bytes(note.rest[: note.descsz], "little") & 0xFFFFFFFF
-    return None
+@dataclass(frozen=True)
+class PvhNote:
+    """A note of the PVH note's type: its 32-bit entry, and its name, at which QEMU does not
+    look."""
+
+    entry: int
+    name: bytes
+
+
+def written_note(file: ELFFile) -> PvhNote | None:
+    """The PVH note that QEMU comes to, as it is written; None without one."""
+    notes = [_first(s.data(), elf.NOTE_ALIGN) for s in file.iter_segments("PT_NOTE")]
+    notes = [n for n in notes if n] or [
+        _first(s.data(), elf.NOTE_ALIGN) for s in file.iter_sections("SHT_NOTE")
+    ]
+    found = [n for n in notes if n]
+    if not found:
+        return None
+    if found[-1].descsz not in pvh.ELF_NOTE_SIZES:
+        raise ELFError(f"a PVH note of {found[-1].descsz} bytes")
+    entry = int.from_bytes(found[-1].rest[: found[-1].descsz], "little")
+    return PvhNote(entry & 0xFFFFFFFF, found[-1].name)
 
 
 def qemu_entry(file: ELFFile) -> int | None:
@@ -59,8 +71,11 @@ def qemu_entry(file: ELFFile) -> int | None:
     name. None where it finds none and refuses the file."""
     found = 0
     for segment in file.iter_segments("PT_NOTE"):
-        for note in walk(segment.data(), max(segment["p_align"], 1)):
-            if note.type == pvh.ELF_NOTE_PHYS32_ENTRY:
-                found = int.from_bytes(note.rest[:QEMU_READS], "little")
-                break
+        if note := _first(segment.data(), max(segment["p_align"], 1)):
+            found = int.from_bytes(note.rest[:QEMU_READS], "little")
     return found & 0xFFFFFFFF if found else None
+
+
+def _first(data: bytes, align: int) -> Note | None:
+    """The first note of the PVH note's type in a segment or section."""
+    return next((n for n in walk(data, align) if n.type == pvh.ELF_NOTE_PHYS32_ENTRY), None)

@@ -12,21 +12,21 @@ from elftools.elf.segments import Segment
 
 from fwbuild.abi import e820
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.kernel.notes import qemu_entry, written_entry
+from fwbuild.kernel.notes import PvhNote, qemu_entry, written_note
 
 MACHINES = ("EM_386", "EM_X86_64")
 
 
 @dataclass(frozen=True)
 class Elf:
-    """An ELF file for x86: `bits` 32 or 64, its lowest and highest physical address, and the
-    PVH entry as its note says and as QEMU reads it, None without one."""
+    """An ELF file for x86: `bits` 32 or 64, its lowest and highest physical address, its
+    PVH note as it is written, and the entry as QEMU reads it; both None without one."""
 
     bits: int
     entry: int
     low: int
     high: int
-    pvh_written: int | None
+    pvh_note: PvhNote | None
     pvh_qemu: int | None
     segments: list[Segment]
 
@@ -69,7 +69,7 @@ def parse_elf(data: bytes) -> Elf:
         elf.header["e_entry"],
         min(s["p_paddr"] for s in segments),
         max(s["p_paddr"] + s["p_memsz"] for s in segments),
-        written_entry(elf),
+        written_note(elf),
         qemu_entry(elf),
         segments,
     )
@@ -96,9 +96,9 @@ def parse_vmlinux(data: bytes, where: str) -> Vmlinux:
 
 def pvh_problem(elf: Elf) -> tuple[str, str] | None:
     """(what, hint) where there is no PVH entry, or QEMU does not find it."""
-    if elf.pvh_written is None:
+    if elf.pvh_note is None:
         return "no PVH ELF note", "build Linux with CONFIG_PVH=y, or boot its bzImage"
-    if elf.pvh_written == elf.pvh_qemu:
+    if elf.pvh_note.entry == elf.pvh_qemu:
         return None
     return (
         "QEMU misreads its PVH ELF note, which shares a segment with notes of other alignment",

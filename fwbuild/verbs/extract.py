@@ -50,9 +50,10 @@ def run(args: argparse.Namespace) -> int:
             )
         )
         return int(ExitCode.OK)
-    note = f"PVH entry {elf.pvh_qemu:#x}"
     if problem:
         what, hint = problem
         note = f"not bootable by PVH: {what} (hint: {hint})"
+    else:
+        note = f"PVH entry {elf.pvh_qemu:#x}"
     print(f"{args.out}: {len(vmlinux)} bytes from {compression}, {elf.bits}-bit, {note}")
     return int(ExitCode.OK)

@@ -40,6 +40,12 @@ def test_merged_notes(layout: str, width: int, tmp_path: Path) -> None:
     assert (found.protocol == "pvh") == (entry == found.facts["pvh_entry"])
 
 
+@pytest.mark.parametrize("name", ["nuttx", ""])
+def test_a_note_of_another_name(name: str, tmp_path: Path) -> None:
+    kernel = link("alone", 4, tmp_path, name)
+    assert numbers(kernel, Key.KERNEL_ENTRY) == [report(kernel).facts["pvh_entry"]]
+
+
 # Debian's package, the file in it, and the keys of fw_cfg that tell the facts. ZIMAGE: QEMU
 # has a fixed place for it.
 KERNELS = {

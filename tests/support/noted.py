@@ -15,8 +15,9 @@ SOURCE = """
 .long 0xc0000002, 4, 3, 0, 0xc0008002, 4, 1, 0
 .section .note.Xen,"a",@note
 .balign 4
-.long 4, {width}, 18
-.asciz "Xen"
+.long {namesz}, {width}, 18
+.asciz "{name}"
+.balign 4
 .{unit} pvh_start
 .text
 .globl _start
@@ -42,13 +43,14 @@ LAYOUTS = {
 WIDTHS = {4: "long", 8: "quad"}
 
 
-def link(layout: str, width: int, folder: Path) -> Path:
+def link(layout: str, width: int, folder: Path, name: str = "Xen") -> Path:
     """A 64-bit kernel with a PVH note of `width` bytes that tells ENTRY, made by GNU as and ld
-    in a scratch folder."""
+    in a scratch folder. `name`: the note's."""
     if not shutil.which("ld"):
         need("ld (package binutils)")
     notes, discarded = LAYOUTS[layout]
-    (folder / "k.s").write_text(SOURCE.format(width=width, unit=WIDTHS[width]))
+    source = SOURCE.format(width=width, unit=WIDTHS[width], name=name, namesz=len(name) + 1)
+    (folder / "k.s").write_text(source)
     (folder / "k.ld").write_text(SCRIPT.format(notes=notes, discarded=discarded))
     for argv in (
         ["as", "--64", "-mx86-used-note=no", "k.s", "-o", "k.o"],

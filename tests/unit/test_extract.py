@@ -103,7 +103,7 @@ def test_verb(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_without_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    kernel = KERNEL.replace(b"Xen\0", b"Xon\0")
+    kernel = KERNEL.replace(b"\4\0\0\0\x12", b"\4\0\0\0\x13")  # of another type
     path, out = tmp_path / "vmlinuz", tmp_path / "vmlinux"
     path.write_bytes(bzimage(gzip.compress(kernel)))
     assert cli.main(["extract", str(path), "--out", str(out)]) == 0

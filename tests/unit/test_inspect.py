@@ -27,7 +27,7 @@ from tests.support.bzimages import bzimage
 from tests.support.noted import LAYOUTS, WIDTHS, link
 
 KERNEL = build_test_kernel()
-NOTELESS = KERNEL.replace(b"Xen\0", b"Xon\0").replace(b"\4\0\0\0\x12", b"\4\0\0\0\x13")
+NOTELESS = KERNEL.replace(b"\4\0\0\0\x12", b"\4\0\0\0\x13")
 EM_386, EM_X86_64, EM_ARM = 3, 62, 40
 E_MACHINE = 18
 
@@ -202,6 +202,19 @@ def test_merged_notes(layout: str, width: int, tmp_path: Path) -> None:
     assert (f"takes {entry} for" if entry else REFUSAL) in found.qemu
     assert [words in p.what for p in found.problems] == [True] * bool(words)
     assert found.protocol == (None if words else "pvh")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", ["Xen", "nuttx", "", "Xenon"])
+def test_names_of_the_note(name: str, width: int, tmp_path: Path) -> None:
+    """QEMU goes by the note's type; Xen and rust-vmm's loader by its name, too."""
+    found = report(link("alone", width, tmp_path, name).read_bytes())
+    assert (found.protocol, found.problems) == ("pvh", [])
+    assert found.facts["pvh_entry"] == 0x100004
+    assert found.facts["pvh_note_name"] == name
+    said = [n for n in found.notes if "Firecracker" in n]
+    assert len(said) == (name != "Xen")
+    assert all(f'"{name}"' in n for n in said)
 
 
 def test_facts_of_a_bzimage() -> None:
