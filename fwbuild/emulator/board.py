@@ -1,17 +1,16 @@
 """The board around the CPU: which device answers where, as its machine type has them."""
 
 from collections.abc import Iterator
-from typing import Protocol
 
 from unicorn import Uc
 
 from fwbuild.abi import chipset, x86
 from fwbuild.emulator import legacy
 from fwbuild.emulator.apic import Apic
+from fwbuild.emulator.device import Device, Shadow
 from fwbuild.emulator.mmio import Log, Mmio, Read, Write
 from fwbuild.emulator.pci import chipset as pci_chipset
 from fwbuild.emulator.pci.access import ConfigAddress, ConfigData, Ecam
-from fwbuild.emulator.pci.chipset import Shadow
 from fwbuild.emulator.recording import Recording
 
 
@@ -23,17 +22,6 @@ def pieces(start: int, size: int) -> Iterator[tuple[int, int]]:
         step = min(start & -start or largest, largest)
         yield start, step
         start += step
-
-
-class Device(Protocol):
-    """What answers at I/O ports; the first byte's port is its own, wider accesses may pass it."""
-
-    @property
-    def ports(self) -> frozenset[int]: ...
-
-    def port_in(self, port: int, size: int) -> int: ...
-
-    def port_out(self, port: int, size: int, value: int) -> None: ...
 
 
 class Board:

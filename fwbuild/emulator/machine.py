@@ -18,7 +18,8 @@ from unicorn import (
 from unicorn import x86_const as ux
 
 from fwbuild.abi import x86
-from fwbuild.emulator.board import Board, Device, pieces
+from fwbuild.emulator.board import Board, pieces
+from fwbuild.emulator.device import Device
 from fwbuild.emulator.devices import DebugConsole, DebugExit, Serial
 from fwbuild.emulator.fw_cfg import FwCfg
 from fwbuild.emulator.loader import Loaded

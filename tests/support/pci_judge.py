@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from fwbuild.abi import chipset, pci
 from fwbuild.emulator.machine import Machine
-from fwbuild.emulator.pci.bridge import Bridge
-from fwbuild.emulator.pci.bus import Bus
+from fwbuild.emulator.pci.bridge import Bridge, Bus
 from fwbuild.emulator.pci.function import Bar, Function
 
 # The parts of the I/O space that no device of the chipset and no hot-plug register of QEMU's has.

@@ -8,9 +8,9 @@ from fwbuild.emulator import recording
 from fwbuild.emulator.board import pieces
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.pci.access import ConfigAddress, ConfigData, Ecam
-from fwbuild.emulator.pci.bridge import Bridge, Window
-from fwbuild.emulator.pci.bus import Bus, Hierarchy
+from fwbuild.emulator.pci.bridge import Bridge, Bus, Window
 from fwbuild.emulator.pci.function import Bar, Function
+from fwbuild.emulator.pci.hierarchy import Hierarchy
 from tests.support.matrix import recorded
 
 GUESTS = recorded()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.machine import Machine
+from fwbuild.emulator.pci.bridge import Bridge
 from fwbuild.emulator.recording import File, PciFunction
 from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import Image, build_image
@@ -305,7 +306,9 @@ def test_interrupt_line_behind_bridges(name: str) -> None:
             endpoint((slot(3), slot(1), slot(2)), {}, pin=1),
         ],
     )
-    (bus,) = machine.board.pci.roots[0].functions[slot(3)].secondary.children()  # type: ignore[union-attr]
+    outer = machine.board.pci.roots[0].functions[slot(3)]
+    assert isinstance(outer, Bridge)
+    (bus,) = outer.secondary.children()
     pirq = (3 + 3 - (name == "pc")) % 4
     assert bus.functions[slot(2)].config[0x3C] == (10, 10, 11, 11)[pirq]
 

@@ -4,8 +4,8 @@ Source: QEMU, hw/pci/pci_host.c and pcie_host.c.
 """
 
 from fwbuild.abi import chipset, pci
-from fwbuild.emulator.pci.bus import Hierarchy
 from fwbuild.emulator.pci.function import Function
+from fwbuild.emulator.pci.hierarchy import Hierarchy
 
 
 class ConfigAddress:

@@ -1,12 +1,14 @@
-"""A PCI-to-PCI bridge: a function with a bus behind it, and the windows it forwards.
+"""Buses, and PCI-to-PCI bridges: functions with a bus behind them, and the windows they forward.
 
 Source: PCI-to-PCI Bridge Architecture Specification 1.2, 3.2.5; QEMU, hw/pci/pci_bridge.c.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fwbuild.abi import offsets, pci
-from fwbuild.emulator.pci.bus import Bus
 from fwbuild.emulator.pci.function import Function
 
 BRIDGE = offsets(pci.BRIDGE)
@@ -28,10 +30,38 @@ class Window:
         return self.base <= address and address + size - 1 <= self.limit
 
 
+class Bus:
+    """Functions by device and function number; `root_number` is a root bus's own, the others
+    have what their bridge's secondary bus register says."""
+
+    def __init__(self, root_number: int = 0, bridge: Bridge | None = None) -> None:
+        self._root_number = root_number
+        self.bridge = bridge
+        self.functions: dict[int, Function] = {}
+
+    @property
+    def number(self) -> int:
+        return self.bridge.bus_number if self.bridge else self._root_number
+
+    def in_range(self, number: int) -> bool:
+        """Whether a bus of this number is behind this one's bridge, or behind a root's."""
+        if self.bridge:
+            return self.bridge.in_range(number)
+        return any(bus.in_range(number) for bus in self.children())
+
+    def children(self) -> list[Bus]:
+        """The buses one bridge away."""
+        return [f.secondary for f in self.functions.values() if isinstance(f, Bridge)]
+
+    def everything(self) -> Iterator[Function]:
+        """Every function on this bus and behind it."""
+        yield from self.functions.values()
+        for bus in self.children():
+            yield from bus.everything()
+
+
 class Bridge(Function):
     """A type 1 header."""
-
-    secondary: Bus
 
     def __init__(self, config: bytes, mask: bytes) -> None:
         super().__init__(config, mask)

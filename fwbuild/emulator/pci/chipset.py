@@ -1,33 +1,14 @@
 """The chipset's own functions, as far as their registers act on the machine."""
 
-from collections.abc import Callable
-from typing import Protocol
-
 from fwbuild.abi import chipset, e820
 from fwbuild.abi.chipset import Device, Pam
-from fwbuild.emulator.mmio import Read, Write
+from fwbuild.emulator.device import Surroundings
 from fwbuild.emulator.pci.access import Ecam
-from fwbuild.emulator.pci.bridge import Bridge
-from fwbuild.emulator.pci.bus import Bus, Hierarchy
+from fwbuild.emulator.pci.bridge import Bridge, Bus
 from fwbuild.emulator.pci.function import Function
+from fwbuild.emulator.pci.hierarchy import Hierarchy
 from fwbuild.emulator.pci.pm import PmBlock
 from fwbuild.emulator.recording import PciFunction, Recording
-
-Shadow = Callable[[int, int, bool], None]  # base, size, writable: a segment below 1 MiB
-
-
-class Board(Protocol):
-    """What a function may do to the machine around it. MMIO callbacks get offsets from `base`."""
-
-    shadow: Shadow
-
-    def map_mmio(self, base: int, size: int, read: Read, write: Write) -> None: ...
-
-    def unmap_mmio(self, base: int) -> None: ...
-
-    def map_ports(self, device: PmBlock) -> None: ...
-
-    def unmap_ports(self, device: PmBlock) -> None: ...
 
 
 class HostBridge(Function):
@@ -35,7 +16,7 @@ class HostBridge(Function):
 
     pam = Pam.I440FX
 
-    def __init__(self, config: bytes, mask: bytes, board: Board) -> None:
+    def __init__(self, config: bytes, mask: bytes, board: Surroundings) -> None:
         super().__init__(config, mask)
         self.board = board
 
@@ -60,7 +41,7 @@ class Q35(HostBridge):
 
     pam = Pam.Q35
 
-    def __init__(self, config: bytes, mask: bytes, board: Board, ecam: Ecam) -> None:
+    def __init__(self, config: bytes, mask: bytes, board: Surroundings, ecam: Ecam) -> None:
         super().__init__(config, mask, board)
         self.ecam = ecam
         self.window: tuple[int, int] | None = None  # base and size while it is on
@@ -90,7 +71,7 @@ class Q35(HostBridge):
 class Piix4Pm(Function):
     """PIIX4's power management: a write of PMREGMISC puts the PM block where PMBASE says."""
 
-    def __init__(self, config: bytes, mask: bytes, board: Board) -> None:
+    def __init__(self, config: bytes, mask: bytes, board: Surroundings) -> None:
         super().__init__(config, mask)
         self.board = board
         self.pm = PmBlock(chipset.PIIX4_PM_SIZE)
@@ -106,7 +87,7 @@ class Ich9Lpc(Function):
     """ICH9's LPC bridge: the PM block where PMBASE and ACPI_CTRL say, and the root complex's
     registers, plain memory to QEMU, where RCBA says."""
 
-    def __init__(self, config: bytes, mask: bytes, board: Board) -> None:
+    def __init__(self, config: bytes, mask: bytes, board: Surroundings) -> None:
         super().__init__(config, mask)
         self.board = board
         self.pm = PmBlock(chipset.ICH9_PM_SIZE)
@@ -143,7 +124,7 @@ KINDS: dict[int, type[HostBridge] | type[Piix4Pm] | type[Ich9Lpc]] = {
 }
 
 
-def build(recording: Recording, board: Board) -> Hierarchy:
+def build(recording: Recording, board: Surroundings) -> Hierarchy:
     """The buses and functions that a recording lists; a bridge comes before what is behind it."""
     roots = {0: Bus(0)}
     behind: dict[tuple[int, tuple[int, ...]], Bus] = {}
@@ -156,12 +137,12 @@ def build(recording: Recording, board: Board) -> Hierarchy:
         else:
             bus = roots.setdefault(kept.root, Bus(kept.root))
         bus.functions[kept.path[-1]] = function
-        if function.secondary:
+        if isinstance(function, Bridge):
             behind[kept.root, kept.path] = function.secondary
     return hierarchy
 
 
-def _function(kept: PciFunction, board: Board, ecam: Ecam) -> Function:
+def _function(kept: PciFunction, board: Surroundings, ecam: Ecam) -> Function:
     if kept.is_bridge:
         return Bridge(kept.config, kept.mask)
     plain = Function(kept.config, kept.mask)

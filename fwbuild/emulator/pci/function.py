@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from fwbuild.abi import offsets, pci
-
-if TYPE_CHECKING:
-    from fwbuild.emulator.pci.bus import Bus
 
 HEADER = offsets(pci.HEADER)
 BAR_SIZE = 4
@@ -33,8 +29,6 @@ class Bar:
 class Function:
     """Configuration space as recorded: `mask` has the bits that a write changes. A write to
     anything else is dropped, as QEMU's pci_default_write_config does."""
-
-    secondary: Bus | None = None  # the bus behind a bridge
 
     def __init__(self, config: bytes, mask: bytes) -> None:
         self._reset = bytes(config)
@@ -69,7 +63,7 @@ class Function:
 
     @property
     def is_bridge(self) -> bool:
-        return self.secondary is not None
+        return bool(self.field("type") & pci.TYPE_MASK == pci.TYPE_BRIDGE)
 
     def bars(self) -> list[Bar]:
         """The base address registers that decode something, the expansion ROM's last."""

@@ -5,15 +5,9 @@ through its accesses: the PM timer counts its own reads, and its status stays as
 it is cleared.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from fwbuild.abi import chipset
 from fwbuild.abi.chipset import Pm
-
-if TYPE_CHECKING:
-    from fwbuild.emulator.pci.chipset import Board
+from fwbuild.emulator.device import Surroundings
 
 
 class PmBlock:
@@ -26,7 +20,7 @@ class PmBlock:
         self.status = chipset.PM_STATUS_TIMER
         self.enable = self.control = self._ticks = 0
 
-    def move(self, board: Board, base: int | None) -> None:
+    def move(self, board: Surroundings, base: int | None) -> None:
         """Claim the ports at `base`, or none."""
         if base != self._base:
             board.unmap_ports(self)

@@ -1,0 +1,88 @@
+"""Which module imports which: no circles, and packages stand on floors."""
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import fwbuild
+
+ROOT = Path(fwbuild.__file__).parent
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its name."""
+    found = {}
+    for path in ROOT.rglob("*.py"):
+        parts = path.relative_to(ROOT.parent).with_suffix("").parts
+        found[".".join(p for p in parts if p != "__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(name: str) -> set[str]:
+    """The package's modules that one imports at its top, for types alone included."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {module for module in inner if module in MODULES}
+            # `from package import module` needs no more of the package than that it is there
+            if not inner <= MODULES.keys():
+                found.add(node.module)
+    return found & MODULES.keys() - {name}
+
+
+GRAPH = {name: imports(name) for name in MODULES}
+
+
+def test_no_circle() -> None:
+    try:
+        TopologicalSorter(GRAPH).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+# Each package, and those below it that it stands on. A package without a line may use any.
+FLOORS = {
+    "errors": (),
+    "files": ("errors",),
+    "documents": ("files",),
+    "assembler": ("errors",),
+    "abi": (),
+    "machines": ("abi", "errors"),
+    "guest": ("machines",),
+    "kernel": ("abi", "errors", "files"),
+    "firmware": ("abi", "assembler", "machines"),
+    "image": ("abi", "assembler", "documents", "errors", "files", "firmware"),
+    "inspection": ("abi", "errors", "firmware", "image", "kernel"),
+    "explain": ("abi", "assembler", "errors", "firmware", "image"),
+    "emulator": (
+        "abi", "errors", "files", "firmware", "guest", "image", "kernel", "machines"),
+    "qemu": (
+        "abi", "emulator", "errors", "files", "firmware", "guest", "machines"),
+    "bench": (
+        "abi", "assembler", "documents", "emulator", "errors", "files", "firmware", "guest",
+        "image", "kernel", "machines", "qemu"),
+}  # fmt: skip
+
+
+def package(name: str) -> str:
+    """The package or top module that a module belongs to."""
+    return name.split(".")[1] if "." in name else ""
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_a_package_uses_what_is_below_it(floor: str) -> None:
+    used = {package(i) for name in MODULES if package(name) == floor for i in GRAPH[name]}
+    assert used - {floor, ""} <= set(FLOORS[floor])
+
+
+def test_every_package_has_a_floor() -> None:
+    top = {package(name) for name in MODULES} - {"", "cli", "verbs", "__main__"}
+    assert top == FLOORS.keys()
