@@ -10,7 +10,7 @@ from typing import Any
 from fwbuild.bench import tables
 from fwbuild.bench.events import Event
 from fwbuild.bench.report import ms
-from fwbuild.bench.result import Result, Row
+from fwbuild.bench.result import Result, Row, span
 from fwbuild.bench.stats import Summary, summarize, within_noise
 from fwbuild.documents import render
 from fwbuild.files import read_file, write_all
@@ -60,7 +60,7 @@ def _summary(result: Result, rows: Sequence[Row]) -> list[list[str]]:
     for row in rows:
         if row is base:
             continue
-        whole = result.ratio(row, "plain_totals")
+        whole = result.ratio(row, Row.plain_totals)
         firmware = [ms(s.median) if (s := summarize(r.handoff())) else "-" for r in (base, row)]
         found.append(
             [
@@ -69,7 +69,7 @@ def _summary(result: Result, rows: Sequence[Row]) -> list[list[str]]:
                 row.accel.upper(),
                 row.image,
                 *firmware,
-                _times(result.ratio(row, "handoff")),
+                _times(result.ratio(row, Row.handoff)),
                 _times(whole) if row.whole else "not measured",
             ]
         )
@@ -83,10 +83,10 @@ def _first_lines(result: Result, rows: Sequence[Row]) -> list[list[str]]:
     for row in rows:
         line = [row.kind, row.machine, row.accel.upper(), row.image, str(len(row.runs))]
         for last in (Event.FW_DO_BOOT, Event.START_KERNEL):
-            span = (Event.FW_START, last)
-            ratio = result.ratio(row, "span", *span)
+            values = span(Event.FW_START, last)
+            ratio = result.ratio(row, values)
             if base and ratio:
-                times = [ms(s.median) for r in (base, row) if (s := summarize(r.span(*span)))]
+                times = [ms(s.median) for r in (base, row) if (s := summarize(values(r)))]
                 line += [*times, _times(ratio)]
         if base and ratio:
             found.append(line)

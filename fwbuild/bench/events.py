@@ -1,4 +1,4 @@
-"""The six events of a boot, and how stops, bytes and the end of a run become their times.
+"""The events of a boot, and how stops, bytes and the end of a run become their times.
 
 The names are those of the measurement that this project started from (the cover letter of QEMU's
 "PVH boot" series, 2018). All times here are nanoseconds of CLOCK_REALTIME, the clock by which the
@@ -7,22 +7,71 @@ kernel stamps a datagram; in a Run they are milliseconds since QEMU was started.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum
+from itertools import takewhile
 
 from fwbuild.firmware.trace import Stage
 
 NS_PER_MS = 1_000_000
 
 
-class Event(StrEnum):
-    """In the order in which they come."""
+class Seen(Enum):
+    """How the bench sees an event."""
 
-    QEMU_INIT_END = "qemu_init_end"  # the machine is made: QEMU answers, and has run nothing
-    FW_START = "fw_start"  # the CPU is released
-    FW_DO_BOOT = "fw_do_boot"  # the kernel's first instruction, at whichever of its entries
-    STARTUP_64 = "linux_startup_64"  # the 64-bit entry of the unpacked kernel
-    START_KERNEL = "linux_start_kernel"  # its first line of C
-    START_USER = "linux_start_user"  # the first user program runs
+    OUTSIDE = "the guest has run nothing yet"
+    BREAKPOINT = "the CPU stops at an address"
+    TRACE_PORT = "the guest writes to the trace port"
+
+
+class Event(StrEnum):
+    """The events in the order in which they come. Tables, pictures and options are made from
+    these rows, so an event that is declared here is in all of them.
+
+    phase:  names the time from the event before.
+    light:  its colour in pictures on a white page, #rrggbb.
+    dark:   the same on a black one.
+    seen:   how the bench sees it.
+    """
+
+    phase: str
+    light: str
+    dark: str
+    seen: Seen
+
+    def __new__(cls, name: str, phase: str, light: str, dark: str, seen: Seen) -> "Event":
+        event = str.__new__(cls, name)
+        event._value_ = name
+        event.phase, event.light, event.dark, event.seen = phase, light, dark, seen
+        return event
+
+    # QEMU has made the machine: it answers, and has run nothing
+    QEMU_INIT_END = (
+        "qemu_init_end", "QEMU makes the machine",
+        "#8a949e", "#77828d", Seen.OUTSIDE)  # fmt: skip
+    # the CPU is released
+    FW_START = (
+        "fw_start", "CPU released",
+        "#3d4650", "#c3ccd5", Seen.OUTSIDE)  # fmt: skip
+    # the kernel's first instruction, at whichever of its entries
+    FW_DO_BOOT = (
+        "fw_do_boot", "firmware",
+        "#c9470a", "#ff8a4c", Seen.BREAKPOINT)  # fmt: skip
+    # the 64-bit entry of the unpacked kernel
+    STARTUP_64 = (
+        "linux_startup_64", "to the kernel's 64-bit entry (a bzImage unpacks itself)",
+        "#7a5ea8", "#b79be6", Seen.BREAKPOINT)  # fmt: skip
+    # the kernel's first line of C
+    START_KERNEL = (
+        "linux_start_kernel", "to start_kernel",
+        "#0b7a8c", "#45c0d2", Seen.BREAKPOINT)  # fmt: skip
+    # the first user program runs
+    START_USER = (
+        "linux_start_user", "kernel, to the first user program",
+        "#2f6fd0", "#7aaaf5", Seen.TRACE_PORT)  # fmt: skip
+
+    def earlier(self) -> "tuple[Event, ...]":
+        """The events before it, in order."""
+        return tuple(takewhile(lambda event: event is not self, Event))
 
 
 @dataclass(frozen=True)

@@ -16,17 +16,16 @@ from fwbuild.bench.result import Result, Row
 from fwbuild.bench.stats import Summary, summarize, within_noise
 from fwbuild.documents import render
 
-# What lies between two events, by the later one.
-PHASES = {
-    Event.QEMU_INIT_END: "QEMU makes the machine",
-    Event.FW_START: "CPU released",
-    Event.FW_DO_BOOT: "firmware",
-    Event.STARTUP_64: "to the kernel's 64-bit entry (a bzImage unpacks itself)",
-    Event.START_KERNEL: "to start_kernel",
-    Event.START_USER: "kernel, to the first user program",
-}
 TICKS = 5  # a scale has about so many
-STAGE_COLOURS = 6
+# The colours of the firmware's stages, in turn: on a white page and on a black one.
+STAGE_COLOURS = (
+    ("#c9470a", "#ff8a4c"),
+    ("#2f6fd0", "#7aaaf5"),
+    ("#2c7a43", "#6fd08c"),
+    ("#7a5ea8", "#b79be6"),
+    ("#0b7a8c", "#45c0d2"),
+    ("#8a6d1a", "#d9b64a"),
+)
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,10 @@ def waterfall(rows: Sequence[Row], longest: float) -> Chart:
     lanes = []
     for row in rows:
         at, segments = 0.0, []
-        for number, (event, phase) in enumerate(PHASES.items()):
-            seen = summarize(row.at(event))
-            if seen:
-                label = f"{phase}: {ms(seen.median - at)}"
-                segments.append(_segment(at, seen.median, end, f"phase{number}", label))
+        for event in Event:
+            if seen := summarize(row.at(event)):
+                label = f"{event.phase}: {ms(seen.median - at)}"
+                segments.append(_segment(at, seen.median, end, event, label))
                 at = seen.median
         lanes.append(Lane(row.image, ms(at) if segments else row.failure, segments))
     return Chart("From QEMU's start, ms", lanes, ticks)
@@ -95,11 +93,12 @@ def firmware(rows: Sequence[Row]) -> Chart | None:
     if not known:
         return None
     end, ticks = scale(max(summary.median for _, summary in known))
+    event = Event.FW_DO_BOOT
     lanes = [
         Lane(
             row.image,
             tables.spread(summary, " ms"),
-            [_segment(0, summary.median, end, "phase2", f"firmware: {ms(summary.median)}")],
+            [_segment(0, summary.median, end, event, f"{event.phase}: {ms(summary.median)}")],
         )
         for row, summary in known
     ]
@@ -116,7 +115,7 @@ def stages(row: Row) -> Chart | None:
     for number, (name, summary) in enumerate(found):
         until = at + summary.median
         label = f"{name}: {summary.median:.3f} ms"
-        segments.append(_segment(at, until, end, f"stage{number % STAGE_COLOURS}", label))
+        segments.append(_segment(at, until, end, _stage_colour(number), label))
         at = until
     return Chart(f"{row.image}: stages, ms", [Lane("stages", ms(at), segments)], ticks)
 
@@ -128,13 +127,18 @@ def stage_table(row: Row) -> list[dict[str, str]]:
     return [
         {
             "stage": name,
-            "colour": f"stage{list(times).index(name) % STAGE_COLOURS}" if name in times else "",
+            "colour": _stage_colour(list(times).index(name)) if name in times else "",
             "time": tables.spread(times[name]) if name in times else "-",
             "accesses": str(counts[name]["accesses"]) if name in counts else "-",
             "instructions": str(counts[name]["instructions"]) if name in counts else "-",
         }
         for name in dict.fromkeys([*times, *counts])
     ]
+
+
+def _stage_colour(number: int) -> str:
+    """The class of a stage's colour."""
+    return f"stage{number % len(STAGE_COLOURS)}"
 
 
 def html(result: Result) -> str:
@@ -156,12 +160,20 @@ def html(result: Result) -> str:
         "boot.html.j2",
         result=result,
         groups=groups,
-        phases=list(PHASES.values()),
+        events=list(Event),
+        colours=colours(),
         memory=result.memory >> 20,
         shown=_command,
         ratio=tables.ratio,
         verdict=_verdict,
     )
+
+
+def colours() -> list[tuple[str, str, str]]:
+    """(class, colour on white, colour on black) of everything that a bar may show."""
+    events = [(str(event), event.light, event.dark) for event in Event]
+    stages = [(_stage_colour(i), *pair) for i, pair in enumerate(STAGE_COLOURS)]
+    return events + stages
 
 
 def _verdict(ratio: Summary | None) -> str:
@@ -172,7 +184,7 @@ def _verdict(ratio: Summary | None) -> str:
 
 def _longest(rows: Iterable[Row]) -> float:
     """The last event of all, so that one scale serves every group under an accelerator."""
-    ends = (summarize(row.at(row.last_event())) for row in rows if row.last_event())
+    ends = (summarize(row.at(last)) for row in rows if (last := row.last_event()))
     return max((end.median for end in ends if end), default=1.0)
 
 

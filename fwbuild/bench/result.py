@@ -1,7 +1,7 @@
 """What a bench found, as it is kept: raw runs, from which every table and picture is made."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -40,11 +40,11 @@ class Row:
         """What it is compared within."""
         return self.kernel, self.machine, self.accel
 
-    def at(self, event: str) -> list[float | None]:
+    def at(self, event: Event) -> list[float | None]:
         """When an event was, round by round, in milliseconds since QEMU's start."""
         return [run.events.get(event) for run in self.runs]
 
-    def span(self, begin: str, end: str) -> list[float | None]:
+    def span(self, begin: Event, end: Event) -> list[float | None]:
         """How long it took from one event to another, round by round."""
         pairs = zip(self.at(begin), self.at(end), strict=True)
         return [None if a is None or b is None else round(b - a, 3) for a, b in pairs]
@@ -65,10 +65,10 @@ class Row:
         """Total with instruments / total without, in pairs: what measuring costs."""
         return pair_ratios(self.totals(), self.plain) if self.whole else None
 
-    def last_event(self) -> str:
+    def last_event(self) -> Event | None:
         """The end of what is measured: the last event that its runs have."""
         seen = [event for event in Event if any(at is not None for at in self.at(event))]
-        return str(seen[-1]) if seen else ""
+        return seen[-1] if seen else None
 
     def failures(self) -> list[str]:
         """Why single rounds failed."""
@@ -86,6 +86,15 @@ class Row:
                 found.setdefault(name, []).append(ended - began)
         summaries = ((name, summarize(values)) for name, values in found.items())
         return [(name, summary) for name, summary in summaries if summary]
+
+
+# What is read from a row: milliseconds, round by round; None where a round failed.
+Values = Callable[[Row], list[float | None]]
+
+
+def span(begin: Event, end: Event) -> Values:
+    """How long it took from one event to another."""
+    return lambda row: row.span(begin, end)
 
 
 @dataclass
@@ -109,14 +118,12 @@ class Result:
             found.setdefault(row.group, []).append(row)
         return found
 
-    def ratio(self, row: Row, values: str, *arguments: str) -> Summary | None:
-        """How a row's `values` (a method of Row, with its arguments) compare with the
-        baseline's of the same group."""
+    def ratio(self, row: Row, values: Values) -> Summary | None:
+        """How a row's values compare with the baseline's of the same group."""
         base = next((r for r in self.groups()[row.group] if r.image == self.baseline), None)
         if base is None or base is row or not (row.runs and base.runs):
             return None
-        mine, its = (getattr(r, values)(*arguments) for r in (row, base))
-        return pair_ratios(mine, its)
+        return pair_ratios(values(row), values(base))
 
     def to_json(self) -> str:
         """Everything, as text."""

@@ -1,13 +1,19 @@
 """The results as tables of text: events down, images across, as in the table of 2018."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
 
 from fwbuild.bench.events import Event
-from fwbuild.bench.result import Result, Row
+from fwbuild.bench.result import Result, Row, Values, span
 from fwbuild.bench.stats import Summary, summarize, within_noise
+from fwbuild.qemu.count import Count
+
+COUNTS: dict[str, Callable[[Count], int]] = {
+    "device accesses": lambda count: count.accesses,
+    "instructions": lambda count: count.instructions,
+}
 
 
 @dataclass(frozen=True)
@@ -47,24 +53,22 @@ def event_text(row: Row, event: Event) -> str:
     at = summarize(row.at(event))
     if not at:
         return "-"
-    earlier = [e for e in list(Event)[: list(Event).index(event)] if summarize(row.at(e))]
+    earlier = [e for e in event.earlier() if summarize(row.at(e))]
     step = summarize(row.span(earlier[-1], event)) if earlier else None
     return f"{at.median:.2f} (+{step.median:.2f})" if step else f"{at.median:.2f}"
 
 
-def spans(row: Row) -> list[tuple[str, str, tuple[str, ...]]]:
-    """What is compared: (what it is, Row's method, its arguments)."""
-    found: list[tuple[str, str, tuple[str, ...]]] = [
-        ("firmware", "span", (Event.FW_START, Event.FW_DO_BOOT))
-    ]
+def spans(row: Row) -> list[tuple[str, Values]]:
+    """What is compared: its name, and how it is read from a row."""
+    found: list[tuple[str, Values]] = [("firmware", Row.handoff)]
     first_line, last = Event.START_KERNEL, row.last_event()
     if summarize(row.at(first_line)):
-        found.append(("to the first line", "span", (Event.FW_START, first_line)))
-    if last not in ("", Event.FW_DO_BOOT, first_line):
-        found.append(("guest", "span", (Event.FW_START, last)))
+        found.append(("to the first line", span(Event.FW_START, first_line)))
+    if last and last not in (Event.FW_DO_BOOT, first_line):
+        found.append(("guest", span(Event.FW_START, last)))
     if row.whole:
-        found.append(("total", "totals", ()))
-        found.append(("total without instruments", "plain_totals", ()))
+        found.append(("total", Row.totals))
+        found.append(("total without instruments", Row.plain_totals))
     return found
 
 
@@ -82,19 +86,15 @@ def lines(result: Result, rows: Sequence[Row]) -> list[Line]:
         if any(summarize(row.at(event)) for row in rows)
     ]
     raced = next((row for row in rows if row.runs), None)
-    for name, method, arguments in spans(raced) if raced else ():
-        cells = []
-        for row in rows:
-            value = spread(summarize(getattr(row, method)(*arguments)))
-            cells.append(Cell(value, result.ratio(row, method, *arguments)))
+    for name, values in spans(raced) if raced else ():
+        cells = [Cell(spread(summarize(values(row))), result.ratio(row, values)) for row in rows]
         found.append(Line(f"{name}, ms", cells, section=True))
     if raced and raced.whole:
         cost = [Cell(spread(row.instruments())) for row in rows]
         found.append(Line("total with / without instruments", cost, section=True))
-    for name, label in (("accesses", "device accesses"), ("instructions", "instructions")):
-        if any(row.count for row in rows):
-            counts = (str(getattr(row.count, name)) if row.count else "-" for row in rows)
-            found.append(Line(f"{label} to the kernel", [Cell(c) for c in counts], section=True))
+    for name, exact in COUNTS.items() if any(row.count for row in rows) else ():
+        cells = [Cell(str(exact(row.count)) if row.count else "-") for row in rows]
+        found.append(Line(f"{name} to the kernel", cells, section=True))
     return found
 
 

@@ -1,5 +1,6 @@
 """The tables and the page, from results that are made up."""
 
+import html
 import io
 import json
 import re
@@ -14,9 +15,9 @@ from rich.console import Console
 
 from fwbuild.bench import report, tables
 from fwbuild.bench.events import Event
-from fwbuild.bench.result import Result
+from fwbuild.bench.result import Result, Row
 from tests.conftest import need
-from tests.support.results import result
+from tests.support.results import OURS, result
 
 CHROMIUM = "chromium"
 VOID = {"meta", "br"}
@@ -76,10 +77,10 @@ def test_spans_and_ratios() -> None:
     ours, qboot, broken = made.rows
     assert ours.handoff() == [2.0, 2.0, 2.0]
     assert qboot.handoff() == [8.0, 8.0, 8.0]
-    ratio = made.ratio(qboot, "handoff")
+    ratio = made.ratio(qboot, Row.handoff)
     assert ratio and (ratio.median, ratio.low, ratio.high) == (4.0, 4.0, 4.0)
-    assert made.ratio(ours, "handoff") is None
-    assert made.ratio(broken, "handoff") is None
+    assert made.ratio(ours, Row.handoff) is None
+    assert made.ratio(broken, Row.handoff) is None
     assert [(name, s.median) for name, s in ours.stages()] == [
         ("reset", 0.25),
         ("start", 0.25),
@@ -119,7 +120,20 @@ def test_page_is_whole(page: str) -> None:
     ):
         assert expected in words
     assert "/usr/bin" not in words
-    assert all(str(event) in words for event in Event)
+
+
+@pytest.mark.parametrize("event", Event)
+def test_an_event_is_everywhere(event: Event, page: str) -> None:
+    """In the made-up results, the table, the legend, and both schemes of colours."""
+    assert event in OURS
+    style, body = page.split("</style>")
+    assert body.count(f"<td>{event}</td>") == 1
+    assert event.phase in html.unescape(body)
+    assert [style.count(f"--{event}: {c};") for c in (event.light, event.dark)] == [1, 1]
+    # the legend, and a bar of each image that boots
+    assert body.count(f'class="{event}"') >= 3
+    colours = {(other.light, other.dark) for other in Event}
+    assert len(colours) == len(Event)
 
 
 def test_bars_are_to_scale() -> None:
@@ -173,11 +187,11 @@ def test_in_a_browser(width: int, page: str, tmp_path: Path) -> None:
     seen = browse(page, tmp_path, f"--window-size={width},900")
     assert seen["overflow"] <= 0, "the page scrolls sideways"
     assert seen["bars"] > 10 and seen["invisible"] == 0
-    assert seen["colours"] == len(report.PHASES)
+    assert seen["colours"] == len(Event)
     assert seen["back"] == "rgb(255, 255, 255)"
 
 
 def test_in_the_dark(page: str, tmp_path: Path) -> None:
     seen = browse(page, tmp_path, "--blink-settings=preferredColorScheme=0")
     assert seen["back"] == "rgb(20, 23, 26)"
-    assert seen["colours"] == len(report.PHASES)
+    assert seen["colours"] == len(Event)
