@@ -90,7 +90,7 @@ def scratch(tmp_path: Path) -> Path:
     (tmp_path / "text.toml").write_text("hello")
     (tmp_path / "file").write_text("hello")
     (tmp_path / "empty").touch()
-    (tmp_path / "noteless").write_bytes(kernel.replace(b"Xen\0", b"Xon\0"))
+    (tmp_path / "noteless").write_bytes(kernel.replace(b"\x12\0\0\0Xen\0", b"\x13\0\0\0Xen\0"))
     (tmp_path / "null.json").write_text("null")
     far = (b"\0\0\x10\0" * 2, b"\0\0\0\xd0" * 2)  # p_vaddr and p_paddr
     (tmp_path / "far").write_bytes(kernel.replace(*far, 1))
