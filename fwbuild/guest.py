@@ -5,8 +5,9 @@ from pathlib import Path
 
 from fwbuild import machines
 from fwbuild.machines import MachineFamily
+from fwbuild.sizes import MIB
 
-MIB = 1 << 20
+__all__ = ["MIB", "Guest"]
 
 
 @dataclass(frozen=True)

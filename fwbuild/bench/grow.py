@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fwbuild.guest import MIB, Guest
+from fwbuild.guest import Guest
+from fwbuild.sizes import GIB, MIB
 
-GIB = 1 << 30
 CPUS = (1, 8, 64, 255)
 FUNCTIONS = (0, 8, 32)  # of PCI devices
 MEMORY = (GIB // 2, 8 * GIB)

@@ -12,6 +12,7 @@ from fwbuild.firmware import bench
 from fwbuild.firmware.symbols import symbols as all_symbols
 from fwbuild.image.place import one_behind_the_other
 from fwbuild.image.sources import read_sources
+from fwbuild.sizes import padded
 
 EHDR64 = Struct(
     "magic" / Const(b"\x7fELF\x02\x01\x01" + bytes(9)),  # 64-bit, little-endian, version 1
@@ -58,12 +59,15 @@ def build_init() -> bytes:
     return bytes(header + program) + linked.bytes_at(start, end - start)
 
 
+CPIO_UNIT = 4  # name and data end at multiples of it
+
+
 def cpio(name: str, mode: int, data: bytes = b"", device: tuple[int, int] = (0, 0)) -> bytes:
     """One entry of a newc archive."""
     fields = (0, mode, 0, 0, 1, 0, len(data), 0, 0, *device, len(name) + 1, 0)
     header = b"070701" + b"".join(b"%08X" % value for value in fields)
     named = header + name.encode("ascii") + b"\0"
-    return named.ljust(-(-len(named) // 4) * 4, b"\0") + data.ljust(-(-len(data) // 4) * 4, b"\0")
+    return padded(named, CPIO_UNIT) + padded(data, CPIO_UNIT)
 
 
 def build_initrd() -> bytes:

@@ -5,6 +5,7 @@ from fwbuild.abi import e820, offsets, pvh, x86
 from fwbuild.assembler.source import Fragment, data_fragment
 from fwbuild.firmware import file_names, layout, mptable_data, smbios_data, stop_codes, work
 from fwbuild.machines import PC, Q35
+from fwbuild.sizes import padded
 
 FLAT_LIMIT = 0xFFFFF  # in pages of 4 KiB: 4 GiB
 
@@ -95,10 +96,13 @@ NAMES = {
 }
 
 
+NAME_UNIT = 4  # name_equal compares dwords
+
+
 def file_name(text: str) -> bytes:
     """A file name as name_equal in asm/lib/files.s takes it."""
     data = text.encode("ascii") + b"\0"
-    return data.ljust(max(work.NAME_SIZE_MIN, -(-len(data) // 4) * 4), b"\0")
+    return padded(data, NAME_UNIT).ljust(work.NAME_SIZE_MIN, b"\0")
 
 
 def identity_text(template: str) -> bytes:

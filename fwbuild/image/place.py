@@ -9,6 +9,7 @@ from fwbuild.assembler.source import Fragment
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import identity, layout
 from fwbuild.firmware.layout import ROM, Region
+from fwbuild.sizes import align_up
 
 RESET = "reset_vector"
 RECORD = "identity_record"
@@ -16,10 +17,6 @@ TEXT = "identity_text"
 FIXED = {RESET: x86.RESET_VECTOR, RECORD: identity.ADDRESS}
 ALIGN_DATA = 4
 ALIGN_START = 4
-
-
-def _aligned(value: int, unit: int) -> int:
-    return -(-value // unit) * unit
 
 
 def place(fragments: Sequence[Fragment], sizes: Mapping[str, int]) -> dict[str, int]:
@@ -30,11 +27,11 @@ def place(fragments: Sequence[Fragment], sizes: Mapping[str, int]) -> dict[str, 
     units.sort(key=lambda unit: (unit[0].name != TEXT, unit[0].contract.kind != "data"))
     offsets, at = {}, 0
     for unit in units:
-        at = _aligned(at, ALIGN_DATA if unit[0].contract.kind == "data" else 1)
+        at = align_up(at, ALIGN_DATA if unit[0].contract.kind == "data" else 1)
         for fragment in unit:
             offsets[fragment.name] = at
             at += sizes[fragment.name]
-    base = x86.RESET_VECTOR - _aligned(at, ALIGN_START)
+    base = x86.RESET_VECTOR - align_up(at, ALIGN_START)
     return {name: base + offset for name, offset in offsets.items()} | FIXED
 
 

@@ -15,6 +15,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
 from fwbuild.abi import elf, pvh
+from fwbuild.sizes import align_up
 
 AREA_MAX = 1 << 20  # of a segment or section; real ones take some hundred bytes
 QEMU_READS = 8  # bytes of the descriptor, whatever its size, of which it keeps the lower 4
@@ -37,9 +38,9 @@ def walk(data: bytes, align: int) -> Iterator[Note]:
         header = elf.NHDR.parse(data[at : at + elf.NHDR.sizeof()])
         at += elf.NHDR.sizeof()
         name = data[at : at + header.namesz].rstrip(b"\0")
-        at += -(-header.namesz // align) * align
+        at += align_up(header.namesz, align)
         yield Note(name, header.type, header.descsz, data[at : at + max(header.descsz, QEMU_READS)])
-        at += -(-header.descsz // align) * align
+        at += align_up(header.descsz, align)
 
 
 @dataclass(frozen=True)

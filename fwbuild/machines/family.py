@@ -18,6 +18,7 @@ class MachineFamily:
     ecam:           address of ECAM, None where there is none.
     config_ports:   whether PCI's configuration space has its two I/O ports.
     aperture_start: where PCI's aperture below 4 GiB starts at least; it starts above RAM, too.
+    free_ports:     [start, end) of I/O ports that no device of the board has, from 0x1000 on.
     shadow_ram:     whether RAM may take the place of the image's lower alias, by PAM registers.
     pic_with_kvm:   whether there are interrupt controllers and a timer under KVM, too.
     acpi_data_size: bytes that QEMU's loader keeps free for ACPI tables at the end of low RAM.
@@ -32,6 +33,7 @@ class MachineFamily:
     ecam: int | None
     config_ports: bool
     aperture_start: int = 0
+    free_ports: tuple[tuple[int, int], ...] = ()
     shadow_ram: bool
     pic_with_kvm: bool
     acpi_data_size: int

@@ -22,6 +22,8 @@ PC = MachineFamily(
     ),
     ecam=None,
     config_ports=True,
+    # hw/acpi/piix4.c: hot-plug of PCI from 0xae00, of CPUs from 0xaf00, GPE0 at 0xafe0
+    free_ports=((0x1000, 0xA000), (0xC000, 0x10000)),
     shadow_ram=True,
     pic_with_kvm=True,
     acpi_data_size=0x28000,

@@ -28,6 +28,8 @@ Q35 = MachineFamily(
     ecam=chipset.ECAM_BASE,
     config_ports=True,
     aperture_start=chipset.ECAM_BASE + chipset.ECAM_SIZE,
+    # include/hw/acpi/ich9.h and cpu_hotplug.h: what pc has above 0xa000 is at 0xcc0 and 0xcd8
+    free_ports=((0x1000, 0x10000),),
     shadow_ram=True,
     pic_with_kvm=True,
     acpi_data_size=0x28000,

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from fwbuild.abi import ports
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.guest import MIB, Guest
+from fwbuild.guest import Guest
+from fwbuild.sizes import KIB, MIB
 
 PROGRAM = "qemu-system-x86_64"
-KIB = 1 << 10
 
 
 def installed() -> bool:

@@ -8,12 +8,13 @@ from pathlib import Path
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
 from fwbuild.firmware.layout import IMAGE_SIZE
-from fwbuild.guest import MIB, Guest
+from fwbuild.guest import Guest
 from fwbuild.image import template
 from fwbuild.image.build import build_image
+from fwbuild.sizes import GIB, KIB, MIB
 
 FURTHER = ("device", "object", "blockdev", "netdev")  # QEMU's options that add devices
-UNITS = {"": MIB, "K": 1 << 10, "M": MIB, "G": 1 << 30, "T": 1 << 40}
+UNITS = {"": MIB, "K": KIB, "M": MIB, "G": GIB, "T": 1 << 40}
 
 
 def memory_size(text: str) -> int:

@@ -13,10 +13,11 @@ from rich.table import Table
 from fwbuild.emulator import loader, recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.errors import ExitCode
-from fwbuild.guest import MIB, Guest
+from fwbuild.guest import Guest
 from fwbuild.image import template
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.sizes import MIB
 
 HELP = "list the templates: machines, protocols, size, counts"
 MEMORY = 512 * MIB

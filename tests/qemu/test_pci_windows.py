@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from fwbuild.abi.e820 import FOUR_GIB
 from fwbuild.emulator import loader
 from fwbuild.image.build import Image
 from fwbuild.qemu.command import command
@@ -16,7 +17,6 @@ from tests.support.pci_linux import SHOW, Linux, Resources, decoded, disagreemen
 
 pytestmark = pytest.mark.qemu
 
-FOUR_GIB = 1 << 32
 INIT = f"""#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sys /sys

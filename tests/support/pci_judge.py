@@ -4,13 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fwbuild.abi import chipset, pci
+from fwbuild.abi.e820 import FOUR_GIB
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.pci.bridge import Bridge, Bus
 from fwbuild.emulator.pci.function import Bar, Function
-
-# The parts of the I/O space that no device of the chipset and no hot-plug register of QEMU's has.
-FREE_PORTS = ((0x1000, 0xA000), (0xC000, 0x10000))
-FOUR_GIB = 1 << 32
+from fwbuild.sizes import GIB, align_up
 
 
 @dataclass(frozen=True)
@@ -37,14 +35,15 @@ def host_windows(machine: Machine) -> list[Range]:
     QEMU ends the upper one behind the last BAR, so here it has no end."""
     ram = machine.recording.ram()
     low = max(a + s for a, s in ram if a < FOUR_GIB)
-    low = max(low, machine.recording.family.aperture_start)
+    family = machine.recording.family
+    low = max(low, family.aperture_start)
     high = max(FOUR_GIB, *(a + s for a, s in ram))
     if reserved := machine.recording.file("etc/reserved-memory-end"):
         high = max(high, int.from_bytes(reserved.data, "little"))
     return [
-        *(Range("io", a, b, "the host") for a, b in FREE_PORTS),
+        *(Range("io", a, b, "the host") for a, b in family.free_ports),
         Range("memory", low, chipset.DEVICE_WINDOW_END, "the host"),
-        Range("memory", -(-high >> 30) << 30, 1 << 64, "the host"),
+        Range("memory", align_up(high, GIB), 1 << 64, "the host"),
     ]
 
 

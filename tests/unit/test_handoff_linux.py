@@ -17,6 +17,7 @@ from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_bzimage, build_test_kernel
 from fwbuild.machines import MACHINES
+from fwbuild.sizes import align_up
 from tests.support.files import put_files
 from tests.unit.test_handoff import SIZES
 from tests.unit.test_handoff import boot as boot_pvh
@@ -89,13 +90,13 @@ def with_setup_data(loaded: Loaded, items: list[tuple[int, bytes]]) -> None:
     """What QEMU makes of a bzImage with -dtb and the like: a list behind the kernel."""
     kernel = loaded.keys[Key.KERNEL_DATA]
     base = int.from_bytes(loaded.keys[Key.KERNEL_ADDR], "little")
-    at = -(-len(kernel) // 16) * 16
+    at = align_up(len(kernel), 16)
     setup = bytearray(loaded.keys[Key.SETUP_DATA])
     place = offsets(linux_boot.SETUP_HEADER)["setup_data"]
     setup[place : place + 8] = (base + at).to_bytes(8, "little")
     for number, (kind, data) in enumerate(items, 1):
         kernel = kernel.ljust(at, b"\0")
-        following = -(-(at + 16 + len(data)) // 16) * 16
+        following = align_up(at + 16 + len(data), 16)
         more = base + following if number < len(items) else 0
         item = linux_boot.SETUP_DATA.build({"next": more, "type": kind, "len": len(data)})
         kernel += item + data

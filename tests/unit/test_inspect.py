@@ -23,6 +23,7 @@ from fwbuild.image.identity import read_identity
 from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.inspection import KINDS, Report, inspect
 from fwbuild.inspection.elf import REFUSAL
+from fwbuild.sizes import padded
 from tests.support.bzimages import bzimage
 from tests.support.noted import LAYOUTS, WIDTHS, link
 
@@ -68,10 +69,6 @@ def stop_words(name: str) -> str:
     return stop_codes.BY_NAME[name].what
 
 
-def aligned8(data: bytes) -> bytes:
-    return data.ljust(-(-len(data) // 8) * 8, b"\0")
-
-
 NOTE_START = b"\x12\0\0\0Xen\0"
 LOW = KERNEL.replace(b"\0\0\x10\0" * 2, b"\0\x10\0\0" * 2, 1)  # p_vaddr and p_paddr: 4 KiB
 # a 64-bit header whose e_phoff no file can have
@@ -90,7 +87,7 @@ FILES: dict[str, tuple[bytes, str, str | None, str]] = {
     "vmlinux, note of 8 bytes": (build_test_kernel(8), "vmlinux", "pvh", ""),
     "no note": (NOTELESS, "vmlinux", None, "no PVH ELF note"),
     "only Multiboot 2": (
-        aligned8(NOTELESS) + multiboot2_header(), "vmlinux", None, "does not know Multiboot 2"),
+        padded(NOTELESS, 8) + multiboot2_header(), "vmlinux", None, "does not know Multiboot 2"),
     "ELF for ARM": (with_machine(KERNEL, EM_ARM), "vmlinux", None, "EM_ARM"),
     "ELF with segments at 2^63": (
         FAR_SEGMENTS, "vmlinux", None, "an offset in it is beyond any file"),

@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from fwbuild.abi.e820 import FOUR_GIB
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.firmware import pci_plan
 from fwbuild.guest import Guest
 from fwbuild.image.build import build_image
-from fwbuild.machines import MICROVM, PC, Q35, of
-from tests.support.pci_judge import FOUR_GIB, host_windows
+from fwbuild.machines import MICROVM, PC, Q35, MachineFamily, of
+from tests.support.pci_judge import host_windows
 
 NAMES = {
     "microvm": MICROVM,
@@ -48,8 +50,17 @@ def test_no_other_has_one(machine: str, words: str) -> None:
     assert error.value.code == ExitCode.USAGE
 
 
+@pytest.mark.parametrize("family", [PC, Q35], ids=str)
+def test_the_firmware_takes_ports_that_are_free(family: MachineFamily) -> None:
+    for start, end in (
+        (pci_plan.IO_START, pci_plan.IO_END),
+        (pci_plan.IO_OTHER_START, pci_plan.IO_OTHER_END),
+    ):
+        assert any(a <= start < end <= b for a, b in family.free_ports)
+
+
 @pytest.mark.parametrize("machine", ["q35", "pc-q35-4.0"])
-def test_the_aperture_of_q35_starts_behind_ecam(machine: str) -> None:
+def test_the_aperture_of_q35_starts_after_ecam(machine: str) -> None:
     recorded = replace(recording.find(Guest("q35")), machine=machine)
     (low,) = (
         window

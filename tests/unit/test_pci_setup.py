@@ -13,6 +13,7 @@ from fwbuild.emulator.recording import File, PciFunction
 from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.sizes import GIB
 from tests.support.pci_functions import (
     IO,
     MEMORY,
@@ -25,7 +26,6 @@ from tests.support.pci_functions import (
 )
 from tests.support.pci_judge import buses, complaints, unassigned, windows
 
-GIB = 1 << 30
 KERNEL = build_test_kernel()
 IMAGE = build_image()
 
