@@ -11,6 +11,7 @@ from fwbuild.emulator.pci.access import ConfigAddress, ConfigData, Ecam
 from fwbuild.emulator.pci.bridge import Bridge, Bus, Window
 from fwbuild.emulator.pci.function import Bar, Function
 from fwbuild.emulator.pci.hierarchy import Hierarchy
+from fwbuild.machines import PC, Q35, MachineFamily
 from tests.support.matrix import recorded
 
 GUESTS = recorded()
@@ -216,35 +217,30 @@ def test_packaged_devices(name: str) -> None:
     )
 
 
-PROGRAMMED = {
-    "pc": [(chipset.Config.PIIX4_PM + chipset.PMBASE, chipset.PMBASE_VALUE),
-           (chipset.Config.PIIX4_PM + chipset.PMREGMISC, chipset.PMREGMISC_PMIOSE),
-           (chipset.Config.PIIX3_ISA + chipset.PIIX3_PIRQ, chipset.PIRQ_ROUTES)],
-    "q35": [(chipset.Config.HOST_BRIDGE + chipset.PCIEXBAR + 4, 0),
-            (chipset.Config.HOST_BRIDGE + chipset.PCIEXBAR,
-             chipset.ECAM_BASE | chipset.PCIEXBAR_ENABLE),
-            (chipset.Config.ICH9_LPC + chipset.PMBASE, chipset.PMBASE_VALUE),
-            (chipset.Config.ICH9_LPC + chipset.ACPI_CTRL, chipset.ACPI_CTRL_ENABLE),
-            (chipset.Config.ICH9_LPC + chipset.ICH9_PIRQ_A, chipset.PIRQ_ROUTES),
-            (chipset.Config.ICH9_LPC + chipset.ICH9_PIRQ_E, chipset.PIRQ_ROUTES)],
-}  # fmt: skip
+# where the IRQ of each of four interrupt pins is
+ROUTES = {
+    PC: [chipset.Config.PIIX3_ISA + chipset.PIIX3_PIRQ],
+    Q35: [chipset.Ecam.ICH9_LPC + chipset.ICH9_PIRQ_A, chipset.Ecam.ICH9_LPC + chipset.ICH9_PIRQ_E],
+}
 
 
-@pytest.mark.parametrize("name", PROGRAMMED)
-def test_the_firmwares_registers_take_its_values(name: str) -> None:
-    machine = Machine(bytes(0x10000), recording.find(GUESTS[name]))
-    index, data = machine.devices[0xCF8], machine.devices[0xCFC]
+@pytest.mark.parametrize("family", ROUTES, ids=str)
+def test_the_firmwares_registers_take_its_values(family: MachineFamily) -> None:
+    machine = Machine(bytes(0x10000), recording.find(GUESTS[family.name]))
+    index, data, mmio = machine.devices[0xCF8], machine.devices[0xCFC], machine.board.mmio
     assert chipset.PM_BASE not in machine.devices
-    for address, value in PROGRAMMED[name]:
+    for address, value in family.config_writes:
         index.port_out(0xCF8, 4, address)
         data.port_out(0xCFC, 4, value)
         assert data.port_in(0xCFC, 4) == value, hex(address)
+    for address, value in family.ecam_writes:
+        mmio.write(address, 4, value)
+        assert mmio.read(address, 4) == value, hex(address)
     assert chipset.PM_BASE + chipset.Pm.CONTROL in machine.devices
-    assert bool(machine.board.mmio.find(chipset.ECAM_BASE)) == (name == "q35")
-    # as bytes, 0x60 to 0x63 say IRQ 10, 10, 11, 11
-    for at, irq in enumerate((10, 10, 11, 11)):
-        index.port_out(0xCF8, 4, PROGRAMMED[name][-1][0])
-        assert data.port_in(0xCFC + at, 1) == irq
+    assert bool(mmio.find(chipset.ECAM_BASE)) == (family is Q35)
+    for register in ROUTES[family]:
+        written = dict(family.config_writes + family.ecam_writes)[register]
+        assert list(written.to_bytes(4, "little")) == [10, 10, 11, 11]
 
 
 # PMBASE, the register that enables it, its bit; whether PMBASE alone moves what is enabled
