@@ -61,8 +61,8 @@ qemu: $(VENV)/.made
 	$(BIN)/pytest -q -n 2 -m qemu
 
 # docs/boot-time-tables.md, measured anew, and a page of pictures; takes three quarters of an hour.
-CLOUD := .cache/debian/linux-image-cloud-amd64/boot
-VMLINUX ?= $(CLOUD)/vmlinux-*-amd64
+CLOUD := .cache/debian/bookworm/linux-image-cloud-amd64/files/boot
+VMLINUX ?= .cache/vmlinux/cloud
 BZIMAGE ?= $(CLOUD)/vmlinuz-*-amd64
 RUNS ?= 7
 LINE_RUNS ?= 60
