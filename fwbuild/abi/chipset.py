@@ -68,8 +68,6 @@ class Ecam(IntEnum):
 
     HOST_BRIDGE = ECAM_BASE + (Devfn.HOST_BRIDGE << pci.ECAM_DEVFN_SHIFT)
     ICH9_LPC = ECAM_BASE + (Devfn.ICH9_LPC << pci.ECAM_DEVFN_SHIFT)
-    ICH9_SATA = ECAM_BASE + (Devfn.ICH9_SATA << pci.ECAM_DEVFN_SHIFT)
-    ICH9_SMBUS = ECAM_BASE + (Devfn.ICH9_SMBUS << pci.ECAM_DEVFN_SHIFT)
 
 
 class Pam(IntEnum):

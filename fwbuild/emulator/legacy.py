@@ -127,17 +127,16 @@ class Cmos(ByteDevice):
 
 
 class ResetControl(ByteDevice):
-    """Port 0xcf9. A write that asks for a reset is only noted: `asked` tells."""
+    """Port 0xcf9. A write that asks for a reset does nothing."""
 
     def __init__(self) -> None:
         super().__init__(chipset.RESET_CONTROL, 1)
-        self.value, self.asked = 0, False
+        self.value = 0
 
     def read(self, register: int) -> int:
         return self.value
 
     def write(self, register: int, value: int) -> None:
-        self.asked |= bool(value & chipset.RESET_CONTROL_CPU)
         self.value = value & chipset.RESET_CONTROL_SYSTEM
 
 

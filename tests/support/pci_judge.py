@@ -7,8 +7,9 @@ from fwbuild.abi import chipset, pci
 from fwbuild.abi.e820 import FOUR_GIB
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.pci.bridge import Bridge, Bus
-from fwbuild.emulator.pci.function import Bar, Function
+from fwbuild.emulator.pci.function import Function
 from fwbuild.sizes import GIB, align_up
+from tests.support.pci_decode import Bar, bars, io_window, memory_window, prefetch_window
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def host_windows(machine: Machine) -> list[Range]:
 
 
 def assigned(function: Function) -> list[Bar]:
-    return [bar for bar in function.bars() if bar.address]
+    return [bar for bar in bars(function) if bar.address]
 
 
 def unassigned(machine: Machine) -> set[tuple[int, int, int]]:
@@ -57,7 +58,7 @@ def unassigned(machine: Machine) -> set[tuple[int, int, int]]:
         (bus.number, devfn, bar.register)
         for bus in buses(machine)
         for devfn, function in bus.functions.items()
-        for bar in function.bars()
+        for bar in bars(function)
         if not bar.address
     }
 
@@ -74,9 +75,9 @@ def buses(machine: Machine) -> Iterator[Bus]:
 def windows(bridge: Bridge, owner: str) -> list[Range]:
     """The open windows of a bridge, of those that it has."""
     found = [
-        ("io", 0x1C, bridge.io_window()),
-        ("memory", 0x20, bridge.memory_window()),
-        ("memory", 0x24, bridge.prefetch_window()),
+        ("io", 0x1C, io_window(bridge)),
+        ("memory", 0x20, memory_window(bridge)),
+        ("memory", 0x24, prefetch_window(bridge)),
     ]
     return [
         Range(kind, w.base, w.limit + 1, owner)
@@ -144,7 +145,7 @@ def _behind(bus: Bus) -> Iterator[Bus]:
 
 def _function(bus: Bus, devfn: int, function: Function) -> Iterator[str]:
     command = function.config[4]
-    for bar in function.bars():
+    for bar in bars(function):
         if bar.address % bar.size:
             yield f"BAR {bar.register:#x} at {bar.address:#x} of {bar.size:#x} bytes"
         if bar.kind == "rom":
@@ -153,9 +154,9 @@ def _function(bus: Bus, devfn: int, function: Function) -> Iterator[str]:
         elif bar.address and not bar.wide and bar.address + bar.size > FOUR_GIB:
             yield f"BAR {bar.register:#x} does not reach {bar.address:#x}"
     for kind, bit in (("io", pci.Command.IO), ("memory", pci.Command.MEMORY)):
-        bars = [bar for bar in function.bars() if bar.kind == kind]
-        if bars and bool(command & bit) != all(bar.address for bar in bars):
-            yield f"command {command:#x} with {bars}"
+        alike = [bar for bar in bars(function) if bar.kind == kind]
+        if alike and bool(command & bit) != all(bar.address for bar in alike):
+            yield f"command {command:#x} with {alike}"
     if isinstance(function, Bridge):
         wanted = pci.Command.IO | pci.Command.MEMORY | pci.Command.MASTER
         if command != wanted & function.mask[4]:

@@ -14,6 +14,7 @@ from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.sizes import GIB
+from tests.support.pci_decode import bars
 from tests.support.pci_functions import (
     IO,
     MEMORY,
@@ -187,7 +188,7 @@ def test_memory_hot_plug(name: str) -> None:
     end = File("etc/reserved-memory-end", 0x3001, 8, (100 * GIB).to_bytes(8, "little"))
     machine = run(name, [endpoint((slot(3),), {0: (WIDE_PREFETCH, 8 * GIB)})], files=(end,))
     assert complaints(machine) == []
-    (bar,) = machine.board.pci.roots[0].functions[slot(3)].bars()
+    (bar,) = bars(machine.board.pci.roots[0].functions[slot(3)])
     assert bar.address >= 100 * GIB
 
 

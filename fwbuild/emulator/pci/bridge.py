@@ -1,4 +1,4 @@
-"""Buses, and PCI-to-PCI bridges: functions with a bus behind them, and the windows they forward.
+"""Buses, and PCI-to-PCI bridges: functions with a bus behind them.
 
 Source: PCI-to-PCI Bridge Architecture Specification 1.2, 3.2.5; QEMU, hw/pci/pci_bridge.c.
 """
@@ -6,28 +6,11 @@ Source: PCI-to-PCI Bridge Architecture Specification 1.2, 3.2.5; QEMU, hw/pci/pc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from fwbuild.abi import offsets, pci
 from fwbuild.emulator.pci.function import Function
 
 BRIDGE = offsets(pci.BRIDGE)
-
-
-@dataclass(frozen=True)
-class Window:
-    """A range of addresses that is forwarded; `limit` is its last byte. Closed if below base."""
-
-    base: int
-    limit: int
-
-    @property
-    def open(self) -> bool:
-        return self.base <= self.limit
-
-    def covers(self, address: int, size: int) -> bool:
-        """Whether all of [address, address + size) is forwarded."""
-        return self.base <= address and address + size - 1 <= self.limit
 
 
 class Bus:
@@ -84,35 +67,3 @@ class Bridge(Function):
     @property
     def bus_number(self) -> int:
         return self.config[BRIDGE["secondary"]]
-
-    def memory_window(self) -> Window:
-        """Memory that need not be prefetchable, below 4 GiB."""
-        return self._memory("memory", 0, 0)
-
-    def prefetch_window(self) -> Window:
-        """Prefetchable memory; 64-bit where the bridge says so."""
-        if not self._wide("prefetch_base"):
-            return self._memory("prefetch", 0, 0)
-        base, limit = (self.read(BRIDGE[f"prefetch_{end}_high"], 4) for end in ("base", "limit"))
-        return self._memory("prefetch", base << 32, limit << 32)
-
-    def io_window(self) -> Window:
-        """I/O ports; 32-bit where the bridge says so."""
-        base, limit = (
-            (self.read(BRIDGE[f"io_{end}"], 1) & ~pci.WINDOW_FLAGS) << pci.WINDOW_IO_SHIFT
-            for end in ("base", "limit")
-        )
-        if self._wide("io_base"):
-            base |= self.read(BRIDGE["io_base_high"], 2) << 16
-            limit |= self.read(BRIDGE["io_limit_high"], 2) << 16
-        return Window(base, limit | pci.WINDOW_IO_ALIGN - 1)
-
-    def _memory(self, name: str, base: int, limit: int) -> Window:
-        low, high = (
-            (self.read(BRIDGE[f"{name}_{end}"], 2) & ~pci.WINDOW_FLAGS) << pci.WINDOW_MEMORY_SHIFT
-            for end in ("base", "limit")
-        )
-        return Window(base | low, limit | high | pci.WINDOW_MEMORY_ALIGN - 1)
-
-    def _wide(self, name: str) -> bool:
-        return self.config[BRIDGE[name]] & pci.WINDOW_FLAGS == pci.WINDOW_WIDE
