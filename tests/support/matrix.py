@@ -63,7 +63,17 @@ def stanzas() -> dict[str, Stanza]:
 
 def _stanza(fields: dict[str, Any]) -> Stanza:
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-    return Stanza(**values)
+    devices = tuple(device for row in fields.get("devices", ()) for device in _devices(row))
+    return Stanza(**values | {"devices": devices})
+
+
+def _devices(row: str | dict[str, Any]) -> Iterator[str]:
+    """The devices that an element of `devices` stands for."""
+    if isinstance(row, str):
+        yield row
+    else:
+        first, last = row["n"]
+        yield from (row["each"].format(n=n) for n in range(first, last + 1))
 
 
 def _guests(name: str, fields: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
