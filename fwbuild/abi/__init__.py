@@ -4,6 +4,8 @@ What the firmware decides for itself is in fwbuild/firmware. fwbuild/firmware/sy
 both into the assembly's symbols.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from types import ModuleType
 
 from construct import Adapter, Construct, SizeofError, StringEncoded, Struct
@@ -33,29 +35,43 @@ CONTRACTS: tuple[ModuleType, ...] = (
 )  # fmt: skip
 
 
-def offsets(struct: Struct) -> dict[str, int]:
-    """Offset in bytes of each named field, and of the fields of nested structures
-    ("outer.inner"). Fields behind one of variable size have no offset and are left out."""
-    found: dict[str, int] = {}
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """A named field of a structure, or of a structure in it ("outer.inner"); of an array's
+    elements the first. `at` is its offset in bytes, `what` the text at its declaration."""
+
+    name: str
+    at: int
+    what: str
+
+
+def fields(struct: Struct) -> Iterator[Field]:
+    """The fields in order, each structure before its own. Those after a field of variable size
+    have no offset and are left out."""
     at = 0
     for field in struct.subcons:
         if field.name:
-            found[field.name] = at
+            yield Field(name=field.name, at=at, what=field.docs or "")
             inner = _plain(field)
-            if isinstance(inner, Struct):
-                found |= {f"{field.name}.{k}": at + v for k, v in offsets(inner).items()}
+            for f in fields(inner) if isinstance(inner, Struct) else ():
+                name = f"{field.name}.{f.name}"
+                yield Field(name=name, at=at + f.at, what=f.what)
         try:
             at += field.sizeof()
         except SizeofError:
             break
-    return found
+
+
+def offsets(struct: Struct) -> dict[str, int]:
+    """The offset in bytes of each of the fields."""
+    return {field.name: field.at for field in fields(struct)}
 
 
 def _plain(field: Construct) -> Construct:
-    """The declaration under construct's renaming and encoding wrappers."""
+    """The declaration under construct's wrappers: names, texts, arrays, encodings."""
     while hasattr(field, "subcon") and not isinstance(field, (StringEncoded, Adapter)):
         field = field.subcon
     return field
 
 
-__all__ = ["CONTRACTS", "offsets"]
+__all__ = ["CONTRACTS", "Field", "fields", "offsets"]

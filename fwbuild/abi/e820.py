@@ -9,9 +9,9 @@ from enum import IntEnum
 from construct import Int32ul, Int64ul, Struct
 
 ENTRY = Struct(
-    "addr" / Int64ul,
-    "size" / Int64ul,
-    "type" / Int32ul,
+    "addr" / Int64ul * "first address",
+    "size" / Int64ul * "in bytes",
+    "type" / Int32ul * "Type",
 )
 
 

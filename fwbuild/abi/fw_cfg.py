@@ -83,9 +83,9 @@ READ_ITEM = read_control(0)  # with a key in its low half, big-endian
 Read = IntEnum("Read", {key.name: read_control(key) for key in Key})  # type: ignore[misc]
 
 DMA = Struct(
-    "control" / Int32ub,
-    "length" / Int32ub,
-    "address" / Int64ub,
+    "control" / Int32ub * "the item's key, then DmaControl",
+    "length" / Int32ub * "in bytes",
+    "address" / Int64ub * "of the memory to read or write",
 )
 
 DIR_HEADER = Struct("count" / Int32ub)

@@ -11,30 +11,30 @@ START_INFO_MAGIC = 0x336EC578  # "xEn3" with bit 7 of the "E" set
 START_INFO_VERSION = 1  # version 1 added the memory map
 
 START_INFO = Struct(
-    "magic" / Int32ul,
-    "version" / Int32ul,
-    "flags" / Int32ul,
-    "nr_modules" / Int32ul,
-    "modlist_paddr" / Int64ul,
-    "cmdline_paddr" / Int64ul,
-    "rsdp_paddr" / Int64ul,
-    "memmap_paddr" / Int64ul,
-    "memmap_entries" / Int32ul,
-    "reserved" / Int32ul,
+    "magic" / Int32ul * "0x336ec578",
+    "version" / Int32ul * "of this structure: 1 since it has the memory map",
+    "flags" / Int32ul * "SIF_* of the source; 0: no Xen dom0",
+    "nr_modules" / Int32ul * "modules in the list",
+    "modlist_paddr" / Int64ul * "address of the module list",
+    "cmdline_paddr" / Int64ul * "address of the command line, which a zero ends",
+    "rsdp_paddr" / Int64ul * "address of ACPI's RSDP",
+    "memmap_paddr" / Int64ul * "address of the memory map",
+    "memmap_entries" / Int32ul * "entries in the memory map",
+    "reserved" / Int32ul * "0",
 )
 
 MODLIST_ENTRY = Struct(
-    "paddr" / Int64ul,
-    "size" / Int64ul,
-    "cmdline_paddr" / Int64ul,
-    "reserved" / Int64ul,
+    "paddr" / Int64ul * "address of the module",
+    "size" / Int64ul * "in bytes",
+    "cmdline_paddr" / Int64ul * "address of its command line",
+    "reserved" / Int64ul * "0",
 )
 
 MEMMAP_ENTRY = Struct(
-    "addr" / Int64ul,
-    "size" / Int64ul,
-    "type" / Int32ul,  # e820.Type
-    "reserved" / Int32ul,
+    "addr" / Int64ul * "first address",
+    "size" / Int64ul * "in bytes",
+    "type" / Int32ul * "e820.Type",
+    "reserved" / Int32ul * "0",
 )
 
 # Linux keeps the entry count in 8 bits and adds the ISA range itself when it finds

@@ -47,10 +47,10 @@ RESET_CS_SELECTOR = 0xF000
 RESET_CS_BASE = 0xFFFF0000
 
 DESCRIPTOR = Struct(
-    "limit_low" / Int16ul,
-    "base_low" / Int16ul,
-    "base_mid_access" / Int16ul,  # base 23:16, then the access byte
-    "limit_flags_base_high" / Int16ul,  # limit 19:16, flags, base 31:24
+    "limit_low" / Int16ul * "limit 15:0",
+    "base_low" / Int16ul * "base 15:0",
+    "base_mid_access" / Int16ul * "base 23:16, then the access byte",
+    "limit_flags_base_high" / Int16ul * "limit 19:16, flags, base 31:24",
 )
 
 GDTR = Struct("limit" / Int16ul, "base" / Int32ul)

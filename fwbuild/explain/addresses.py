@@ -4,7 +4,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from fwbuild.abi import chipset, e820, fw_cfg, mptable, offsets, ports, x86
+from fwbuild.abi import chipset, e820, fields, fw_cfg, mptable, ports, x86
 from fwbuild.explain.meaning import Meaning
 from fwbuild.firmware import layout, trace
 from fwbuild.firmware.layout import ROM, Region
@@ -70,19 +70,18 @@ def addresses(text: str, image: Image) -> Iterator[Meaning]:
 
 def _in(region: Region, address: int, kind: str) -> Meaning:
     facts = {"range": f"{region.name}, {region.base:#x}-{region.end - 1:#x}"}
-    if variable := variable_at(address):
-        facts["variable"] = variable
-    return Meaning(kind=kind, what=region.what, facts=facts)
+    return Meaning(kind=kind, what=region.what, facts=facts | variable_at(address))
 
 
-def variable_at(address: int) -> str:
-    """The symbol of the variable at an address, and how far behind its start that is."""
+def variable_at(address: int) -> dict[str, str]:
+    """The symbol of the variable at an address, with the distance from its start, and its text."""
     for name, (base, struct) in layout.STRUCTURES.items():
-        fields = [(base + at, field) for field, at in offsets(struct).items()]
-        if fields and base <= address < max(at for at, _ in fields) + x86.PAGE:
-            at, field = [pair for pair in fields if pair[0] <= address][-1]
-            return _beyond(f"ram.{name}.{field}", address - at)
-    return ""
+        rows = list(fields(struct))
+        if rows and base <= address < base + rows[-1].at + x86.PAGE:
+            row = [r for r in rows if base + r.at <= address][-1]
+            symbol = _beyond(f"ram.{name}.{row.name}", address - base - row.at)
+            return {"variable": symbol} | ({"holds": row.what} if row.what else {})
+    return {}
 
 
 def _in_rom(address: int, image: Image) -> Meaning:

@@ -14,8 +14,8 @@ MAGIC = int.from_bytes(b"fwbd", "little")
 FORMAT = 1
 
 RECORD = Struct(
-    "magic" / Int32ul,
-    "format" / Int8ul,
-    "start" / Int16ul,  # from the start of the image's last 64 KiB
+    "magic" / Int32ul * "the bytes fwbd",
+    "format" / Int8ul * "of this record: 1",
+    "start" / Int16ul * "low 16 bits of the address where the used part starts",
 )
 ADDRESS = x86.RESET_VECTOR + 3  # a near jump in 16-bit code is that long

@@ -20,9 +20,9 @@ class List(IntEnum):
 LISTS = len(List)
 
 FUNCTION = Struct(
-    "next" / Int32ul,
-    "config" / Int32ul,  # configuration address of its first register
-    "command" / Int32ul,  # what goes to its command register in the end
+    "next" / Int32ul * "the FUNCTION found before",
+    "config" / Int32ul * "configuration address of its first register",
+    "command" / Int32ul * "what goes to its command register in the end",
 )
 
 
@@ -38,49 +38,49 @@ class Flag(IntFlag):
 
 
 RESOURCE = Struct(
-    "next" / Int32ul,  # in its list, which is sorted by key, the largest first
-    "function" / Int32ul,
-    "register" / Int32ul,  # configuration address of the BAR, or of the window's base
-    "mask" / Int64ul,  # alignment - 1, in bytes
-    "size" / Int64ul,  # in bytes
-    "address" / Int64ul,  # 0: it has none
-    "key" / Byte,  # the alignment's power of two; 0 for windows of I/O and for hot-plug: the last
-    "flags" / Byte,
+    "next" / Int32ul * "in its list, which is sorted by key, the largest first",
+    "function" / Int32ul * "whose it is",
+    "register" / Int32ul * "configuration address of the BAR, or of the window's base",
+    "mask" / Int64ul * "alignment - 1, in bytes",
+    "size" / Int64ul * "in bytes",
+    "address" / Int64ul * "0: it has none",
+    "key" / Byte * "the alignment's power of two; 0 for windows of I/O and for hot-plug: the last",
+    "flags" / Byte * "Flag",
     Padding(2),
 )
 
 BUS = Struct(
-    "next" / Int32ul,
-    "parent" / Int32ul,
-    "function" / Int32ul,  # its bridge
-    "config" / Int32ul,  # configuration address of the function to look at next
-    "config_end" / Int32ul,  # and behind the last
-    "intx" / Int32ul,  # what its bridge and those above add to an interrupt pin
-    "has" / Int32ul,  # bit n: its bridge has the window of List n
-    "lists" / Array(LISTS, Int32ul),
-    "windows" / Array(LISTS, Int32ul),
+    "next" / Int32ul * "the BUS made before",
+    "parent" / Int32ul * "the BUS above it",
+    "function" / Int32ul * "its bridge",
+    "config" / Int32ul * "configuration address of the function to look at next",
+    "config_end" / Int32ul * "configuration address after the last function",
+    "intx" / Int32ul * "what its bridge and those above add to an interrupt pin",
+    "has" / Int32ul * "bit n: its bridge has the window of List n",
+    "lists" / Array(LISTS, Int32ul) * "a List each: the first RESOURCE",
+    "windows" / Array(LISTS, Int32ul) * "a List each: the RESOURCE of its bridge's window",
 )
 
 WINDOWS = Struct(
-    "start" / Int64ul,
-    "end" / Int64ul,
-    "other_start" / Int64ul,  # where what is MOVED goes
-    "other_end" / Int64ul,
+    "start" / Int64ul * "first address",
+    "end" / Int64ul * "address after the last",
+    "other_start" / Int64ul * "first address for what is MOVED",
+    "other_end" / Int64ul * "address after the last",
 )
 
 PLAN = Struct(
     # At the start of the region; zeros in the beginning.
-    "config_address" / Int32ul,  # what port 0xcf8 holds
-    "next" / Int32ul,  # address of the first free byte of the region
-    "functions" / Int32ul,  # the FUNCTION found last
-    "bus_last" / Int32ul,  # the BUS made last
-    "bus_number" / Int32ul,  # the highest number given so far
-    "roots" / Array(8, Int32ul),  # bit n: bus n is an extra root bus
-    "limits" / Array(LISTS, Byte),  # per List: what key is too large for any window
+    "config_address" / Int32ul * "the value of port 0xcf8",
+    "next" / Int32ul * "address of the first free byte of the region",
+    "functions" / Int32ul * "the FUNCTION found last",
+    "bus_last" / Int32ul * "the BUS made last",
+    "bus_number" / Int32ul * "the highest number given so far",
+    "roots" / Array(8, Int32ul) * "bit n: bus n is an extra root bus",
+    "limits" / Array(LISTS, Byte) * "a List each: the key that is too large for any window",
     Padding(1),
-    "limit" / Int64ul,  # where pci_place ends
-    "memory" / WINDOWS,  # below 4 GiB; above RAM above 4 GiB
-    "root" / BUS,  # all root buses, one after the other
+    "limit" / Int64ul * "address where pci_place ends",
+    "memory" / WINDOWS * "below 4 GiB; above RAM above 4 GiB",
+    "root" / BUS * "all root buses, one after the other",
 )
 
 # One of the chipset's own functions: where it is, its IDs, which of BARS_NORMAL it has.

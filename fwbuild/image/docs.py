@@ -1,23 +1,61 @@
 """Renders the documents that are made from the code: `python -m fwbuild.image.docs`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from construct import Struct
 
-from fwbuild.abi import e820, low_memory, offsets, ports, x86
+from fwbuild.abi import Field, e820, fields, low_memory, ports, x86
 from fwbuild.assembler.effects import Effects
 from fwbuild.documents import render
 from fwbuild.errors import ExitCode
-from fwbuild.firmware import identity, layout, stop_codes, work
+from fwbuild.firmware import identity, layout, stop_codes
+from fwbuild.firmware.declared import declared
+from fwbuild.firmware.options import OPTIONS, Value
+from fwbuild.image import template
 from fwbuild.image.build import all_symbols, build_image
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 FULLEST = "all-cpus"  # the template that leaves nothing out
 
 
-def _fields(region: str, struct: Struct) -> list[tuple[str, int]]:
-    """The fields of a structure at the start of a region, and their addresses."""
-    return [(name, layout.region(region).base + at) for name, at in offsets(struct).items()]
+# The structures of layout.STRUCTURES that memory-map.md describes, each with a title.
+DESCRIBED = {
+    "pvh_area": "A PVH kernel's `hvm_start_info` and what belongs to it",
+    "work": "The firmware's variables",
+    "plan": "PCI's variables",
+    "bios_data": "The data of the BIOS calls",
+    "multiboot_area": "A Multiboot kernel's information",
+}
+
+
+def _fields(struct: Struct, base: int) -> list[Field]:
+    """The fields of a structure, with addresses instead of offsets."""
+    return [replace(field, at=base + field.at) for field in fields(struct)]
+
+
+def _structures() -> list[tuple[str, str, list[Field]]]:
+    """Each of DESCRIBED: its title, the file that declares it, its fields."""
+    return [
+        (
+            title,
+            declared(f"ram.{name}").partition(":")[0],
+            _fields(layout.STRUCTURES[name][1], layout.STRUCTURES[name][0]),
+        )
+        for name, title in DESCRIBED.items()
+    ]
+
+
+def shown(value: Value | None) -> str:
+    """An option's value as a reader of a table expects it."""
+    match value:
+        case None:
+            return "required"
+        case bool():
+            return "true" if value else "false"
+        case tuple():
+            return ", ".join(value)
+    return str(value)
 
 
 def _users() -> list[tuple[str, list[str], list[str]]]:
@@ -33,7 +71,6 @@ def _users() -> list[tuple[str, list[str], list[str]]]:
 
 def documents() -> dict[str, str]:
     """Each document's name and text."""
-    record = [(name, identity.ADDRESS + at) for name, at in offsets(identity.RECORD).items()]
     return {
         "memory-map.md": render(
             "memory-map.md.j2",
@@ -45,16 +82,21 @@ def documents() -> dict[str, str]:
             rom=layout.ROM,
             reset_vector=x86.RESET_VECTOR,
             e820=e820,
-            pvh=_fields("pvh", work.PVH_AREA),
-            work=_fields("work", work.WORK),
+            structures=_structures(),
             users=_users(),
-            identity=record,
+            identity=_fields(identity.RECORD, identity.ADDRESS),
         ),
         "errors.md": render(
             "errors.md.j2",
             stops=stop_codes.STOPS,
             status=ports.debug_exit_status,
             exits=list(ExitCode),
+        ),
+        "templates.md": render(
+            "templates.md.j2",
+            options=OPTIONS,
+            templates=[template.load(name) for name in template.names()],
+            shown=shown,
         ),
     }
 

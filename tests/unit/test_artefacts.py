@@ -13,6 +13,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from fwbuild import files
+from fwbuild.abi import fields
 from fwbuild.errors import FwbuildError
 from fwbuild.firmware import layout
 from fwbuild.image import artefacts, docs, template
@@ -123,6 +124,12 @@ def test_test_kernel_has_a_note(width: int) -> None:
 @pytest.mark.parametrize("name", docs.documents())
 def test_documents_are_up_to_date(name: str) -> None:
     assert (docs.DOCS / name).read_text() == docs.documents()[name]
+
+
+@pytest.mark.parametrize("name", docs.DESCRIBED)
+def test_each_field_has_a_text(name: str) -> None:
+    """memory-map.md says what each variable is."""
+    assert [f.name for f in fields(layout.STRUCTURES[name][1]) if not f.what] == []
 
 
 def test_what_is_no_file_stays(tmp_path: Path) -> None:
