@@ -7,6 +7,7 @@ from fwbuild.emulator.apic import Ipi
 from fwbuild.emulator.legacy import Pic
 from fwbuild.emulator.machine import Access, Machine, Outcome
 from fwbuild.guest import Guest
+from fwbuild.machines import MACHINES
 from tests.support.matrix import recorded
 
 
@@ -134,7 +135,7 @@ def test_device_over_memory_is_a_fault() -> None:
         program.run(Guest("q35"))
 
 
-@pytest.mark.parametrize("name", ["microvm", "pc", "q35"])
+@pytest.mark.parametrize("name", MACHINES)
 def test_interprocessor_interrupts(name: str) -> None:
     """INIT to all others, then a STARTUP to CPU 1 (SDM volume 3A, 11.6.1 and 9.4.4)."""
     program = Program().load(0xFEE00030, 4).load(0xFEE000F0, 4).store(0xFEE000F0, 4, 0x1FF)
@@ -156,7 +157,7 @@ INITIALISED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["microvm", "pc", "q35"])
+@pytest.mark.parametrize("name", MACHINES)
 def test_initialisation_of_the_oldest_devices(name: str) -> None:
     program = Program()
     for port, value in INITIALISED:

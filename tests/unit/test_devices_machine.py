@@ -7,6 +7,7 @@ from fwbuild.abi.fw_cfg import DmaControl, Key
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Access, Machine
 from fwbuild.guest import MIB, Guest
+from fwbuild.machines import MACHINES
 
 PROTECT = "0f20c0 0c01 0f22c0"  # mov eax, cr0; or al, 1; mov cr0, eax
 
@@ -106,7 +107,7 @@ def test_f_segment(name: str, byte: int) -> None:
     assert machine.read(0xF0010, 1)[0] == machine.read(0xFFFF0010, 1)[0] == byte
 
 
-@pytest.mark.parametrize("name", ["pc", "q35", "microvm"])
+@pytest.mark.parametrize("name", MACHINES)
 def test_large_image(name: str) -> None:
     """Its last 128 KiB are seen below 1 MiB."""
     image = b"".join(bytes([n]) * 0x10000 for n in range(1, 4))

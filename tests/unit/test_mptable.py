@@ -13,6 +13,7 @@ from fwbuild.firmware import file_names, stop_codes
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.machines import MACHINES
 from tests.support.files import with_cpus
 
 
@@ -24,7 +25,7 @@ def machine_of(name: str, cpus: int, image: Image, *, table_loader: bool = False
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 64, 255])
-@pytest.mark.parametrize("name", ["microvm", "pc", "q35"])
+@pytest.mark.parametrize("name", MACHINES)
 def test_table(name: str, cpus: int, image: Image) -> None:
     machine = machine_of(name, cpus, image)
     assert judge(machine, machine.run()) == []

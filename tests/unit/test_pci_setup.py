@@ -11,8 +11,9 @@ from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.pci.bridge import Bridge
 from fwbuild.emulator.recording import File, PciFunction
 from fwbuild.guest import MIB, Guest
-from fwbuild.image.build import Image, build_image
+from fwbuild.image.build import build_image
 from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.machines import FAMILIES
 from fwbuild.sizes import GIB
 from tests.support.pci_decode import bars
 from tests.support.pci_functions import (
@@ -27,15 +28,11 @@ from tests.support.pci_functions import (
 )
 from tests.support.pci_judge import buses, complaints, unassigned, windows
 
-KERNEL = build_test_kernel()
-IMAGE = build_image()
-
 
 def run(
     name: str,
     functions: list[PciFunction],
     *,
-    image: Image = IMAGE,
     memory: int = 512 * MIB,
     files: tuple[File, ...] = (),
 ) -> Machine:
@@ -43,7 +40,8 @@ def run(
     guest = Guest(name, memory)
     found = recording.find(guest)
     found = replace(found, pci=[*found.pci, *functions], files=[*found.files, *files])
-    machine = Machine(image.image, found, loader.load(guest, found, KERNEL))
+    loaded = loader.load(guest, found, build_test_kernel())
+    machine = Machine(build_image().image, found, loaded)
     outcome = machine.run()
     assert outcome.kind == "handoff", outcome.console
     return machine
@@ -57,17 +55,17 @@ def roots(count: int) -> File:
     return File("etc/extra-pci-roots", 0x3000, 8, count.to_bytes(8, "little"))
 
 
-MACHINES = pytest.mark.parametrize("name", ["pc", "q35"])
+WITH_PCI = pytest.mark.parametrize("name", [f.name for f in FAMILIES if f.config_ports])
 
 
-@MACHINES
+@WITH_PCI
 def test_nothing_but_the_chipset(name: str) -> None:
     machine = run(name, [])
     assert complaints(machine) == []
     assert unassigned(machine) == set()
 
 
-@MACHINES
+@WITH_PCI
 def test_every_kind_of_bar(name: str) -> None:
     machine = run(
         name,
@@ -98,7 +96,7 @@ def test_every_kind_of_bar(name: str) -> None:
     assert unassigned(machine) == set()
 
 
-@MACHINES
+@WITH_PCI
 @pytest.mark.parametrize("io_base", [0, 0xF0])  # QEMU's bridges and its ports
 def test_bridges_without_some_windows(name: str, io_base: int) -> None:
     """Without the 64-bit window its BARs go to the other; without I/O they have no address."""
@@ -113,7 +111,7 @@ def test_bridges_without_some_windows(name: str, io_base: int) -> None:
     assert unassigned(machine) == {(1, slot(1), 0x10)}
 
 
-@MACHINES
+@WITH_PCI
 @pytest.mark.parametrize(
     "flags, size",
     [
@@ -141,7 +139,7 @@ def test_absurd_sizes(name: str, flags: int, size: int, behind: bool) -> None:
     assert unassigned(machine) == {(int(behind), slot(4), 0x10)}
 
 
-@MACHINES
+@WITH_PCI
 def test_more_than_the_window(name: str) -> None:
     """32-bit BARs that do not all fit: some have no address, nothing overlaps."""
     machine = run(name, [endpoint((slot(d),), {0: (MEMORY, 256 << 20)}) for d in range(3, 13)])
@@ -149,7 +147,7 @@ def test_more_than_the_window(name: str) -> None:
     assert 2 <= len(unassigned(machine)) <= 8
 
 
-@MACHINES
+@WITH_PCI
 def test_io_of_many_bridges(name: str) -> None:
     """13 windows of 4 KiB are all that fit, less one for the chipset's own BARs."""
     functions = []
@@ -166,7 +164,7 @@ LARGE = [
 ]
 
 
-@MACHINES
+@WITH_PCI
 @pytest.mark.parametrize("memory", [512 * MIB, 3072 * MIB, 8192 * MIB])
 def test_large_bars_and_memory(name: str, memory: int) -> None:
     machine = run(name, LARGE, memory=memory)
@@ -174,7 +172,7 @@ def test_large_bars_and_memory(name: str, memory: int) -> None:
     assert unassigned(machine) == set()
 
 
-@MACHINES
+@WITH_PCI
 def test_as_far_as_addresses_reach(name: str) -> None:
     """A CPU of 40 address bits has none above 1 TiB of RAM."""
     machine = run(name, LARGE, memory=1 << 40)
@@ -182,7 +180,7 @@ def test_as_far_as_addresses_reach(name: str) -> None:
     assert unassigned(machine) == {(0, slot(3), 0x10), (0, slot(3), 0x18), (0, slot(4), 0x10)}
 
 
-@MACHINES
+@WITH_PCI
 def test_memory_hot_plug(name: str) -> None:
     """The region for it lies between RAM and the upper window."""
     end = File("etc/reserved-memory-end", 0x3001, 8, (100 * GIB).to_bytes(8, "little"))
@@ -192,7 +190,7 @@ def test_memory_hot_plug(name: str) -> None:
     assert bar.address >= 100 * GIB
 
 
-@MACHINES
+@WITH_PCI
 def test_extra_roots(name: str) -> None:
     """Root buses whose first device is not device 0 are found too; numbers do not collide."""
     machine = run(
@@ -210,7 +208,7 @@ def test_extra_roots(name: str) -> None:
     assert unassigned(machine) == set()
 
 
-@MACHINES
+@WITH_PCI
 def test_room_for_hot_plug(name: str) -> None:
     """Empty bridges have memory on an extra root bus, where no guest can open a window later."""
     machine = run(
@@ -242,7 +240,7 @@ def test_room_for_hot_plug(name: str) -> None:
     }
 
 
-@MACHINES
+@WITH_PCI
 def test_hot_plug_takes_what_is_left(name: str) -> None:
     """32-bit BARs that fill the window below 4 GiB but for 4 MiB have their addresses."""
     bars = [0x1000, *(power << 20 for power in (512, 256, 128, 64, 32, 8))]
@@ -260,7 +258,7 @@ def test_hot_plug_takes_what_is_left(name: str) -> None:
     assert unassigned(machine) == set()
 
 
-@MACHINES
+@WITH_PCI
 def test_functions_of_a_device(name: str) -> None:
     """Functions need not follow one another; without the bit only function 0 is looked at."""
     bars = {0: (MEMORY, 4096)}
@@ -295,7 +293,7 @@ def test_interrupt_line(name: str, device: int, pin: int, line: int) -> None:
     assert machine.board.pci.roots[0].functions[slot(device)].config[0x3C] == line
 
 
-@MACHINES
+@WITH_PCI
 def test_interrupt_line_behind_bridges(name: str) -> None:
     """Each bridge turns the pins by its device number: pin A of device 2 behind device 1 behind
     device 3 comes as pin A + 2 + 1 of device 3."""
@@ -345,7 +343,7 @@ def topologies(draw: st.DrawFn) -> list[PciFunction]:
     return found
 
 
-@MACHINES
+@WITH_PCI
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(functions=topologies())
 def test_any_topology(name: str, functions: list[PciFunction]) -> None:

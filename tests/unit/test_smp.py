@@ -15,6 +15,7 @@ from fwbuild.firmware.layout import ROM
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.machines import MACHINES
 from tests.support.files import put_files, with_cpus
 
 
@@ -30,7 +31,7 @@ def machine_of(name: str, cpus: int, image: Image, there: int = 0) -> Machine:
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 8])
-@pytest.mark.parametrize("name", ["microvm", "pc", "q35"])
+@pytest.mark.parametrize("name", MACHINES)
 def test_wakes_every_cpu(name: str, cpus: int, all_cpus: Image) -> None:
     machine = machine_of(name, cpus, all_cpus)
     assert judge(machine, machine.run()) == []
