@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 Counts = tuple[Count | None, list[dict[str, Any]]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What is asked for. `guest` lacks machine, kernel and accelerator; `seconds` is the most
     that one boot may take, `last` the event at which it is over."""
@@ -183,13 +183,13 @@ class _Runner:
         self.steps = steps
         self.bios = contender.files[guest.family.name]
         self.row = Row(
-            guest.machine,
-            kernel.path.name,
-            kernel.kind,
-            contender.name,
-            guest.accel,
-            whole,
-            command(guest, bios=self.bios),
+            machine=guest.machine,
+            kernel=kernel.path.name,
+            kind=kernel.kind,
+            image=contender.name,
+            accel=guest.accel,
+            whole=whole,
+            command=command(guest, bios=self.bios),
         )
 
     def warm_up(self) -> None:

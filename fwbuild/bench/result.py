@@ -13,7 +13,7 @@ from fwbuild.qemu.count import Count
 FORMAT = 1
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Row:
     """One image with one kernel on one machine. `runs` and `plain` have an element a round, in
     the same order for every row of a group; `plain` are milliseconds from QEMU's start to its end
@@ -97,7 +97,7 @@ def span(begin: Event, end: Event) -> Values:
     return lambda row: row.span(begin, end)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Result:
     """A whole bench: the host, what was asked, and the rows, group by group."""
 

@@ -65,7 +65,7 @@ class PciFunction:
         return cls(int(root, 16), tuple(path), config, mask)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Recording:
     """One QEMU's fw_cfg and PCI. `memory` is in bytes; `extra` are further arguments it ran
     with; `keys` are the numeric items that do not depend on the kernel (little-endian bytes);

@@ -57,16 +57,16 @@ def record(guest: Guest, headers: Iterable[tuple[int, int, bytes]] = ()) -> Reco
         roots = any(file.name == file_names.EXTRA_ROOTS for file in files)
         functions = probe.functions(guest.family, qtest, roots)
     return Recording(
-        version(),
-        guest.machine,
-        guest.memory,
-        guest.smp,
-        guest.accel,
-        keys,
-        files,
-        guest.extra,
-        functions,
-        cmos,
+        qemu=version(),
+        machine=guest.machine,
+        memory=guest.memory,
+        smp=guest.smp,
+        accel=guest.accel,
+        keys=keys,
+        files=files,
+        extra=guest.extra,
+        pci=functions,
+        cmos=cmos,
     )
 
 

@@ -129,24 +129,24 @@ def run(args: argparse.Namespace) -> int:
     initrd = args.out / "init.cpio"
     guest = Guest("", args.memory, args.smp, initrd=initrd, append=args.append)
     plan = Plan(
-        images,
-        kernels,
-        args.machine or MACHINES,
-        guest,
-        args.accel,
-        args.runs,
-        args.timeout,
-        not args.no_counts,
-        ENDS[args.to],
+        contenders=images,
+        kernels=kernels,
+        machines=args.machine or MACHINES,
+        guest=guest,
+        accel=args.accel,
+        rounds=args.runs,
+        seconds=args.timeout,
+        counts=not args.no_counts,
+        last=ENDS[args.to],
     )
     result = Result(
-        version(),
-        host(),
-        datetime.now(UTC).date().isoformat(),
-        args.runs,
-        args.memory,
-        f"{WORDS} {args.append}".strip(),
-        images[0].name,
+        qemu=version(),
+        host=host(),
+        date=datetime.now(UTC).date().isoformat(),
+        rounds=args.runs,
+        memory=args.memory,
+        append=f"{WORDS} {args.append}".strip(),
+        baseline=images[0].name,
     )
     made = {path: data for image in images for path, data in image.contents.items()}
     write_all({initrd: build_initrd(), **made})

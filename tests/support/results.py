@@ -1,5 +1,7 @@
 """A bench's results, made up: three images, one of which boots nothing."""
 
+from typing import Any
+
 from fwbuild.bench.events import Event, Run
 from fwbuild.bench.result import Result, Row
 from fwbuild.qemu.count import Count
@@ -30,9 +32,17 @@ def runs(factor: float = 1.0) -> list[Run]:
     ]
 
 
-def row(image: str, **more: object) -> Row:
-    command = ["/usr/bin/qemu-system-x86_64", "-M", "pc", "-append", "a b"]
-    return Row("pc", "vmlinux-1", "vmlinux", image, "tcg", True, command, **more)  # type: ignore[arg-type]
+def row(image: str, **more: Any) -> Row:
+    return Row(
+        machine="pc",
+        kernel="vmlinux-1",
+        kind="vmlinux",
+        image=image,
+        accel="tcg",
+        whole=True,
+        command=["/usr/bin/qemu-system-x86_64", "-M", "pc", "-append", "a b"],
+        **more,
+    )
 
 
 def result() -> Result:
@@ -60,13 +70,13 @@ def result() -> Result:
         row("broken.bin", failure="nothing more came in time after fw_start"),
     ]
     return Result(
-        "7.2.22",
-        {"CPU": "2 x Example", "kernel": "Linux 6"},
-        "2026-01-02",
-        ROUNDS,
-        512 << 20,
-        "nokaslr panic=-1",
-        "fwbuild <x>",
-        rows,
-        ["a <note>"],
+        qemu="7.2.22",
+        host={"CPU": "2 x Example", "kernel": "Linux 6"},
+        date="2026-01-02",
+        rounds=ROUNDS,
+        memory=512 << 20,
+        append="nokaslr panic=-1",
+        baseline="fwbuild <x>",
+        rows=rows,
+        notes=["a <note>"],
     )

@@ -51,7 +51,15 @@ def test_initrd_larger_than_memory(tmp_path: Path) -> None:
 def small(size: int) -> Recording:
     """A machine with `size` bytes of RAM."""
     entry = bytes(8) + size.to_bytes(8, "little") + b"\1\0\0\0"
-    return Recording("1", "pc", size, 1, "tcg", {3: b"\5"}, [File("etc/e820", 32, 20, entry)])
+    return Recording(
+        qemu="1",
+        machine="pc",
+        memory=size,
+        smp=1,
+        accel="tcg",
+        keys={3: b"\5"},
+        files=[File("etc/e820", 32, 20, entry)],
+    )
 
 
 def test_kernel_outside_ram() -> None:

@@ -32,7 +32,8 @@ class Ram:
 
 def device(dma: bool = True) -> tuple[FwCfg, Ram]:
     ram = Ram()
-    return FwCfg(Recording("", "pc", 0, 1, "tcg", files=FILES), ram, dma), ram
+    recorded = Recording(qemu="", machine="pc", memory=0, smp=1, accel="tcg", files=FILES)
+    return FwCfg(recorded, ram, dma), ram
 
 
 def transfer(unit: FwCfg, ram: Ram, control: int, length: int, address: int) -> int:

@@ -37,7 +37,8 @@ NAMES = {
 def test_a_machine_has_a_family(machine: str) -> None:
     assert of(machine) is NAMES[machine]
     assert Guest(machine).family is NAMES[machine]
-    assert recording.Recording("7.2", machine, 0, 1, "tcg").family is NAMES[machine]
+    recorded = recording.Recording(qemu="7.2", machine=machine, memory=0, smp=1, accel="tcg")
+    assert recorded.family is NAMES[machine]
 
 
 @pytest.mark.parametrize(
