@@ -11,6 +11,7 @@ from construct import Array, Int8ul, Int16ul, Int32ul, Padding, Struct
 from fwbuild.abi import legacy, x86
 
 VECTORS = 256
+BASE_MEMORY_MIN = 0x80000  # the least conventional memory of a PC with memory above 1 MiB
 
 
 class Vector(IntEnum):

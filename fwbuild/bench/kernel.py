@@ -10,19 +10,13 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
-from fwbuild.abi import linux_boot
-from fwbuild.abi.linux_boot import XLoadFlag
 from fwbuild.bench.events import Event, Step
-from fwbuild.emulator.loader.linux import KERNEL_ADDR, REAL_ADDR
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
-from fwbuild.kernel.bzimage import extract_vmlinux, is_bzimage, parse_bzimage
-from fwbuild.kernel.multiboot import find_header, parse_multiboot
-from fwbuild.kernel.vmlinux import parse_vmlinux
+from fwbuild.kernel.bzimage import extract_vmlinux, is_bzimage
+from fwbuild.protocols import MULTIBOOT, PVH, identify
 
-ENTRY_64 = 0x200  # of the protected-mode part: the 64-bit entry
 START_KERNEL = "start_kernel"
-MULTIBOOT = "Multiboot"
 
 
 @dataclass(frozen=True)
@@ -43,16 +37,18 @@ class Kernel:
 
 def read_kernel(path: Path) -> Kernel:
     """Linux, in a file that QEMU takes for -kernel: a PVH vmlinux or a bzImage."""
-    entries = read_entries(path)
-    if MULTIBOOT in entries:
+    data = read_file(path)
+    protocol = identify(data) or PVH
+    if protocol is MULTIBOOT:
         raise FwbuildError(
             ExitCode.KERNEL,
             "a Multiboot kernel runs no user program of ours",
             where=str(path),
             hint="`fwbuild cost` counts the way to its entry",
         )
-    packed = is_bzimage(read_file(path))
-    vmlinux = extract_vmlinux(path)[1] if packed else read_file(path)
+    entries = protocol.entries(data, str(path))
+    packed = is_bzimage(data)
+    vmlinux = extract_vmlinux(path)[1] if packed else data
     steps = [Step(Event.FW_DO_BOOT, tuple(entries.values()))]
     elf = ELFFile(io.BytesIO(vmlinux))
     notes = []
@@ -70,18 +66,9 @@ def read_kernel(path: Path) -> Kernel:
 
 
 def read_entries(path: Path) -> dict[str, int]:
-    """The linear address of each entry that a firmware may take, by name. Kernels are told
-    apart in QEMU's order."""
+    """The linear address of each entry that a firmware may take, by name."""
     data = read_file(path)
-    if not is_bzimage(data):
-        if find_header(data):
-            return {MULTIBOOT: parse_multiboot(data, str(path)).entry}
-        return {"PVH": parse_vmlinux(data, str(path)).entry}
-    header = parse_bzimage(data).header
-    entries = {"16-bit": REAL_ADDR + linux_boot.SECTOR, "32-bit": KERNEL_ADDR}
-    if header.version >= linux_boot.PROTOCOL_MODERN and header.xloadflags & XLoadFlag.KERNEL_64:
-        entries["64-bit"] = KERNEL_ADDR + ENTRY_64
-    return entries
+    return (identify(data) or PVH).entries(data, str(path))
 
 
 def start_kernel(elf: ELFFile, vmlinux: bytes) -> tuple[int | None, str]:

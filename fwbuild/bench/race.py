@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fwbuild import protocols
 from fwbuild.bench.contenders import Contender
 from fwbuild.bench.events import Event, Run, Step
 from fwbuild.bench.kernel import Kernel
 from fwbuild.bench.result import Row
 from fwbuild.bench.runner import plain, traced
-from fwbuild.emulator import loader
 from fwbuild.emulator.stages import count_stages
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import Guest
@@ -227,7 +227,7 @@ class _Runner:
         if not self.contender.image:
             return whole, []
         recorded = record(guest)
-        _, stages = count_stages(self.contender.image, recorded, loader.load(guest, recorded))
+        _, stages = count_stages(self.contender.image, recorded, protocols.load(guest, recorded))
         return whole, [asdict(stage) for stage in stages]
 
     def _traced(self) -> Run:

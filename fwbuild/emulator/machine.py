@@ -17,19 +17,21 @@ from unicorn import (
 )
 from unicorn import x86_const as ux
 
-from fwbuild.abi import x86
+from fwbuild.abi import fw_cfg, x86
 from fwbuild.emulator.board import Board, pieces
 from fwbuild.emulator.device import Device
 from fwbuild.emulator.devices import DebugConsole, DebugExit, Serial
 from fwbuild.emulator.fw_cfg import FwCfg
-from fwbuild.emulator.loader import Loaded
+from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.memory import PAGE, Memory
 from fwbuild.emulator.mmio import Read, Write
 from fwbuild.emulator.recording import Recording
+from fwbuild.emulator.state import End, State
+from fwbuild.firmware.options import BootProtocol
 
 HLT = b"\xf4"
 REPEATS = (b"\xf2", b"\xf3")
-RUNNING = ("limit", "")  # kinds of an outcome that is not settled
+RUNNING = (End.LIMIT, End.RUNNING)  # not settled
 SEGMENT = 0x10000  # bytes: the limit of real mode
 SEGMENTS = ("DS", "ES", "FS", "GS", "SS")
 REGISTERS = tuple(
@@ -48,10 +50,9 @@ class Access(NamedTuple):
 
 @dataclass
 class Outcome:
-    """How a run ended: kind is "handoff", "exit", "halt", "wait" (a halt that an
-    interrupt would end), "limit" or "fault". `unclaimed` are the accesses to no device."""
+    """How a run ended. `unclaimed` are the accesses to no device."""
 
-    kind: str
+    kind: End
     registers: dict[str, int] = field(default_factory=dict)
     gdtr: tuple[int, int] = (0, 0)  # base, limit
     tr: int = 0
@@ -90,7 +91,7 @@ class Machine:
         self.devices = self.board.devices
         for device in (self.fw_cfg, self.console, self.serial, self.exit):
             self.board.map_ports(device)
-        self.outcome = Outcome("limit")
+        self.outcome = Outcome(End.LIMIT)
         self._last = 0  # address of the instruction before
         self._left: int | None = None  # iterations that it still has, if it is a `rep` going on
         self._entry = loaded.entry if loaded else None
@@ -106,6 +107,25 @@ class Machine:
     def read(self, address: int, size: int) -> bytes:
         """Guest physical memory."""
         return self.memory.read(address, size)
+
+    def state(self) -> State:
+        """The state that the last run ended in, for a judge; PVH is expected of no kernel."""
+        outcome = self.outcome
+        return State(
+            protocol=self.loaded.protocol if self.loaded else BootProtocol.PVH,
+            end=outcome.kind,
+            detail=outcome.detail,
+            registers=outcome.registers,
+            gdtr=outcome.gdtr,
+            tr=outcome.tr,
+            read=self.read,
+            host=self.recording,
+            items=self.fw_cfg.items,
+            file=self.fw_cfg.file,
+            segments=self.loaded.memory if self.loaded else (),
+            told=fw_cfg.PORT_DMA_LOW in self.fw_cfg.ports,
+            writes=frozenset(self.writes),
+        )
 
     def map_mmio(self, base: int, size: int, read: Read, write: Write) -> None:
         """A device answers at [base, base + size): whole pages where nothing else is."""
@@ -143,7 +163,7 @@ class Machine:
                 device.port_out(at, width, value & (1 << 8 * width) - 1)
             value >>= 8 * width
         if self.exit.value is not None:
-            self.outcome.kind = "exit"
+            self.outcome.kind = End.EXIT
             uc.emu_stop()
 
     def _parts(self, port: int, size: int) -> list[tuple[int, int, Device | None]]:
@@ -199,8 +219,8 @@ class Machine:
         if self._startup is not None or outcome.kind not in RUNNING:
             uc.emu_stop()  # a stop in a memory hook comes late
             return
-        if address == self._entry and outcome.kind == "limit":
-            outcome.kind = "handoff"
+        if address == self._entry and outcome.kind == End.LIMIT:
+            outcome.kind = End.HANDOFF
             uc.emu_stop()
             return
         if address != self._last:
@@ -211,9 +231,9 @@ class Machine:
         if self.memory.holes:
             self.memory.release()
         if size == 1 and self.read(address, 1) == HLT:
-            outcome.kind = "halt"
+            outcome.kind = End.HALT
             if uc.reg_read(ux.UC_X86_REG_EFLAGS) & x86.Eflags.IF:
-                outcome.kind, outcome.detail = "wait", "for an interrupt: none comes"
+                outcome.kind, outcome.detail = End.WAIT, "for an interrupt: none comes"
             uc.emu_stop()
 
     def _repeat_ended(self, address: int) -> bool:
@@ -237,7 +257,7 @@ class Machine:
         return not self.real_mode and self._through_gate(x86.UNDEFINED_INSTRUCTION)
 
     def _fault(self, uc: Uc, detail: str) -> None:
-        self.outcome.kind, self.outcome.detail = "fault", detail
+        self.outcome.kind, self.outcome.detail = End.FAULT, detail
         uc.emu_stop()
 
     @property
@@ -310,7 +330,7 @@ class Machine:
             self.uc.emu_start(begin, 0, count=limit)
         except UcError as error:
             if self.outcome.kind in RUNNING:
-                self.outcome.kind, self.outcome.detail = "fault", str(error)
+                self.outcome.kind, self.outcome.detail = End.FAULT, str(error)
         self.memory.release()
 
     def _on_startup(self, vector: int) -> None:
@@ -322,12 +342,12 @@ class Machine:
         vector, self._startup = self._startup or 0, None
         boot, outcome = self.uc.context_save(), self.outcome
         for _ in range(1, self.recording.smp):
-            self.outcome = Outcome("limit")
+            self.outcome = Outcome(End.LIMIT)
             self._reset()
             self.uc.reg_write(ux.UC_X86_REG_CS, vector << 8)
             self._start(0, limit)
-            if self.outcome.kind != "halt":
-                outcome.kind = "fault"
+            if self.outcome.kind != End.HALT:
+                outcome.kind = End.FAULT
                 outcome.detail = f"another CPU: {self.outcome.kind} {self.outcome.detail}".strip()
             self.awake.append(self._registers())
         self.uc.context_restore(boot)
@@ -340,7 +360,7 @@ class Machine:
 
     def run_kernel(self, limit: int = 20_000_000) -> Outcome:
         """Go on after the handoff."""
-        self.outcome = Outcome("", instructions=self.outcome.instructions)
+        self.outcome = Outcome(End.RUNNING, instructions=self.outcome.instructions)
         return self._run(self.uc.reg_read(ux.UC_X86_REG_EIP), limit)
 
     def _run(self, begin: int, limit: int) -> Outcome:
@@ -349,7 +369,7 @@ class Machine:
         while self._startup is not None and outcome.kind in RUNNING:
             self._run_others(limit)
             self._start(self.uc.reg_read(ux.UC_X86_REG_EIP), limit)
-        outcome.kind = outcome.kind or "limit"
+        outcome.kind = outcome.kind or End.LIMIT
         outcome.registers = self._registers()
         _, base, gdt_limit, _ = self.uc.reg_read(ux.UC_X86_REG_GDTR)
         outcome.gdtr = (base, gdt_limit)

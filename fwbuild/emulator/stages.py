@@ -9,7 +9,7 @@ from typing import Any
 
 from unicorn import UC_HOOK_CODE, Uc
 
-from fwbuild.emulator.loader import Loaded
+from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.machine import Machine, Outcome
 from fwbuild.emulator.recording import Recording
 from fwbuild.image.build import Image

@@ -6,11 +6,21 @@ all come from these rows.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 
 from fwbuild.machines import MACHINES
 
-PROTOCOLS = ("pvh", "linux", "linux16", "multiboot")
+
+class BootProtocol(StrEnum):
+    """The ways to enter a kernel that the firmware knows, by their names in templates."""
+
+    PVH = "pvh"
+    LINUX = "linux"
+    LINUX16 = "linux16"
+    MULTIBOOT = "multiboot"
+
+
+PROTOCOLS = tuple(str(protocol) for protocol in BootProtocol)
 BUDGET_MAX = 0x10000
 
 Value = str | int | bool | tuple[str, ...]

@@ -3,22 +3,22 @@
 from pathlib import Path
 
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.inspection import elf, firmware, linux, multiboot
-from fwbuild.inspection.report import KINDS, Problem, Report
+from fwbuild.inspection import firmware
 from fwbuild.kernel.decompress import compression
+from fwbuild.protocols import identify
+from fwbuild.protocols.report import KINDS, Problem, Report
 
 TOOLS = {"lzo": "lzop"}  # the others are called like the format
 
 
 def inspect(data: bytes, path: Path) -> Report:
-    """The report on a file; `path` is its name. Kernels are told apart in QEMU's order.
-
-    Source: QEMU 7.2, hw/i386/x86.c x86_load_linux.
-    """
+    """The report on a file; `path` is its name. Raises FwbuildError for one that is neither a
+    kernel nor a firmware image."""
     if not data:
         raise FwbuildError(ExitCode.KERNEL, "the file is empty", where=str(path))
     found = firmware.report(data, path)
-    found = found or linux.report(data) or multiboot.report(data) or elf.report(data)
+    if not found and (protocol := identify(data)):
+        found = protocol.report(data)
     found = found or _compressed(data)
     if not found:
         raise FwbuildError(

@@ -7,7 +7,7 @@ from typing import Any
 
 from fwbuild.firmware.layout import IMAGE_SIZE, ROM
 from fwbuild.image.identity import read_identity
-from fwbuild.inspection.report import Report
+from fwbuild.protocols.report import Report
 
 RESET_OFFSET = 16  # from the end
 JUMPS = (0xE9, 0xEA, 0xEB)  # near, far, short

@@ -15,10 +15,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from fwbuild import protocols
 from fwbuild.bench.contenders import QBOOT
 from fwbuild.bench.grow import points
 from fwbuild.bench.kernel import read_entries
-from fwbuild.emulator import loader
 from fwbuild.emulator.stages import StageCount, count_stages
 from fwbuild.errors import ExitCode
 from fwbuild.guest import Guest
@@ -103,7 +103,7 @@ class _Counter:
         """Each image on each machine."""
         for guest in self.guests:
             recorded = record(guest)  # a packaged one has no kernel, so another directory
-            loaded = loader.load(guest, recorded)
+            loaded = protocols.load(guest, recorded)
             for name, path in self.files.items():
                 emulated, stages = None, list[StageCount]()
                 if name in self.ours:

@@ -9,17 +9,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from fwbuild import protocols
 from fwbuild.abi import e820, pci
-from fwbuild.emulator import loader, recording
+from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine, Outcome
-from fwbuild.emulator.protocols import AnyHandoff, handoff_of, judge_handoff, protocol_of
 from fwbuild.emulator.recording import Recording
+from fwbuild.emulator.state import End
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import stop_codes
 from fwbuild.firmware.stop_codes import Stop
 from fwbuild.guest import Guest
 from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.machines import MachineFamily
+from fwbuild.protocols import BY_NAME, Handoff
 from fwbuild.qemu import command
 from fwbuild.qemu.record import record
 from fwbuild.verbs.guest_options import (
@@ -54,18 +56,19 @@ def run(args: argparse.Namespace) -> int:
     guest = guest_from(args)
     found = _recording(guest, args.recording)
     kernel = None if guest.kernel else build_test_kernel()
-    loaded = loader.load(guest, found, kernel)
+    loaded = protocols.load(guest, found, kernel)
     machine = Machine(image_from(args), found, loaded, dma=not args.no_dma)
     outcome = machine.run()
-    stop = stop_codes.BY_CODE.get(outcome.exit_value or 0) if outcome.kind == "exit" else None
-    problems = [] if stop else judge_handoff(machine)
-    handoff = handoff_of(machine) if outcome.kind == "handoff" else None
+    state = machine.state()
+    stop = stop_codes.BY_CODE.get(outcome.exit_value or 0) if state.end == End.EXIT else None
+    problems = [] if stop else protocols.judge(state)
+    handoff = protocols.read(state) if state.end == End.HANDOFF else None
     if args.json:
         print(json.dumps(_plain(outcome, handoff, problems, stop), indent=1))
     else:
         _show(outcome, handoff, guest.family)
-        _verdict(stop, problems, protocol_of(machine).title)
-    if outcome.kind == "exit":
+        _verdict(stop, problems, BY_NAME[state.protocol].title)
+    if state.end == End.EXIT:
         return int(ExitCode.STOPPED)
     if problems:
         return int(ExitCode.JUDGEMENT)
@@ -87,7 +90,7 @@ def _recording(guest: Guest, path: Path | None) -> Recording:
 
 
 def _plain(
-    outcome: Outcome, handoff: AnyHandoff | None, problems: list[str], stop: Stop | None
+    outcome: Outcome, handoff: Handoff | None, problems: list[str], stop: Stop | None
 ) -> dict[str, Any]:
     return {
         "end": outcome.kind,
@@ -102,7 +105,7 @@ def _plain(
     }
 
 
-def _show(outcome: Outcome, handoff: AnyHandoff | None, family: MachineFamily) -> None:
+def _show(outcome: Outcome, handoff: Handoff | None, family: MachineFamily) -> None:
     console = Console(highlight=False)
     if outcome.console:
         console.print(outcome.console, end="", markup=False)
@@ -141,7 +144,7 @@ def _registers(console: Console, outcome: Outcome) -> None:
     console.print(table)
 
 
-def _memmap(console: Console, handoff: AnyHandoff) -> None:
+def _memmap(console: Console, handoff: Handoff) -> None:
     for label, text in handoff.summary():
         console.print(f"{label:14} {text}", markup=False)
     table = Table(title="Memory map", title_justify="left")

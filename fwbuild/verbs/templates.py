@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fwbuild.emulator import loader, recording
+from fwbuild import protocols
+from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.errors import ExitCode
 from fwbuild.guest import Guest
@@ -58,7 +59,7 @@ def _count(machine: str, image: Image) -> dict[str, int]:
     """Device accesses and instructions of the plain guest of a machine."""
     guest = Guest(machine, MEMORY)
     recorded = recording.find(guest)
-    loaded = loader.load(guest, recorded, build_test_kernel())
+    loaded = protocols.load(guest, recorded, build_test_kernel())
     outcome = Machine(image.image, recorded, loaded).run()
     return {"accesses": len(outcome.accesses), "instructions": outcome.instructions}
 

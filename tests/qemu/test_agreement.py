@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from fwbuild import protocols
 from fwbuild.abi.fw_cfg import Key
-from fwbuild.emulator import loader, recording
+from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.guest import MIB, Guest
 from fwbuild.image import artefacts
@@ -60,7 +61,7 @@ def test_same_counts(name: str, image: Image, tmp_path: Path, test_kernel: bytes
     kernel.write_bytes(test_kernel)
     guest = Guest(name, kernel=kernel)
     found = record(guest)
-    loaded = loader.load(guest, found)
+    loaded = protocols.load(guest, found)
     assert loaded
     outcome = Machine(image.image, found, loaded).run()
     real = count(guest, bios, loaded.entry)

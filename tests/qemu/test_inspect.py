@@ -8,7 +8,7 @@ from fwbuild.abi.fw_cfg import Key
 from fwbuild.errors import FwbuildError
 from fwbuild.guest import Guest
 from fwbuild.inspection import Report, inspect
-from fwbuild.inspection.elf import REFUSAL
+from fwbuild.protocols.pvh import REFUSAL
 from fwbuild.qemu.record import record
 from tests.support import debian
 from tests.support.noted import LAYOUTS, WIDTHS, link

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from fwbuild import protocols
 from fwbuild.abi.mptable import Entry
-from fwbuild.emulator import loader
-from fwbuild.emulator.mp_table import read_mptable
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
+from fwbuild.protocols.tables.mp import read_mptable
+from fwbuild.qemu.entry import at_entry
 from fwbuild.qemu.record import record
-from tests.support.agreement import at_entry
 
 pytestmark = pytest.mark.qemu
 
@@ -62,7 +62,7 @@ def apic_ids(
     tables = record(guest).file("etc/acpi/tables")
     assert tables
     guest = Guest(f"{guest.machine},acpi=off", kernel=path, extra=guest.extra)
-    loaded = loader.load(guest, record(guest))
+    loaded = protocols.load(guest, record(guest))
     assert loaded
     with at_entry(guest, bios, loaded.entry) as stub:
         found = read_mptable(stub.read)

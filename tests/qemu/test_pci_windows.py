@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from fwbuild import protocols
 from fwbuild.abi.e820 import FOUR_GIB
-from fwbuild.emulator import loader
 from fwbuild.image.build import Image
 from fwbuild.qemu.command import command
 from fwbuild.qemu.gdbstub import GdbStub
@@ -36,7 +36,7 @@ def run(case: Stanza, image: Image, folder: Path) -> tuple[Resources, Linux]:
         append="console=ttyS0 reboot=t panic=-1",
         initrd=debian.make_initrd(folder, INIT),
     )
-    loaded = loader.load(guest, record(guest))
+    loaded = protocols.load(guest, record(guest))
     assert loaded
     argv = [*command(guest, bios=bios), "-icount", "shift=auto", "-serial", f"file:{serial}"]
     with stopped(argv, "-gdb", 200) as connection:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fwbuild import protocols
 from fwbuild.abi import x86
-from fwbuild.emulator import loader
 from fwbuild.firmware import file_names
 from fwbuild.firmware.layout import ROM
 from fwbuild.guest import Guest
@@ -43,7 +43,7 @@ def test_feature_control(tmp_path: Path, test_kernel: bytes) -> None:
     guest = Guest("q35", smp=CPUS, kernel=kernel, extra=("-cpu", "max,lmce=on"))
     found = record(guest)
     wanted = found.file(file_names.FEATURE_CONTROL)
-    loaded = loader.load(guest, found)
+    loaded = protocols.load(guest, found)
     assert wanted and loaded
     value = int.from_bytes(wanted.data, "little")
     routine = image.linked.addresses["feature_control_set"]

@@ -5,16 +5,17 @@ from typing import Any
 
 import pytest
 
+from fwbuild import protocols
 from fwbuild.abi import acpi
 from fwbuild.abi.acpi import Command, Zone
-from fwbuild.emulator import loader, recording
-from fwbuild.emulator.acpi_tables import install
-from fwbuild.emulator.judge import judge
+from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.firmware import file_names, stop_codes
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.protocols import PVH
+from fwbuild.protocols.tables.acpi import install
 from tests.support.files import with_files
 
 RSDP, TABLES = "etc/acpi/rsdp", "etc/acpi/tables"
@@ -132,14 +133,15 @@ def machine_of(case: Case, image: Image, *, dma: bool = True) -> Machine:
     found = recording.find(Guest())
     files = {**BASE_FILES, **case.files, file_names.TABLE_LOADER: b"".join(BASE + case.entries)}
     found = replace(found, files=with_files(found, files))
-    loaded = loader.load(Guest(), found, build_test_kernel())
+    loaded = protocols.load(Guest(), found, build_test_kernel())
     return Machine(image.image, found, loaded, dma=dma)
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_good_script(name: str, image: Image) -> None:
     machine = machine_of(GOOD[name], image)
-    assert judge(machine, machine.run()) == []
+    machine.run()
+    assert PVH.judge(machine.state()) == []
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -173,7 +175,8 @@ def test_write_pointer(dma: bool, image: Image) -> None:
         {"guid": bytes(4096), "etc/vmgenid_addr": bytes(8)},
     )
     machine = machine_of(case, image, dma=dma)
-    assert judge(machine, machine.run()) == []
+    machine.run()
+    assert PVH.judge(machine.state()) == []
     pointer = int.from_bytes(machine.fw_cfg.file("etc/vmgenid_addr"), "little")
     assert bool(pointer) == dma
     assert pointer % 4096 == (40 if dma else 0)

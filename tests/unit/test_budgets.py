@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fwbuild.emulator import loader, recording
+from fwbuild import protocols
+from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.guest import Guest
 from fwbuild.image.build import build_image
@@ -26,7 +27,7 @@ def test_budget(template: str, machine: str, tmp_path: Path, test_kernel: bytes)
     initrd.write_bytes(bytes(1 << 20))
     guest = Guest(machine, initrd=initrd)
     found = recording.find(Guest(machine))
-    loaded = loader.load(guest, found, test_kernel)
+    loaded = protocols.load(guest, found, test_kernel)
     outcome = Machine(build_image(template).image, found, loaded).run()
     assert outcome.kind == "handoff"
     accesses, instructions = BUDGETS[template, machine]

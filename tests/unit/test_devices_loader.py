@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from fwbuild import protocols
 from fwbuild.abi import fw_cfg
 from fwbuild.abi.fw_cfg import Key
-from fwbuild.emulator import loader, recording
+from fwbuild.emulator import recording
 from fwbuild.emulator.recording import File, Recording
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import MIB, Guest
@@ -26,7 +27,7 @@ def test_initrd(name: str, megabytes: int, size: int, address: int, tmp_path: Pa
     initrd = tmp_path / "initrd"
     initrd.write_bytes(bytes(size))
     guest = Guest(name, megabytes * MIB, initrd=initrd, append="a b")
-    loaded = loader.load(guest, recording.find(guest), build_test_kernel())
+    loaded = protocols.load(guest, recording.find(guest), build_test_kernel())
     assert loaded
     assert int.from_bytes(loaded.keys[Key.INITRD_ADDR], "little") == address
     assert int.from_bytes(loaded.keys[Key.INITRD_SIZE], "little") == size
@@ -35,7 +36,7 @@ def test_initrd(name: str, megabytes: int, size: int, address: int, tmp_path: Pa
 
 
 def test_no_kernel() -> None:
-    assert loader.load(Guest(), recording.find(Guest())) is None
+    assert protocols.load(Guest(), recording.find(Guest())) is None
 
 
 def test_initrd_larger_than_memory(tmp_path: Path) -> None:
@@ -44,7 +45,7 @@ def test_initrd_larger_than_memory(tmp_path: Path) -> None:
         file.truncate(64 * MIB)
     guest = Guest("pc", 64 * MIB, initrd=initrd)
     with pytest.raises(FwbuildError, match="initrd is larger than low memory") as error:
-        loader.load(guest, recording.find(guest), build_test_kernel())
+        protocols.load(guest, recording.find(guest), build_test_kernel())
     assert error.value.code == ExitCode.INPUT
 
 
@@ -64,7 +65,7 @@ def small(size: int) -> Recording:
 
 def test_kernel_outside_ram() -> None:
     with pytest.raises(FwbuildError, match=r"a segment at 0x100000 lies outside RAM") as error:
-        loader.load(Guest("pc"), small(MIB), build_test_kernel())
+        protocols.load(Guest("pc"), small(MIB), build_test_kernel())
     assert error.value.code == ExitCode.KERNEL
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 from unicorn import x86_const as ux
 
-from fwbuild.emulator import loader, recording
+from fwbuild import protocols
+from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.firmware import stop_codes, work
 from fwbuild.firmware.layout import ROM
@@ -56,7 +57,7 @@ def expected(image: Image, routine: str, number: int, offset: int) -> str:
 def test_stop(routine: str, fault: str, image: Image) -> None:
     code, number, offset = FAULTS[fault]
     found = recording.find(Guest("pc"))
-    loaded = loader.load(Guest("pc"), found, ROUTINES[routine])
+    loaded = protocols.load(Guest("pc"), found, ROUTINES[routine])
     outcome = Machine(broken(image, routine, bytes.fromhex(code)), found, loaded).run()
     assert (outcome.kind, outcome.exit_value) == ("exit", STOP.code), outcome.detail
     assert outcome.console == expected(image, routine, number, offset)
@@ -75,7 +76,7 @@ def test_another_cpu() -> None:
         if line.statement.text == "call mtrr_init"
     )
     data = image.image[: inner - ROM.base] + code + image.image[inner - ROM.base + len(code) :]
-    machine = Machine(data, found, loader.load(guest, found, build_test_kernel()))
+    machine = Machine(data, found, protocols.load(guest, found, build_test_kernel()))
     machine.run()
     assert f"fwbuild: {STOP.code:02x} {STOP.what} 06{inner & 0xFFFFFF:06x}" in machine.console.text
 
@@ -86,7 +87,7 @@ def test_another_cpu() -> None:
 def test_a_kernels_exceptions_are_its_own(kernel: Callable[[], bytes], image: Image) -> None:
     """It gets the vectors' register as it is in real mode."""
     found = recording.find(Guest("q35"))
-    machine = Machine(image.image, found, loader.load(Guest("q35"), found, kernel()))
+    machine = Machine(image.image, found, protocols.load(Guest("q35"), found, kernel()))
     assert machine.run().kind == "handoff"
     _, base, limit, _ = machine.uc.reg_read(ux.UC_X86_REG_IDTR)
     assert (base, limit) == (0, 0x3FF)

@@ -5,29 +5,18 @@ from typing import Any
 
 import pytest
 
+from fwbuild import protocols
 from fwbuild.abi import e820, pci, pvh, x86
 from fwbuild.abi.fw_cfg import Key
-from fwbuild.emulator import loader, recording
-from fwbuild.emulator.handoff import read_handoff
-from fwbuild.emulator.judge import judge
+from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.firmware import layout
 from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.machines import MACHINES
-
-SIZES = (64, 512, 2048, 3072, 4096, 6144, 8192, 1 << 20)  # MiB
-
-
-def boot(
-    guest: Guest, image: bytes, *, dma: bool = True, poison: int = 0xA5, kernel: bytes | None = None
-) -> Machine:
-    found = recording.find(guest)
-    loaded = loader.load(guest, found, kernel or build_test_kernel())
-    machine = Machine(image, found, loaded, dma=dma, poison=poison)
-    machine.run()
-    return machine
+from fwbuild.protocols import PVH
+from tests.support.booted import SIZES, emulated
 
 
 @pytest.mark.parametrize("megabytes", SIZES)
@@ -36,12 +25,12 @@ def test_memory_sizes(name: str, megabytes: int, image: Image, tmp_path: Path) -
     initrd = tmp_path / "initrd"
     initrd.write_bytes(bytes(range(256)) * 4097)
     guest = Guest(name, megabytes * MIB, initrd=initrd, append="console=ttyS0 a=b")
-    machine = boot(guest, image.image)
-    assert judge(machine, machine.outcome) == []
+    machine = emulated(guest, image.image)
+    assert PVH.judge(machine.state()) == []
     # microvm has no bus 0: the look for a host bridge is all that nothing answers
     probe = [pci.CONFIG_ADDRESS, pci.CONFIG_DATA] if name == "microvm" else []
     assert [a.port for a in machine.outcome.unclaimed] == probe
-    handoff = read_handoff(machine.read, machine.outcome.registers["ebx"])
+    handoff = PVH.read(machine.state())
     # the host's RAM, less the kilobytes from the EBDA to 1 MiB; tables are in some of it
     ram = sum(m.size for m in handoff.memmap if m.type in (e820.Type.RAM, e820.Type.NVS))
     assert ram == megabytes * MIB - (e820.EXTENDED - e820.EBDA)
@@ -60,9 +49,9 @@ CASES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", MACHINES)
 @pytest.mark.parametrize("template", ["universal", "linux"])
 def test_cases(name: str, case: str, template: str) -> None:
-    machine = boot(Guest(name), build_image(template).image, **CASES[case])
-    assert judge(machine, machine.outcome) == []
-    handoff = read_handoff(machine.read, machine.outcome.registers["ebx"])
+    machine = emulated(Guest(name), build_image(template).image, **CASES[case])
+    assert PVH.judge(machine.state()) == []
+    handoff = PVH.read(machine.state())
     assert handoff.cmdline == b""
     assert handoff.start_info.modlist_paddr == handoff.start_info.nr_modules == 0
 
@@ -70,15 +59,15 @@ def test_cases(name: str, case: str, template: str) -> None:
 @pytest.mark.parametrize("length", [0, 1, 255, 256, 2047, 4096, 65531])
 def test_command_lines(length: int, image: Image) -> None:
     text = ("x" * 9 + " ") * 7000
-    machine = boot(Guest(append=text[:length]), image.image)
-    assert judge(machine, machine.outcome) == []
-    handoff = read_handoff(machine.read, machine.outcome.registers["ebx"])
+    machine = emulated(Guest(append=text[:length]), image.image)
+    assert PVH.judge(machine.state()) == []
+    handoff = PVH.read(machine.state())
     assert handoff.cmdline == text[:length].encode()
 
 
 def test_registers(image: Image) -> None:
     """The state that Xen's document asks for, spelled out apart from the judge."""
-    machine = boot(Guest("pc"), image.image)
+    machine = emulated(Guest("pc"), image.image)
     registers = machine.outcome.registers
     assert registers["cr0"] == 0x11
     assert registers["cr4"] == 0
@@ -97,7 +86,7 @@ def test_registers(image: Image) -> None:
 
 
 def test_test_kernel_reports(image: Image) -> None:
-    machine = boot(Guest("q35", append="hello"), image.image)
+    machine = emulated(Guest("q35", append="hello"), image.image)
     outcome = machine.run_kernel()
     assert outcome.kind == "exit"
     assert outcome.exit_value == 1
@@ -109,7 +98,7 @@ def test_test_kernel_reports(image: Image) -> None:
 def test_dma_is_one_access_a_transfer(image: Image, tmp_path: Path) -> None:
     initrd = tmp_path / "initrd"
     initrd.write_bytes(bytes(MIB))
-    machine = boot(Guest(initrd=initrd, append="a"), image.image)
+    machine = emulated(Guest(initrd=initrd, append="a"), image.image)
     accesses = machine.outcome.accesses
     assert [a.port for a in accesses if a.port != 0x518] == [0xCF8, 0xCFC]
     # directory, e820, six numbers, command line, initrd, ACPI's script and two files
@@ -121,7 +110,8 @@ def test_more_files_than_one_piece(image: Image) -> None:
     found = recording.find(Guest())
     filler = [recording.File(f"opt/{i:04}", 0x100 + i, 1, b"x") for i in range(300)]
     found.files = filler + found.files
-    loaded = loader.load(Guest(), found, build_test_kernel())
+    loaded = protocols.load(Guest(), found, build_test_kernel())
     machine = Machine(image.image, found, loaded)
-    assert judge(machine, machine.run()) == []
+    machine.run()
+    assert PVH.judge(machine.state()) == []
     assert Key.FILE_DIR in machine.fw_cfg.items

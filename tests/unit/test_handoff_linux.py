@@ -5,22 +5,21 @@ from typing import Any
 
 import pytest
 
+from fwbuild import protocols
 from fwbuild.abi import e820, linux_boot, offsets
 from fwbuild.abi.fw_cfg import Key
-from fwbuild.emulator import loader, recording
-from fwbuild.emulator.handoff_linux import LinuxHandoff, read_linux_handoff
-from fwbuild.emulator.judge_linux import judge_linux
-from fwbuild.emulator.loader import Loaded
+from fwbuild.emulator import recording
+from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.machine import Machine
-from fwbuild.emulator.protocols import handoff_of, judge_handoff
 from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_bzimage, build_test_kernel
 from fwbuild.machines import MACHINES
+from fwbuild.protocols import LINUX
+from fwbuild.protocols.linux import LinuxHandoff
 from fwbuild.sizes import align_up
+from tests.support.booted import SIZES, emulated
 from tests.support.files import put_files
-from tests.unit.test_handoff import SIZES
-from tests.unit.test_handoff import boot as boot_pvh
 
 RELOCATABLE = build_test_bzimage(
     relocatable_kernel=1, pref_address=0x2000000, init_size=0x800000, kernel_alignment=0x200000
@@ -30,11 +29,11 @@ RELOCATABLE = build_test_bzimage(
 def boot(
     guest: Guest, image: bytes, *, dma: bool = True, poison: int = 0xA5, kernel: bytes | None = None
 ) -> Machine:
-    return boot_pvh(guest, image, dma=dma, poison=poison, kernel=kernel or build_test_bzimage())
+    return emulated(guest, image, kernel or build_test_bzimage(), dma=dma, poison=poison)
 
 
 def handoff(machine: Machine) -> LinuxHandoff:
-    return read_linux_handoff(machine.read, machine.outcome.registers["esi"])
+    return LINUX.read(machine.state())
 
 
 @pytest.mark.parametrize("megabytes", SIZES)
@@ -43,7 +42,7 @@ def test_memory_sizes(name: str, megabytes: int, image: Image, tmp_path: Path) -
     initrd = tmp_path / "initrd"
     initrd.write_bytes(bytes(range(256)) * 4097)
     machine = boot(Guest(name, megabytes * MIB, initrd=initrd, append="a=b vga=0x317"), image.image)
-    assert judge_linux(machine, machine.outcome) == []
+    assert LINUX.judge(machine.state()) == []
     found = handoff(machine)
     assert found.boot_params.hdr.vid_mode == 0x317
     ram = sum(m.size for m in found.memmap if m.type in (e820.Type.RAM, e820.Type.NVS))
@@ -68,13 +67,13 @@ CASES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("template", ["universal", "linux"])
 def test_cases(name: str, case: str, template: str) -> None:
     machine = boot(Guest(name), build_image(template).image, **CASES[case])
-    assert judge_linux(machine, machine.outcome) == []
+    assert LINUX.judge(machine.state()) == []
     assert handoff(machine).boot_params.hdr.setup_data == 0
 
 
 def test_without_acpi(image: Image) -> None:
     machine = boot(Guest("microvm,acpi=off"), image.image)
-    assert judge_linux(machine, machine.outcome) == []
+    assert LINUX.judge(machine.state()) == []
     assert handoff(machine).boot_params.acpi_rsdp_addr == 0
 
 
@@ -82,7 +81,7 @@ def test_without_acpi(image: Image) -> None:
 def test_command_line_as_long_as_the_header_allows(length: int, image: Image) -> None:
     kernel = build_test_bzimage(cmdline_size=255)
     machine = boot(Guest(append="x" * length), image.image, kernel=kernel)
-    assert judge_linux(machine, machine.outcome) == []
+    assert LINUX.judge(machine.state()) == []
     assert handoff(machine).cmdline == b"x" * length
 
 
@@ -117,12 +116,12 @@ SETUP_DATA = {
 def test_setup_data(case: str, kernel: bytes | None, image: Image) -> None:
     """The list arrives, and lies behind everything that the kernel uses."""
     found = recording.find(Guest("pc"))
-    loaded = loader.load(Guest("pc"), found, kernel or build_test_bzimage())
+    loaded = protocols.load(Guest("pc"), found, kernel or build_test_bzimage())
     assert loaded
     with_setup_data(loaded, SETUP_DATA[case])
     machine = Machine(image.image, found, loaded)
-    outcome = machine.run()
-    assert judge_linux(machine, outcome) == []
+    machine.run()
+    assert LINUX.judge(machine.state()) == []
     got = handoff(machine)
     assert got.setup_data == SETUP_DATA[case]
     header = got.boot_params.hdr
@@ -170,13 +169,13 @@ def test_kernel_reports(image: Image) -> None:
 def test_the_kernel_as_files_too(name: str, kernel: bytes, image: Image) -> None:
     """QEMU 10 offers the kernel's file, and a shim, to UEFI by names in the directory."""
     found = recording.find(Guest(name))
-    loaded = loader.load(Guest(name, append="a"), found, kernel)
+    loaded = protocols.load(Guest(name, append="a"), found, kernel)
     plain, offered = (Machine(image.image, found, loaded) for _ in range(2))
     put_files(offered, {"etc/boot/kernel": kernel, "etc/boot/shim": b"MZ" * 50000})
     for machine in (plain, offered):
         machine.run()
-        assert judge_handoff(machine) == []
-    assert handoff_of(offered).plain() == handoff_of(plain).plain()
+        assert protocols.judge(machine.state()) == []
+    assert protocols.read(offered.state()).plain() == protocols.read(plain.state()).plain()
     assert len(offered.outcome.accesses) == len(plain.outcome.accesses)
 
 
@@ -187,7 +186,7 @@ def test_two_accesses_more_than_pvh(template: str, name: str, tmp_path: Path) ->
     initrd = tmp_path / "initrd"
     initrd.write_bytes(bytes(MIB))
     guest, image = Guest(name, initrd=initrd, append="a"), build_image(template).image
-    ours, pvh = boot(guest, image).outcome, boot_pvh(guest, image).outcome
+    ours, pvh = boot(guest, image).outcome, emulated(guest, image).outcome
     assert ours.kind == pvh.kind == "handoff"
     assert len(ours.accesses) == len(pvh.accesses) + 2
 

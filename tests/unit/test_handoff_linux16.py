@@ -7,20 +7,18 @@ from typing import Any
 import pytest
 
 from fwbuild.abi import bios, e820
-from fwbuild.emulator.handoff_linux16 import read_setup_handoff
-from fwbuild.emulator.judge_linux16 import judge_linux16
 from fwbuild.emulator.machine import Machine
 from fwbuild.firmware import layout, stop_codes, work
 from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import build_test_bzimage16
 from fwbuild.machines import MACHINES
-from tests.unit.test_handoff import SIZES
-from tests.unit.test_handoff import boot as boot_pvh
+from fwbuild.protocols import LINUX16
+from tests.support.booted import SIZES, emulated
 
 
 def boot(guest: Guest, image: bytes, *, dma: bool = True, poison: int = 0xA5) -> Machine:
-    return boot_pvh(guest, image, dma=dma, poison=poison, kernel=build_test_bzimage16())
+    return emulated(guest, image, build_test_bzimage16(), dma=dma, poison=poison)
 
 
 Report = dict[str, list[list[str]]]
@@ -55,8 +53,8 @@ def test_memory_sizes(name: str, megabytes: int, image: Image, tmp_path: Path) -
     initrd = tmp_path / "initrd"
     initrd.write_bytes(bytes(range(256)) * 4097)
     machine = boot(Guest(name, megabytes * MIB, initrd=initrd, append="a=b"), image.image)
-    assert judge_linux16(machine, machine.outcome) == []
-    found = read_setup_handoff(machine.read, machine.outcome.registers["ds"])
+    assert LINUX16.judge(machine.state()) == []
+    found = LINUX16.read(machine.state())
     ram = sum(m.size for m in found.memmap if m.type in (e820.Type.RAM, e820.Type.NVS))
     assert ram == megabytes * MIB - (e820.EXTENDED - layout.BIOS.base)
 
@@ -65,7 +63,7 @@ def test_memory_sizes(name: str, megabytes: int, image: Image, tmp_path: Path) -
 @pytest.mark.parametrize("poison", [0, 0xFF])
 def test_by_port_and_over_other_contents(dma: bool, poison: int, image: Image) -> None:
     machine = boot(Guest("pc"), image.image, dma=dma, poison=poison)
-    assert judge_linux16(machine, machine.outcome) == []
+    assert LINUX16.judge(machine.state()) == []
 
 
 def test_registers(image: Image) -> None:
@@ -120,7 +118,7 @@ def test_calls(image: Image) -> None:
 def test_memory_map(name: str, image: Image) -> None:
     """The entries of INT 15h E820 are those of the map, one call an entry."""
     machine = boot(Guest(name, 6144 * MIB), image.image)
-    wanted = read_setup_handoff(machine.read, machine.outcome.registers["ds"]).memmap
+    wanted = LINUX16.read(machine.state()).memmap
     ranges = ranges_of(report(machine))
     assert ranges == wanted
     assert len(ranges) > 4
@@ -157,7 +155,7 @@ def test_vectors_and_controllers(image: Image) -> None:
     assert writes[-6:] == [*masked, (0x21, 0xFE)]
     writes = [(a.port, a.value) for a in machine.outcome.accesses if a.port in (0xA0, 0xA1)]
     assert writes[-5:] == [(0xA0, 0x11), (0xA1, 0x70), (0xA1, 0x02), (0xA1, 0x01), (0xA1, 0xFF)]
-    handoff = read_setup_handoff(machine.read, machine.outcome.registers["ds"])
+    handoff = LINUX16.read(machine.state())
     idle = handoff.vectors[0]
     served = {n for n, vector in enumerate(handoff.vectors) if vector != idle}
     irqs = {*range(0x08, 0x10), *range(0x70, 0x78)}
@@ -190,7 +188,7 @@ def test_interrupts_nobody_asked_for_are_acknowledged(vector: int, image: Image)
 # name: (address, value, words of the complaint)
 BDA, DS = 0x400, 0x10000
 DAMAGE = {
-    "vector": (0x10 * 4, b"\0\0\0\xf0", "vector 0x10 leads to 0xf000:0x0"),
+    "vector": (0x10 * 4, b"\0\0\0\x10", "vector 0x10 leads to 0x1000:0x0"),
     "unserved": (0x10 * 4, b"", "nobody serves INT 0x10"),
     "conventional memory": (BDA + 0x13, b"\x80\x02", "640 KiB of conventional memory"),
     "EBDA": (BDA + 0x0E, b"\0\0", "the EBDA is at segment 0x0"),
@@ -215,9 +213,9 @@ def machine(image: Image, tmp_path: Path) -> Machine:
 @pytest.mark.parametrize("name", DAMAGE)
 def test_judge(name: str, machine: Machine) -> None:
     address, value, words = DAMAGE[name]
-    assert judge_linux16(machine, machine.outcome) == []
+    assert LINUX16.judge(machine.state()) == []
     machine.uc.mem_write(address, value or machine.read(0, 4))
-    assert words in " / ".join(judge_linux16(machine, machine.outcome))
+    assert words in " / ".join(LINUX16.judge(machine.state()))
 
 
 REGISTERS = {
@@ -233,7 +231,7 @@ REGISTERS = {
 def test_judge_of_registers(name: str, machine: Machine) -> None:
     register, value, words = REGISTERS[name]
     machine.outcome.registers[register] = value
-    assert words in " / ".join(judge_linux16(machine, machine.outcome))
+    assert words in " / ".join(LINUX16.judge(machine.state()))
 
 
 def test_code_is_one_piece_and_fits(image: Image) -> None:

@@ -7,9 +7,6 @@ import pytest
 from fwbuild.abi import e820, multiboot, offsets
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import recording
-from fwbuild.emulator.handoff_multiboot import MultibootHandoff, read_multiboot_handoff
-from fwbuild.emulator.judge_multiboot import judge_multiboot
-from fwbuild.emulator.loader import load
 from fwbuild.emulator.machine import Machine
 from fwbuild.errors import FwbuildError
 from fwbuild.firmware import layout
@@ -18,19 +15,20 @@ from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import build_test_multiboot
 from fwbuild.kernel.multiboot import find_header, parse_multiboot
 from fwbuild.machines import MACHINES
-from tests.unit.test_handoff import SIZES
-from tests.unit.test_handoff import boot as boot_pvh
+from fwbuild.protocols import MULTIBOOT, load
+from fwbuild.protocols.multiboot import MultibootHandoff
+from tests.support.booted import SIZES, emulated
 from tests.unit.test_stops import claim
 
 INFO = offsets(multiboot.INFO)
 
 
 def boot(guest: Guest, image: bytes, *, dma: bool = True, poison: int = 0xA5) -> Machine:
-    return boot_pvh(guest, image, dma=dma, poison=poison, kernel=build_test_multiboot())
+    return emulated(guest, image, build_test_multiboot(), dma=dma, poison=poison)
 
 
 def handoff(machine: Machine) -> MultibootHandoff:
-    return read_multiboot_handoff(machine.read, machine.outcome.registers["ebx"])
+    return MULTIBOOT.read(machine.state())
 
 
 @pytest.fixture
@@ -45,7 +43,7 @@ def modules(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", MACHINES)
 def test_memory_sizes(name: str, megabytes: int, image: Image, modules: Path) -> None:
     machine = boot(Guest(name, megabytes * MIB, initrd=modules, append="a=b"), image.image)
-    assert judge_multiboot(machine, machine.outcome) == []
+    assert MULTIBOOT.judge(machine.state()) == []
     found = handoff(machine)
     folder = str(modules).partition("/one")[0]
     assert found.cmdline == b"the test kernel a=b"
@@ -65,7 +63,7 @@ def test_memory_sizes(name: str, megabytes: int, image: Image, modules: Path) ->
 @pytest.mark.parametrize("poison", [0, 0xFF])
 def test_by_port_and_over_other_contents(dma: bool, poison: int, image: Image) -> None:
     machine = boot(Guest("pc"), image.image, dma=dma, poison=poison)
-    assert judge_multiboot(machine, machine.outcome) == []
+    assert MULTIBOOT.judge(machine.state()) == []
     assert handoff(machine).info.mods_count == 0
 
 
@@ -78,10 +76,10 @@ SIZE = 0x1000  # the test kernel's blob, text and all, has no more
 def test_a_kernel_below_1_mib(base: int, dma: bool, image: Image) -> None:
     """SeaBIOS's and qboot's users load at 0x8000, as kvm-unit-tests' realmode does."""
     kernel = build_test_multiboot(base=base)
-    machine = boot_pvh(Guest("pc", append="a"), image.image, dma=dma, kernel=kernel)
-    assert judge_multiboot(machine, machine.outcome) == []
+    machine = emulated(Guest("pc", append="a"), image.image, dma=dma, kernel=kernel)
+    assert MULTIBOOT.judge(machine.state()) == []
     assert machine.run_kernel().exit_value == 1
-    usual = boot_pvh(Guest("pc", append="a"), image.image, kernel=build_test_multiboot())
+    usual = emulated(Guest("pc", append="a"), image.image, kernel=build_test_multiboot())
     assert machine.console.text == usual.run_kernel().console
 
 
@@ -95,7 +93,8 @@ def test_a_kernel_that_fills_low_memory(image: Image) -> None:
     loaded.keys[Key.KERNEL_DATA] = blob
     loaded.keys[Key.KERNEL_SIZE] = len(blob).to_bytes(4, "little")
     machine = Machine(image.image, found, loaded)
-    problems = judge_multiboot(machine, machine.run())
+    machine.run()
+    problems = MULTIBOOT.judge(machine.state())
     # The judge of ACPI reads the firmware's notes of where the tables are: the kernel lies there.
     assert [p for p in problems if not p.startswith("ACPI")] == []
     assert machine.run_kernel().exit_value == 1
@@ -180,23 +179,23 @@ def machine(image: Image, modules: Path) -> Machine:
 @pytest.mark.parametrize("name", MEMORY)
 def test_judge(name: str, machine: Machine) -> None:
     field, value, words = MEMORY[name]
-    assert judge_multiboot(machine, machine.outcome) == []
+    assert MULTIBOOT.judge(machine.state()) == []
     machine.uc.mem_write(machine.outcome.registers["ebx"] + INFO[field], value)
-    assert words in " / ".join(judge_multiboot(machine, machine.outcome))
+    assert words in " / ".join(MULTIBOOT.judge(machine.state()))
 
 
 def test_judge_of_the_map(machine: Machine) -> None:
     at = handoff(machine).info.mmap_addr
     machine.uc.mem_write(at, (24).to_bytes(4, "little"))
-    assert "an entry of 24 bytes" in " / ".join(judge_multiboot(machine, machine.outcome))
+    assert "an entry of 24 bytes" in " / ".join(MULTIBOOT.judge(machine.state()))
 
 
 def test_judge_of_the_contents(machine: Machine) -> None:
     found = handoff(machine)
     machine.uc.mem_write(found.modules[1][0], b"\0")
-    assert "module is damaged" in " / ".join(judge_multiboot(machine, machine.outcome))
+    assert "module is damaged" in " / ".join(MULTIBOOT.judge(machine.state()))
     machine.uc.mem_write(found.info.mods_addr, b"\0\0\0\0")
-    assert "module 0 lies outside" in " / ".join(judge_multiboot(machine, machine.outcome))
+    assert "module 0 lies outside" in " / ".join(MULTIBOOT.judge(machine.state()))
 
 
 REGISTERS = {
@@ -212,7 +211,7 @@ REGISTERS = {
 def test_judge_of_registers(name: str, machine: Machine) -> None:
     register, value, words = REGISTERS[name]
     machine.outcome.registers[register] = value
-    assert words in " / ".join(judge_multiboot(machine, machine.outcome))
+    assert words in " / ".join(MULTIBOOT.judge(machine.state()))
 
 
 CONTENT = bytes(range(100, 200))
@@ -283,7 +282,7 @@ def test_a_64_bit_elf_is_refused() -> None:
 def test_two_accesses_for_kernel_and_information(image: Image) -> None:
     guest = Guest("pc", append="a")
     ours = boot(guest, image.image).outcome.accesses
-    pvh = boot_pvh(guest, image.image).outcome.accesses
+    pvh = emulated(guest, image.image).outcome.accesses
     transfers = [sum(a.port == 0x518 for a in accesses) for accesses in (ours, pvh)]
     assert transfers[0] == transfers[1] - 1 + 2  # the command line is part of the kernel
     assert Key.CMDLINE_DATA not in load(guest, recording.find(guest), build_test_multiboot()).keys  # type: ignore[union-attr]

@@ -61,16 +61,18 @@ FLOORS = {
     "kernel": ("abi", "errors", "files", "sizes"),
     "firmware": ("abi", "assembler", "machines", "sizes"),
     "image": ("abi", "assembler", "documents", "errors", "files", "firmware", "sizes"),
-    "inspection": ("abi", "errors", "firmware", "image", "kernel"),
+    "inspection": ("abi", "errors", "firmware", "image", "kernel", "protocols"),
     "explain": ("abi", "assembler", "errors", "firmware", "image"),
     "emulator": (
         "abi", "errors", "files", "firmware", "guest", "image", "kernel", "machines",
         "sizes"),
+    "protocols": (
+        "abi", "emulator", "errors", "files", "firmware", "guest", "image", "kernel", "sizes"),
     "qemu": (
         "abi", "emulator", "errors", "files", "firmware", "guest", "machines", "sizes"),
     "bench": (
         "abi", "assembler", "documents", "emulator", "errors", "files", "firmware", "guest",
-        "image", "kernel", "machines", "qemu", "sizes"),
+        "image", "kernel", "machines", "protocols", "qemu", "sizes"),
 }  # fmt: skip
 
 

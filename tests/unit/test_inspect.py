@@ -22,7 +22,7 @@ from fwbuild.image.build import Image, build_image
 from fwbuild.image.identity import read_identity
 from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.inspection import KINDS, Report, inspect
-from fwbuild.inspection.elf import REFUSAL
+from fwbuild.protocols.pvh import REFUSAL
 from fwbuild.sizes import padded
 from tests.support.bzimages import bzimage
 from tests.support.noted import LAYOUTS, WIDTHS, link

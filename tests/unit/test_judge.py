@@ -6,11 +6,11 @@ import pytest
 from construct import Struct
 
 from fwbuild.abi import offsets, pvh
-from fwbuild.emulator.judge import judge
 from fwbuild.emulator.machine import Machine
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
-from tests.unit.test_handoff import boot
+from fwbuild.protocols import PVH
+from tests.support.booted import emulated
 
 INFO, MODULE, ENTRY = pvh.START_INFO, pvh.MODLIST_ENTRY, pvh.MEMMAP_ENTRY
 
@@ -48,8 +48,8 @@ MEMORY: dict[str, tuple[Struct, int, str, int, str]] = {
 def machine(image: Image, tmp_path: Path) -> Machine:
     initrd = tmp_path / "initrd"
     initrd.write_bytes(b"initrd" * 1000)
-    good = boot(Guest("pc", initrd=initrd, append="a=b"), image.image)
-    assert judge(good, good.outcome) == []
+    good = emulated(Guest("pc", initrd=initrd, append="a=b"), image.image)
+    assert PVH.judge(good.state()) == []
     return good
 
 
@@ -64,7 +64,7 @@ def test_memory(name: str, machine: Machine) -> None:
     assert field in offsets(struct)
     entry[field] = value
     machine.uc.mem_write(at, struct.build(entry))
-    assert words in " / ".join(judge(machine, machine.outcome))
+    assert words in " / ".join(PVH.judge(machine.state()))
 
 
 REGISTERS = {
@@ -82,21 +82,21 @@ REGISTERS = {
 def test_registers(name: str, machine: Machine) -> None:
     register, value, words = REGISTERS[name]
     machine.outcome.registers[register] = value
-    assert words in " / ".join(judge(machine, machine.outcome))
+    assert words in " / ".join(PVH.judge(machine.state()))
 
 
 @pytest.mark.parametrize(("selector", "words"), [(0, "never loaded"), (0x18, "no 32-bit TSS")])
 def test_task_register(selector: int, words: str, machine: Machine) -> None:
     machine.outcome.tr = selector
-    assert words in " / ".join(judge(machine, machine.outcome))
+    assert words in " / ".join(PVH.judge(machine.state()))
 
 
 def test_gdt_in_no_memory(machine: Machine) -> None:
     machine.outcome.gdtr = (0xE0000000, 31)
-    assert "points nowhere" in " / ".join(judge(machine, machine.outcome))
+    assert "points nowhere" in " / ".join(PVH.judge(machine.state()))
 
 
 def test_damage(machine: Machine) -> None:
     assert machine.loaded
     machine.uc.mem_write(machine.loaded.entry, b"\0")
-    assert "segment at 0x100000 is damaged" in " / ".join(judge(machine, machine.outcome))
+    assert "segment at 0x100000 is damaged" in " / ".join(PVH.judge(machine.state()))

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from fwbuild.abi import linux_boot, offsets
-from fwbuild.emulator.judge_linux import judge_linux
 from fwbuild.emulator.machine import Machine
+from fwbuild.emulator.state import End
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
+from fwbuild.protocols import LINUX
 from tests.unit.test_handoff_linux import boot, handoff
 
 OFFSETS = offsets(linux_boot.BOOT_PARAMS)
@@ -50,7 +51,7 @@ def machine(image: Image, tmp_path: Path) -> Machine:
     initrd = tmp_path / "initrd"
     initrd.write_bytes(b"initrd" * 1000)
     good = boot(Guest("pc", initrd=initrd, append="a=b"), image.image)
-    assert judge_linux(good, good.outcome) == []
+    assert LINUX.judge(good.state()) == []
     return good
 
 
@@ -59,7 +60,7 @@ def test_memory(name: str, machine: Machine) -> None:
     field, value, words = MEMORY[name]
     at = machine.outcome.registers["esi"] + OFFSETS[field]
     machine.uc.mem_write(at, value)
-    assert words in " / ".join(judge_linux(machine, machine.outcome))
+    assert words in " / ".join(LINUX.judge(machine.state()))
 
 
 REGISTERS = {
@@ -79,18 +80,18 @@ REGISTERS = {
 def test_registers(name: str, machine: Machine) -> None:
     register, value, words = REGISTERS[name]
     machine.outcome.registers[register] = value
-    assert words in " / ".join(judge_linux(machine, machine.outcome))
+    assert words in " / ".join(LINUX.judge(machine.state()))
 
 
 def test_contents(machine: Machine) -> None:
     header = handoff(machine).boot_params.hdr
     machine.uc.mem_write(header.code32_start, b"\0\0")
     machine.uc.mem_write(header.ramdisk_image + 5, b"\0")
-    found = " / ".join(judge_linux(machine, machine.outcome))
+    found = " / ".join(LINUX.judge(machine.state()))
     assert "the kernel is damaged" in found
     assert "the initrd's contents are damaged" in found
 
 
 def test_not_entered(machine: Machine) -> None:
-    machine.outcome.kind = "halt"
-    assert judge_linux(machine, machine.outcome) == ["the kernel was not entered: halt"]
+    machine.outcome.kind = End.HALT
+    assert LINUX.judge(machine.state()) == ["the kernel was not entered: halt"]

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from fwbuild.abi import low_memory
-from fwbuild.emulator.handoff import read_handoff
 from fwbuild.firmware import layout
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import build_test_kernel, build_test_multiboot
 from fwbuild.machines import MACHINES
-from tests.unit.test_handoff import boot
+from fwbuild.protocols import PVH
+from tests.support.booted import emulated
 
 BUILD: dict[str, Callable[..., bytes]] = {
     "pvh": build_test_kernel,
@@ -29,8 +29,8 @@ def test_nothing_is_lost(
     initrd = tmp_path / "initrd"
     initrd.write_bytes(b"i" * 5000)
     guest = Guest(machine, initrd=initrd, append="a=b c")
-    plain = boot(guest, image.image, kernel=BUILD[protocol]()).run_kernel()
-    spoiling = boot(guest, image.image, kernel=BUILD[protocol](spoils=kernel))
+    plain = emulated(guest, image.image, kernel=BUILD[protocol]()).run_kernel()
+    spoiling = emulated(guest, image.image, kernel=BUILD[protocol](spoils=kernel))
     outcome = spoiling.run_kernel()
     assert (outcome.kind, outcome.exit_value) == ("exit", 1)
     assert outcome.console == plain.console
@@ -52,6 +52,6 @@ def test_places_are_those_of_others(place: low_memory.Place) -> None:
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 4, 5])
 def test_four_zeros_end_the_command_line(length: int, image: Image) -> None:
     """NetBSD's PVH entry copies it up to a 32-bit zero behind a character (locore.S)."""
-    machine = boot(Guest(append="x" * length), image.image)
-    at = read_handoff(machine.read, machine.outcome.registers["ebx"]).start_info.cmdline_paddr
+    machine = emulated(Guest(append="x" * length), image.image)
+    at = PVH.read(machine.state()).start_info.cmdline_paddr
     assert machine.read(at, length + 5) == b"x" * length + bytes(5)

@@ -4,17 +4,19 @@ from pathlib import Path
 
 import pytest
 
+from fwbuild import protocols
 from fwbuild.abi import e820
 from fwbuild.abi.fw_cfg import Key
-from fwbuild.emulator import loader, recording
-from fwbuild.emulator.handoff import Handoff, read_handoff
-from fwbuild.emulator.judge import judge
+from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.firmware import file_names, stop_codes, work
 from fwbuild.guest import MIB, Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.machines import MACHINES
+from fwbuild.protocols import PVH
+from fwbuild.protocols.pvh import PvhHandoff
+from tests.support.booted import emulated
 from tests.support.files import put_files
 
 
@@ -23,15 +25,11 @@ def name(number: int) -> str:
 
 
 def boot(guest: Guest, image: Image, files: dict[str, bytes], dma: bool = True) -> Machine:
-    found = recording.find(guest)
-    machine = Machine(image.image, found, loader.load(guest, found, build_test_kernel()), dma=dma)
-    put_files(machine, files)
-    machine.run()
-    return machine
+    return emulated(guest, image.image, files=files, dma=dma)
 
 
-def handoff(machine: Machine) -> Handoff:
-    return read_handoff(machine.read, machine.outcome.registers["ebx"])
+def handoff(machine: Machine) -> PvhHandoff:
+    return PVH.read(machine.state())
 
 
 def test_name() -> None:
@@ -51,7 +49,7 @@ def test_modules_follow_the_initrd(
     files = {name(i): data for i, data in enumerate(contents, 1)}
     guest = Guest(machine_name, initrd=initrd if initrd_size else None)
     machine = boot(guest, image, files, dma)
-    assert judge(machine, machine.outcome) == []
+    assert PVH.judge(machine.state()) == []
     found = handoff(machine)
     wanted = [b"i" * initrd_size] * bool(initrd_size) + contents
     assert [machine.read(m.paddr, m.size) for m in found.modules] == wanted
@@ -80,7 +78,7 @@ def test_an_empty_file_is_a_module(image: Image) -> None:
 @pytest.mark.parametrize("size", [512 * MIB, 511 * MIB, 0xFFFFFFFF])
 def test_no_room(size: int, image: Image) -> None:
     found = recording.find(Guest("pc"))
-    machine = Machine(image.image, found, loader.load(Guest("pc"), found, build_test_kernel()))
+    machine = Machine(image.image, found, protocols.load(Guest("pc"), found, build_test_kernel()))
     put_files(machine, {name(1): b"x"})
     directory = machine.fw_cfg.items[Key.FILE_DIR]
     at = directory.index(name(1).encode()) - 8
@@ -95,6 +93,6 @@ def test_the_judge_sees_damage(image: Image) -> None:
     machine = boot(Guest("pc"), image, {name(1): b"content", name(2): b"more"})
     found = handoff(machine)
     machine.uc.mem_write(found.modules[1].paddr, b"M")
-    assert "module file 2 is damaged" in judge(machine, machine.outcome)
+    assert "module file 2 is damaged" in PVH.judge(machine.state())
     machine.uc.mem_write(found.start_info.modlist_paddr, (0x100000).to_bytes(8, "little"))
-    assert any("a module overlaps" in p for p in judge(machine, machine.outcome))
+    assert any("a module overlaps" in p for p in PVH.judge(machine.state()))

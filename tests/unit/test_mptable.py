@@ -4,16 +4,17 @@ from dataclasses import replace
 
 import pytest
 
+from fwbuild import protocols
 from fwbuild.abi.mptable import Entry
-from fwbuild.emulator import loader, recording
-from fwbuild.emulator.judge import judge
+from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
-from fwbuild.emulator.mp_table import judge_mptable, read_mptable
 from fwbuild.firmware import file_names, stop_codes
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.machines import MACHINES
+from fwbuild.protocols import PVH
+from fwbuild.protocols.tables.mp import judge_mptable, read_mptable
 from tests.support.files import with_cpus
 
 
@@ -21,14 +22,15 @@ def machine_of(name: str, cpus: int, image: Image, *, table_loader: bool = False
     found = with_cpus(recording.find(Guest(name)), cpus)
     files = [f for f in found.files if table_loader or f.name != file_names.TABLE_LOADER]
     found = replace(found, files=files)
-    return Machine(image.image, found, loader.load(Guest(name), found, build_test_kernel()))
+    return Machine(image.image, found, protocols.load(Guest(name), found, build_test_kernel()))
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 64, 255])
 @pytest.mark.parametrize("name", MACHINES)
 def test_table(name: str, cpus: int, image: Image) -> None:
     machine = machine_of(name, cpus, image)
-    assert judge(machine, machine.run()) == []
+    machine.run()
+    assert PVH.judge(machine.state()) == []
     found = read_mptable(machine.read)
     assert found
     assert len(found.of(Entry.PROCESSOR)) == cpus
@@ -88,5 +90,6 @@ def test_more_than_fits(image: Image) -> None:
 
 def test_a_template_without_it() -> None:
     machine = machine_of("pc", 2, build_image("linux"))
-    assert judge(machine, machine.run()) == []
+    machine.run()
+    assert PVH.judge(machine.state()) == []
     assert read_mptable(machine.read) is None

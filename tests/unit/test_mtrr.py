@@ -6,8 +6,9 @@ import pytest
 from unicorn import UC_HOOK_CODE, Uc
 from unicorn import x86_const as ux
 
+from fwbuild import protocols
 from fwbuild.abi.x86 import Msr
-from fwbuild.emulator import loader, recording
+from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
@@ -26,7 +27,7 @@ def test_capabilities(name: str, image: Image, test_kernel: bytes) -> None:
     """They are left off unless both kinds of ranges are there. SDM volume 3A, 12.11.1."""
     capabilities, default_type = DEFAULT_TYPE[name]
     found = recording.find(Guest())
-    machine = Machine(image.image, found, loader.load(Guest(), found, test_kernel))
+    machine = Machine(image.image, found, protocols.load(Guest(), found, test_kernel))
 
     def answer(uc: Uc, address: int, _size: int, _data: Any) -> None:
         """MTRR_CAP is what the instruction before read."""

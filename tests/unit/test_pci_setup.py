@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fwbuild.emulator import loader, recording
+from fwbuild import protocols
+from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.pci.bridge import Bridge
 from fwbuild.emulator.recording import File, PciFunction
@@ -40,7 +41,7 @@ def run(
     guest = Guest(name, memory)
     found = recording.find(guest)
     found = replace(found, pci=[*found.pci, *functions], files=[*found.files, *files])
-    loaded = loader.load(guest, found, build_test_kernel())
+    loaded = protocols.load(guest, found, build_test_kernel())
     machine = Machine(build_image().image, found, loaded)
     outcome = machine.run()
     assert outcome.kind == "handoff", outcome.console

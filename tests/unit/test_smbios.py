@@ -4,16 +4,16 @@ from dataclasses import dataclass
 
 import pytest
 
-from fwbuild import __version__
+from fwbuild import __version__, protocols
 from fwbuild.abi import smbios
-from fwbuild.emulator import loader, recording
-from fwbuild.emulator.judge import judge
+from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
-from fwbuild.emulator.smbios_tables import entry_point, structures
 from fwbuild.firmware import file_names, stop_codes
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.protocols import PVH
+from fwbuild.protocols.tables.smbios import entry_point, structures
 from tests.support.files import put_files
 
 
@@ -83,7 +83,7 @@ TABLES = {
 
 def machine_of(anchor: bytes, tables: bytes, image: Image) -> Machine:
     found = recording.find(Guest())
-    machine = Machine(image.image, found, loader.load(Guest(), found, build_test_kernel()))
+    machine = Machine(image.image, found, protocols.load(Guest(), found, build_test_kernel()))
     put_files(machine, {file_names.SMBIOS_ANCHOR: anchor, file_names.SMBIOS_TABLES: tables})
     return machine
 
@@ -94,7 +94,8 @@ def test_tables(name: str, entry: object, image: Image) -> None:
     tables = TABLES[name]
     assert callable(entry)
     machine = machine_of(entry(tables), tables, image)
-    assert judge(machine, machine.run()) == []
+    machine.run()
+    assert PVH.judge(machine.state()) == []
     found = machine.read(entry_point(machine.read) or 0, 31)
     address = int.from_bytes(found[24:28] if entry is entry_21 else found[16:24], "little")
     first = next(structures(machine.read(address, 200)))

@@ -6,9 +6,9 @@ import pytest
 from unicorn import UC_HOOK_CODE
 from unicorn import x86_const as ux
 
+from fwbuild import protocols
 from fwbuild.abi import x86
-from fwbuild.emulator import loader, recording
-from fwbuild.emulator.judge import judge
+from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.firmware import file_names, stop_codes, work
 from fwbuild.firmware.layout import ROM
@@ -16,6 +16,7 @@ from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.machines import MACHINES
+from fwbuild.protocols import PVH
 from tests.support.files import put_files, with_cpus
 
 
@@ -27,14 +28,15 @@ def all_cpus() -> Image:
 def machine_of(name: str, cpus: int, image: Image, there: int = 0) -> Machine:
     found = with_cpus(recording.find(Guest(name)), cpus)
     found = replace(found, smp=there or cpus)
-    return Machine(image.image, found, loader.load(Guest(name), found, build_test_kernel()))
+    return Machine(image.image, found, protocols.load(Guest(name), found, build_test_kernel()))
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 8])
 @pytest.mark.parametrize("name", MACHINES)
 def test_wakes_every_cpu(name: str, cpus: int, all_cpus: Image) -> None:
     machine = machine_of(name, cpus, all_cpus)
-    assert judge(machine, machine.run()) == []
+    machine.run()
+    assert PVH.judge(machine.state()) == []
     assert len(machine.awake) == cpus - 1
     for registers in machine.awake:
         assert registers["cr0"] & x86.Cr0.PE
@@ -68,7 +70,8 @@ def test_feature_control(all_cpus: Image) -> None:
             written.append((ecx, edx << 32 | eax))
 
     machine.uc.hook_add(UC_HOOK_CODE, look)
-    assert judge(machine, machine.run()) == []
+    machine.run()
+    assert PVH.judge(machine.state()) == []
     assert written.count((x86.Msr.FEATURE_CONTROL, 5)) == 3
     third, rest = divmod(len(written), 3)
     assert rest == 0

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from fwbuild import protocols
 from fwbuild.abi import e820, linux_boot, offsets
 from fwbuild.abi.fw_cfg import Key
-from fwbuild.emulator import loader, recording
+from fwbuild.emulator import recording
 from fwbuild.emulator.fw_cfg import directory
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.memory import PAGE
@@ -250,7 +251,7 @@ def test_stop(name: str, image: Image) -> None:
     case = CASES[name]
     found = recording.find(Guest(case.machine))
     found = replace(found, pci=found.pci + case.pci)
-    loaded = loader.load(Guest(case.machine), found, case.kernel)
+    loaded = protocols.load(Guest(case.machine), found, case.kernel)
     machine = Machine(image.image, found, loaded)
     items = {key: value.to_bytes(4, "little") for key, value in case.keys.items()}
     machine.fw_cfg.items |= items

@@ -5,9 +5,6 @@ import pytest
 from fwbuild.abi import acpi
 from fwbuild.assembler.audit import audit
 from fwbuild.emulator import recording
-from fwbuild.emulator.acpi_tables import entries
-from fwbuild.emulator.handoff import read_handoff
-from fwbuild.emulator.loader import load
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.stages import RESET, count_stages
 from fwbuild.errors import FwbuildError
@@ -17,6 +14,8 @@ from fwbuild.guest import Guest
 from fwbuild.image import template
 from fwbuild.image.build import Image, build_image
 from fwbuild.machines import MACHINES
+from fwbuild.protocols import PVH, load
+from fwbuild.protocols.tables.acpi import entries
 from tests.support.sources import link_lines
 
 SYMBOLS = {"trace.PORT": trace.PORT, "trace.Stage.ACPI": int(Stage.ACPI)}
@@ -72,7 +71,7 @@ def test_a_traced_image_hands_over_the_same(
     for each in (image, traced):
         machine = Machine(each.image, found, loaded)
         outcomes.append(machine.run())
-        handoffs.append(read_handoff(machine.read, outcomes[-1].registers["ebx"]).plain())
+        handoffs.append(PVH.read(machine.state()).plain())
     assert handoffs[0] == handoffs[1]
     written = [a.value for a in outcomes[1].accesses if a.port == trace.PORT]
     assert written[0] == Stage.START and written[-1] == Stage.HANDOFF

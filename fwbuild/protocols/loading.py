@@ -1,6 +1,4 @@
-"""What every protocol's loader makes and needs."""
-
-from dataclasses import dataclass, field
+"""The parts of QEMU's loaders that several of them have."""
 
 from fwbuild.abi import e820
 from fwbuild.abi.fw_cfg import Key
@@ -13,18 +11,7 @@ INITRD_ALIGN = 4096
 MORE_MEMORY = "give the guest more memory (-m)"
 
 
-@dataclass
-class Loaded:
-    """What the loader did: `memory` is (address, bytes) put into RAM, `keys` the fw_cfg items,
-    `entry` where the kernel is entered by `protocol`, one of template.PROTOCOLS."""
-
-    protocol: str
-    entry: int
-    memory: list[tuple[int, bytes]] = field(default_factory=list)
-    keys: dict[int, bytes] = field(default_factory=dict)
-
-
-def numbers(values: dict[Key, int]) -> dict[int, bytes]:
+def number_items(values: dict[Key, int]) -> dict[int, bytes]:
     """Items of fw_cfg that hold a 32-bit number."""
     return {key: value.to_bytes(4, "little") for key, value in values.items()}
 
@@ -43,5 +30,5 @@ def initrd_items(
         what = "initrd is larger than low memory"
         raise FwbuildError(ExitCode.INPUT, what, where=str(guest.initrd), hint=MORE_MEMORY)
     address = (ceiling - len(initrd)) & -INITRD_ALIGN
-    items = numbers({Key.INITRD_ADDR: address, Key.INITRD_SIZE: len(initrd)})
+    items = number_items({Key.INITRD_ADDR: address, Key.INITRD_SIZE: len(initrd)})
     return items | {Key.INITRD_DATA: initrd}

@@ -1,4 +1,4 @@
-"""Holds what every boot protocol hands over against the host: memory map, ACPI and SMBIOS tables.
+"""Checks of what every boot protocol hands over: memory map, ACPI, SMBIOS and MP tables.
 
 Source: ACPI 6.5, 15 (the map's rules).
 """
@@ -7,21 +7,26 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from fwbuild.abi import acpi, chipset, e820, fw_cfg, pvh
-from fwbuild.emulator.acpi_tables import judge_tables
-from fwbuild.emulator.machine import Machine
-from fwbuild.emulator.mp_table import judge_mptable, read_mptable
-from fwbuild.emulator.smbios_tables import judge_smbios
+from fwbuild.abi import bios, chipset, e820, pvh
+from fwbuild.abi.acpi import RSDP_SIGNATURE
+from fwbuild.emulator.state import State
 from fwbuild.firmware import file_names
+from fwbuild.protocols.tables.acpi import judge_tables
+from fwbuild.protocols.tables.mp import judge_mptable, read_mptable
+from fwbuild.protocols.tables.smbios import judge_smbios
 
 Span = tuple[int, int, int]  # address, end, e820 type
 
 
 def memmap_problems(
-    machine: Machine, memmap: Sequence[Any], low_end: int = e820.EBDA
+    state: State, memmap: Sequence[Any], low_end: int | None = None
 ) -> Iterator[str]:
-    """What is wrong with a map of entries that have addr, size and type. The firmware lets
-    conventional memory end at `low_end`."""
+    """What is wrong with a map of entries that have addr, size and type. Conventional memory
+    ends at `low_end`, or where a firmware with a BIOS lets it end."""
+    if low_end is None:
+        low_end = next((m.size for m in memmap if m.addr == 0), 0)
+        if not bios.BASE_MEMORY_MIN <= low_end <= e820.EBDA:
+            yield f"memory map: conventional memory ends at {low_end:#x}"
     if not 0 < len(memmap) <= pvh.MEMMAP_ENTRIES_MAX:
         yield f"{len(memmap)} memory map entries"
     for entry in memmap:
@@ -31,7 +36,7 @@ def memmap_problems(
     for a, b in pairwise(memmap):
         if b.addr < a.addr + a.size:
             yield f"memory map: {b.addr:#x} overlaps or is out of order"
-    host = list(_host_map(machine, low_end))
+    host = list(_host_map(state, low_end))
     ours = [(m.addr, m.addr + m.size, m.type) for m in memmap]
     taken = [m for m in ours if m[2] == e820.Type.NVS and m not in host]
     ram = sorted(m for m in ours if m[2] == e820.Type.RAM)
@@ -44,9 +49,9 @@ def memmap_problems(
         yield f"memory map: reserved ranges are {rest}, not {wanted}"
 
 
-def _host_map(machine: Machine, low_end: int) -> Iterator[Span]:
+def _host_map(state: State, low_end: int) -> Iterator[Span]:
     """The map that the host's etc/e820 and the chipset make, before anything is taken."""
-    for e in machine.recording.memmap():
+    for e in state.host.memmap():
         end = e.addr + e.size
         if e.type == e820.Type.RAM and e.addr < e820.EXTENDED:
             yield e.addr, min(end, low_end), e.type
@@ -55,7 +60,7 @@ def _host_map(machine: Machine, low_end: int) -> Iterator[Span]:
             yield e.addr, end, e.type
     yield low_end, e820.VGA, e820.Type.RESERVED
     yield e820.SYSTEM_ROM, e820.EXTENDED, e820.Type.RESERVED
-    family = machine.recording.family
+    family = state.host.family
     if family.config_ports and family.ecam is not None:
         yield family.ecam, family.ecam + chipset.ECAM_SIZE, e820.Type.RESERVED
 
@@ -81,29 +86,27 @@ def nvs_ranges(memmap: Sequence[Any]) -> list[tuple[int, int]]:
     return [(m.addr, m.addr + m.size) for m in memmap if m.type == e820.Type.NVS]
 
 
-def find_rsdp(machine: Machine) -> int:
+def find_rsdp(state: State) -> int:
     """The RSDP's address as one finds it whom nobody tells: on 16-byte boundaries of the F
     segment; 0 if it is not there."""
-    segment = machine.read(e820.SYSTEM_ROM, e820.EXTENDED - e820.SYSTEM_ROM)
-    found = (i for i in range(0, len(segment), 16) if segment[i:].startswith(acpi.RSDP_SIGNATURE))
+    segment = state.read(e820.SYSTEM_ROM, e820.EXTENDED - e820.SYSTEM_ROM)
+    found = (i for i in range(0, len(segment), 16) if segment[i:].startswith(RSDP_SIGNATURE))
     return next((e820.SYSTEM_ROM + i for i in found), 0)
 
 
-def table_problems(machine: Machine, memmap: Sequence[Any], rsdp: int) -> Iterator[str]:
+def table_problems(state: State, memmap: Sequence[Any], rsdp: int) -> Iterator[str]:
     """What is wrong with ACPI and SMBIOS tables: they are the host's, patched. `rsdp` is what
     the kernel was told, 0 for nothing."""
-    item = machine.fw_cfg.file
+    item = state.file
     script, anchor = item(file_names.TABLE_LOADER), item(file_names.SMBIOS_ANCHOR)
     if bool(rsdp) != bool(script):
         yield f"the RSDP is said to be at {rsdp:#x}"
     try:
         if script and rsdp:
-            told = fw_cfg.PORT_DMA_LOW in machine.fw_cfg.ports
-            nvs = nvs_ranges(memmap)
-            yield from judge_tables(machine.read, script, item, rsdp, nvs, told=told)
-        if not script and (found := read_mptable(machine.read)):
-            yield from judge_mptable(found, machine.recording.smp)
+            yield from judge_tables(state, script, rsdp, nvs_ranges(memmap))
+        if not script and (found := read_mptable(state.read)):
+            yield from judge_mptable(found, state.host.smp)
         if anchor:
-            yield from judge_smbios(machine.read, anchor, item(file_names.SMBIOS_TABLES))
+            yield from judge_smbios(state.read, anchor, item(file_names.SMBIOS_TABLES))
     except MemoryError as error:
         yield f"a table points nowhere: {error}"

@@ -3,20 +3,18 @@
 Source: DMTF DSP0134 (SMBIOS 3.6), 5.2 and 6.1.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from fwbuild.abi import offsets, smbios
-from fwbuild.firmware import layout, smbios_data
-
-Read = Callable[[int, int], bytes]
+from fwbuild.abi import e820, offsets, smbios
+from fwbuild.emulator.state import Read
 
 
 def entry_point(read: Read) -> int | None:
     """Address of the entry point, found as a kernel does, on a 16-byte boundary."""
-    segment = layout.F_SEGMENT
-    for address in range(segment.base, segment.end, smbios.ENTRY_ALIGN):
-        if read(address, 4) in (smbios.ANCHOR_21, smbios.ANCHOR_30[:4]):
-            return address
+    segment = read(e820.SYSTEM_ROM, e820.EXTENDED - e820.SYSTEM_ROM)
+    for offset in range(0, len(segment), smbios.ENTRY_ALIGN):
+        if segment[offset : offset + 4] in (smbios.ANCHOR_21, smbios.ANCHOR_30[:4]):
+            return e820.SYSTEM_ROM + offset
     return None
 
 
@@ -29,6 +27,11 @@ def structures(data: bytes) -> Iterator[bytes]:
         at = end
 
 
+def has_bios(tables: bytes) -> bool:
+    """Whether a structure of type 0, on the BIOS, is among them."""
+    return any(s[0] == smbios.TYPE_BIOS for s in structures(tables))
+
+
 def judge_smbios(read: Read, anchor: bytes, tables: bytes) -> Iterator[str]:
     """What is wrong with what the guest finds; `anchor` and `tables` are the host's files."""
     address = entry_point(read)
@@ -38,19 +41,22 @@ def judge_smbios(read: Read, anchor: bytes, tables: bytes) -> Iterator[str]:
     entry = read(address, len(anchor))
     if sum(entry) % 256:
         yield "SMBIOS: bad checksum of the entry point"
-    own = [] if any(s[0] == smbios.TYPE_BIOS for s in structures(tables)) else [smbios_data.type0()]
     if anchor.startswith(smbios.ANCHOR_30):
         found = smbios.ENTRY_30.parse(entry)
         data = read(found.table_address, found.table_max_size)
     else:
         found = smbios.ENTRY_21.parse(entry)
         data = read(found.table_address, found.table_length)
-        host = smbios.ENTRY_21.parse(anchor)
         if sum(entry[offsets(smbios.ENTRY_21)["intermediate_anchor"] :]) % 256:
             yield "SMBIOS: bad intermediate checksum"
-        if found.structures != host.structures + len(own):
-            yield f"SMBIOS: {found.structures} structures, the host has {host.structures}"
+        host = smbios.ENTRY_21.parse(anchor).structures
+        if found.structures != host + len(list(structures(data.removesuffix(tables)))):
+            yield f"SMBIOS: {found.structures} structures, the host has {host}"
         if found.max_structure_size < max(len(s) for s in structures(data)):
             yield f"SMBIOS: a structure is larger than {found.max_structure_size}"
-    if data != b"".join(own) + tables:
+    own = data.removesuffix(tables)
+    if not data.endswith(tables):
         yield "SMBIOS: the structures are not the host's"
+    elif has_bios(tables) == has_bios(own) or len(list(structures(own))) > 1:
+        # one structure of type 0, the host's or the firmware's
+        yield "SMBIOS: the firmware's own structure is not of type 0"

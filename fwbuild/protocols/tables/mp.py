@@ -3,15 +3,14 @@
 Source: Intel MultiProcessor Specification 1.4, chapter 4.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from fwbuild.abi import mptable
+from fwbuild.abi import e820, mptable
 from fwbuild.abi.mptable import Entry
-from fwbuild.firmware import layout
+from fwbuild.emulator.state import Read
 
-Read = Callable[[int, int], bytes]
 STRUCTURES = {
     Entry.PROCESSOR: mptable.PROCESSOR,
     Entry.BUS: mptable.BUS,
@@ -36,12 +35,13 @@ class MpTable:
 
 def read_mptable(read: Read) -> MpTable | None:
     """The table that the F segment points at, None without one."""
-    segment = layout.F_SEGMENT
-    for address in range(segment.base, segment.end, mptable.POINTER_ALIGN):
-        if read(address, 4) == mptable.POINTER_SIGNATURE:
+    segment = read(e820.SYSTEM_ROM, e820.EXTENDED - e820.SYSTEM_ROM)
+    for offset in range(0, len(segment), mptable.POINTER_ALIGN):
+        if segment[offset : offset + 4] == mptable.POINTER_SIGNATURE:
             break
     else:
         return None
+    address = e820.SYSTEM_ROM + offset
     pointer = read(address, mptable.POINTER.sizeof())
     at = mptable.POINTER.parse(pointer).address
     header = mptable.HEADER.parse(read(at, mptable.HEADER.sizeof()))

@@ -1,7 +1,7 @@
 """Holds the ACPI tables in guest memory against the host's loader script.
 
-The script is done here once more, in Python, from the addresses that the firmware chose; what
-comes out must be what the guest finds. Source: QEMU, hw/acpi/bios-linker-loader.c; ACPI 6.5, 5.2.
+The script is done here once more, in Python, from the addresses that a guest finds; what comes
+out must be what lies there. Source: QEMU, hw/acpi/bios-linker-loader.c; ACPI 6.5, 5.2.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from fwbuild.abi import acpi
+from fwbuild.abi import acpi, e820
 from fwbuild.abi.acpi import Command, Zone
-from fwbuild.firmware import layout, work
+from fwbuild.emulator.state import Read, State
 
-Read = Callable[[int, int], bytes]
 Range = tuple[int, int]
 
 ENTRIES = {
@@ -45,56 +44,66 @@ def entries(script: bytes) -> Iterator[Any]:
 
 
 def install(script: bytes, files: Callable[[str], bytes], addresses: dict[str, int]) -> Installed:
-    """Do the script. `files` gives a host file's content, `addresses` where each is."""
+    """Do the script. `files` gives a host file's content, `addresses` where each is that a
+    guest can find."""
     done = Installed()
     for e in entries(script):
         if e.command == Command.ALLOCATE:
-            done.address[e.file], done.zone[e.file] = addresses[e.file], e.zone
+            if e.file in addresses:
+                done.address[e.file] = addresses[e.file]
+            done.zone[e.file] = e.zone
             done.data[e.file] = bytearray(files(e.file))
         elif e.command == Command.ADD_POINTER:
             where = slice(e.offset, e.offset + e.size)
-            value = int.from_bytes(done.data[e.dest][where], "little") + done.address[e.source]
-            done.data[e.dest][where] = value.to_bytes(e.size, "little")
+            value = int.from_bytes(done.data[e.dest][where], "little")
+            value += done.address.get(e.source, 0)
+            done.data[e.dest][where] = (value % (1 << 8 * e.size)).to_bytes(e.size, "little")
         elif e.command == Command.ADD_CHECKSUM:
             data = done.data[e.file]
             total = sum(data[e.start : e.start + e.length])
             data[e.offset] = (data[e.offset] - total) % 256
-        else:
+        elif e.command == Command.WRITE_POINTER and e.source in done.address:
             value = done.address[e.source] + e.source_offset
             done.written.append((e.dest, e.dest_offset, value.to_bytes(e.size, "little")))
     return done
 
 
-def chosen_addresses(read: Read, script: bytes) -> dict[str, int]:
-    """Where the firmware put each file, by its notes in its own copy of the script."""
-    base = layout.region("script").base
-    size = work.ALLOCATED.sizeof()
-    found = {}
-    for at in range(0, len(script), acpi.LOADER_ENTRY_SIZE):
-        if int.from_bytes(script[at : at + 4], "little") == Command.ALLOCATE:
-            name = acpi.ALLOCATE.parse(script[at : at + acpi.LOADER_ENTRY_SIZE]).file
-            found[name] = work.ALLOCATED.parse(read(base + at, size)).address
+def find_files(state: State, script: bytes, rsdp: int) -> dict[str, int]:
+    """The address of each file that the guest can find: the RSDP's own, and whatever is led to
+    from a file that is found, by the pointers that the script asks for."""
+    read, file = state.read, state.file
+    asked = list(entries(script))
+    allocated = {e.file for e in asked if e.command == Command.ALLOCATE}
+    found = {name: rsdp for name in allocated if file(name).startswith(acpi.RSDP_SIGNATURE)}
+    pointers = [e for e in asked if e.command == Command.ADD_POINTER]
+    more = True
+    while more:
+        more = False
+        for e in pointers:
+            if e.dest in found and e.source not in found:
+                now = int.from_bytes(read(found[e.dest] + e.offset, e.size), "little")
+                before = int.from_bytes(file(e.dest)[e.offset : e.offset + e.size], "little")
+                found[e.source], more = now - before, True
+    for e in asked if state.told else ():
+        if e.command == Command.WRITE_POINTER and e.source not in found:
+            told = file(e.dest)[e.dest_offset : e.dest_offset + e.size]
+            found[e.source] = int.from_bytes(told, "little") - e.source_offset
     return found
 
 
-def judge_tables(
-    read: Read,
-    script: bytes,
-    files: Callable[[str], bytes],
-    rsdp: int,
-    nvs: list[Range],
-    *,
-    told: bool,
-) -> Iterator[str]:
-    """What is wrong with the tables; `nvs` are the map's ranges of type 4, `told` is whether the
-    host can be told where its files are (that takes DMA)."""
-    done = install(script, files, chosen_addresses(read, script))
+def judge_tables(state: State, script: bytes, rsdp: int, nvs: list[Range]) -> Iterator[str]:
+    """Each fault of the tables; `nvs` are the map's ranges of type 4. A file that nothing leads
+    to is out of the guest's sight, and of this judge's."""
+    read, files = state.read, state.file
+    done = install(script, files, find_files(state, script, rsdp))
     ranges = []
     for name, data in done.data.items():
+        if name not in done.address:
+            continue
         address = done.address[name]
         ranges.append((address, address + len(data)))
-        segment = layout.F_SEGMENT
-        areas = [(segment.base, segment.end)] if done.zone[name] == Zone.F_SEGMENT else nvs
+        segment = (e820.SYSTEM_ROM, e820.EXTENDED)
+        areas = [segment] if done.zone[name] == Zone.F_SEGMENT else nvs
         if not any(a <= address and address + len(data) <= b for a, b in areas):
             yield f"ACPI: {name} at {address:#x} is outside its zone"
         elif read(address, len(data)) != bytes(data):
@@ -104,9 +113,9 @@ def judge_tables(
         if start < end:
             yield f"ACPI: files overlap at {start:#x}"
     for e in entries(script):
-        if e.command == Command.ALLOCATE and done.address[e.file] % e.align:
+        if e.command == Command.ALLOCATE and done.address.get(e.file, 0) % e.align:
             yield f"ACPI: {e.file} is not aligned to {e.align}"
-    for name, offset, pointer in done.written if told else ():
+    for name, offset, pointer in done.written if state.told else ():
         if files(name)[offset : offset + len(pointer)] != pointer:
             yield f"ACPI: the host was not told {pointer.hex()} in {name}"
     yield from walk(read, rsdp)

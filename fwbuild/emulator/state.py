@@ -1,0 +1,58 @@
+"""A guest that has stopped, at its kernel's entry if all went well.
+
+The emulated machine has one, and so has a real QEMU whose processor a debugger has stopped: one
+judge serves both.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fwbuild.emulator.recording import Recording
+from fwbuild.firmware.options import BootProtocol
+
+Read = Callable[[int, int], bytes]
+
+
+class End(StrEnum):
+    """How a run of the firmware ended."""
+
+    HANDOFF = "handoff"  # the kernel was entered
+    EXIT = "exit"  # a write to isa-debug-exit
+    HALT = "halt"  # for good
+    WAIT = "wait"  # a halt that an interrupt would end
+    LIMIT = "limit"  # more instructions than were allowed
+    FAULT = "fault"  # an exception that nobody handled, or an access that QEMU refuses
+    RUNNING = ""  # the kernel has been entered, and runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """All that a judge may look at.
+
+    protocol:  the boot protocol that the host expects for the kernel.
+    end:       how the run ended, `detail` in words.
+    registers: general registers, EIP, EFLAGS, selectors, CR0, CR3 and CR4 by lower-case name.
+    gdtr:      base and limit; tr is the task register's selector.
+    read:      read(address, size) gives guest memory; MemoryError where there is none.
+    host:      what the host offers through fw_cfg and PCI.
+    items:     fw_cfg's numeric items by key, those of the kernel included.
+    file:      file(name) gives the contents of a fw_cfg file now, b"" of one that is not there.
+    segments:  (address, bytes) that the host put into RAM before the start.
+    told:      whether the guest can write to fw_cfg files and `file` shows that.
+    writes:    pages that the guest wrote; None where nobody has kept count.
+    """
+
+    protocol: BootProtocol
+    end: End
+    detail: str = ""
+    registers: Mapping[str, int]
+    gdtr: tuple[int, int]
+    tr: int
+    read: Read
+    host: Recording
+    items: Mapping[int, bytes]
+    file: Callable[[str], bytes]
+    segments: Sequence[tuple[int, bytes]] = ()
+    told: bool = False
+    writes: frozenset[int] | None = None

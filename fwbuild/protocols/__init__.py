@@ -1,0 +1,51 @@
+"""The boot protocols, a module each: how a kernel's file is known and loaded, the state that the
+kernel is entered in, and its judge.
+"""
+
+from fwbuild.emulator.loaded import Loaded
+from fwbuild.emulator.recording import Recording
+from fwbuild.emulator.state import State
+from fwbuild.files import read_file
+from fwbuild.firmware.options import BootProtocol
+from fwbuild.guest import Guest
+from fwbuild.protocols.linux import LINUX
+from fwbuild.protocols.linux16 import LINUX16
+from fwbuild.protocols.multiboot import MULTIBOOT
+from fwbuild.protocols.protocol import Handoff, Protocol, name_of
+from fwbuild.protocols.pvh import PVH
+
+# In the order in which QEMU looks at a file. Source: QEMU, hw/i386/x86.c x86_load_linux().
+PROTOCOLS: tuple[Protocol, ...] = (LINUX, LINUX16, MULTIBOOT, PVH)
+BY_NAME = {protocol.name: protocol for protocol in PROTOCOLS}
+
+
+def identify(data: bytes) -> Protocol | None:
+    """The protocol that QEMU takes a kernel's file for, None for no kernel."""
+    return next((protocol for protocol in PROTOCOLS if protocol.recognises(data)), None)
+
+
+def load(guest: Guest, recording: Recording, kernel: bytes | None = None) -> Loaded | None:
+    """Everything that QEMU puts in for `guest`, None without a kernel; `kernel` stands in for
+    the kernel's file. Raises FwbuildError for a file that QEMU refuses."""
+    if kernel is None:
+        if guest.kernel is None:
+            return None
+        kernel = read_file(guest.kernel)
+    protocol = identify(kernel) or PVH
+    return protocol.load(guest, recording, kernel, name_of(guest))
+
+
+def judge(state: State) -> list[str]:
+    """Each departure of a stopped guest from its kernel's protocol, in words."""
+    return BY_NAME[state.protocol].judge(state)
+
+
+def read(state: State) -> Handoff:
+    """The information that the kernel is handed. Raises MemoryError where it lies nowhere."""
+    return BY_NAME[state.protocol].read(state)
+
+
+__all__ = [
+    "BY_NAME", "LINUX", "LINUX16", "MULTIBOOT", "PROTOCOLS", "PVH", "BootProtocol", "Handoff",
+    "Protocol", "identify", "judge", "load", "read",
+]  # fmt: skip

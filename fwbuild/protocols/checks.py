@@ -1,0 +1,75 @@
+"""Checks of the handoff that several boot protocols have in common."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fwbuild.abi import e820, x86
+from fwbuild.abi.fw_cfg import Key
+from fwbuild.emulator.state import State
+from fwbuild.protocols.protocol import Handoff
+
+# Flags nibble and type as the specifications want the segments: flat, 32-bit, 4 KiB granularity.
+FLAT_LIMIT = 0xFFFFF
+# Type bits that matter: code readable, data writable. The accessed bit may be either.
+CODE_TYPE, DATA_TYPE = x86.Access.CODE & ~1, x86.Access.DATA & ~1
+
+
+def number(state: State, key: Key) -> int:
+    """An item of fw_cfg that holds a number; 0 where there is none."""
+    return int.from_bytes(state.items.get(key, b""), "little")
+
+
+def descriptor(state: State, selector: int) -> tuple[int, int, int, int]:
+    """(base, limit field, access, flags) of what the GDT holds for a selector."""
+    base, limit = state.gdtr
+    size = x86.DESCRIPTOR.sizeof()
+    if not 0 < selector <= limit - size + 1:
+        return 0, 0, 0, 0
+    d = x86.DESCRIPTOR.parse(state.read(base + (selector & ~7), size))
+    high = d.limit_flags_base_high
+    return (
+        d.base_low | (d.base_mid_access & 0xFF) << 16 | (high >> 8) << 24,
+        d.limit_low | (high & 0xF) << 16,
+        d.base_mid_access >> 8,
+        high >> 4 & 0xF,
+    )
+
+
+def flat_segments(state: State) -> Iterator[str]:
+    """CS, DS, ES and SS as every 32-bit protocol wants them."""
+    flat = x86.FLAGS_32 | x86.FLAGS_4K
+    for name, kind in (("cs", CODE_TYPE), ("ds", DATA_TYPE), ("es", DATA_TYPE), ("ss", DATA_TYPE)):
+        base, limit, access, flags = descriptor(state, state.registers[name])
+        if (base, limit, access & ~1, flags) != (0, FLAT_LIMIT, kind, flat):
+            yield f"{name.upper()} is not flat: base {base:#x} limit {limit:#x} {access:#x}"
+
+
+def protected_mode(state: State) -> Iterator[str]:
+    """Protected mode without paging."""
+    cr0 = state.registers["cr0"]
+    if cr0 & (x86.Cr0.PE | x86.Cr0.PG) != x86.Cr0.PE:
+        yield f"CR0 is {cr0:#x}: no protected mode without paging"
+
+
+def clear_flags(state: State, *flags: x86.Eflags) -> Iterator[str]:
+    """Flags that have to be 0."""
+    for flag in flags:
+        if state.registers["eflags"] & flag:
+            yield f"EFLAGS.{flag.name} is set"
+
+
+def command_line(state: State, handoff: Handoff) -> Iterator[str]:
+    """The host's command line, unchanged."""
+    wanted = state.items.get(Key.CMDLINE_DATA, b"").rstrip(b"\0")
+    if handoff.cmdline != wanted:
+        yield f"the command line is {handoff.cmdline!r}, not {wanted!r}"
+
+
+def ram_of(memmap: Sequence[Any]) -> list[tuple[int, int]]:
+    """[address, end) of each range of RAM."""
+    return [(m.addr, m.addr + m.size) for m in memmap if m.type == e820.Type.RAM]
+
+
+def inside(ranges: Sequence[tuple[int, int]], start: int, end: int) -> bool:
+    """Whether [start, end) lies in one of the ranges."""
+    return any(a <= start and end <= b for a, b in ranges)

@@ -1,0 +1,265 @@
+"""Multiboot 1: a kernel with a header in its first 8 KiB, entered with its information in EBX.
+
+QEMU makes one piece of kernel, modules and all texts.
+Source: Multiboot Specification 0.6.96, 3.1 to 3.3; QEMU 7.2, hw/i386/multiboot.c
+load_multiboot().
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fwbuild.abi import e820, elf, multiboot, x86
+from fwbuild.abi.fw_cfg import Key
+from fwbuild.abi.multiboot import INFO, HeaderFlag, InfoFlag
+from fwbuild.emulator.loaded import Loaded
+from fwbuild.emulator.recording import Recording
+from fwbuild.emulator.state import State
+from fwbuild.errors import FwbuildError
+from fwbuild.files import read_file
+from fwbuild.firmware import layout
+from fwbuild.firmware.options import BootProtocol
+from fwbuild.guest import Guest
+from fwbuild.kernel.multiboot import find_header, parse_multiboot
+from fwbuild.protocols import tables
+from fwbuild.protocols.checks import (
+    clear_flags,
+    flat_segments,
+    inside,
+    number,
+    protected_mode,
+    ram_of,
+)
+from fwbuild.protocols.loading import number_items
+from fwbuild.protocols.protocol import MODULES_MAX, Handoff, Protocol, numbers, read_string
+from fwbuild.protocols.report import Problem, Report, flag_names
+from fwbuild.sizes import align_up, padded
+
+INFO_ADDR, MMAP_ADDR = 0x9500, 0x9000  # QEMU's; the firmware uses places of its own
+BOOT_DEVICE = 0x8000FFFF
+LOADER_NAME = b"qemu\0"
+
+MMAP_MAX = 0x10000  # bytes of the memory map that are read
+# What the firmware fills; all else must be the host's.
+FILLED = frozenset("flags mem_lower mem_upper mmap_length mmap_addr".split())
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultibootHandoff(Handoff):
+    """The information and what it points at, parsed by abi.multiboot's declarations. `modules`
+    are (start, end, command line)."""
+
+    info: Any
+    loader: bytes
+    modules: list[tuple[int, int, bytes]]
+
+    def more(self) -> dict[str, Any]:
+        return {
+            "info": numbers(self.info),
+            "loader": self.loader.decode("latin-1"),
+            "modules": [
+                {"start": start, "end": end, "cmdline": text.decode("latin-1")}
+                for start, end, text in self.modules
+            ],
+        }
+
+    def heading(self) -> tuple[str, str]:
+        return "information", f"flags {self.info.flags:#x}"
+
+    def pieces(self) -> list[tuple[str, str]]:
+        return [
+            ("module", f"{start:#x}, {end - start} bytes, '{text.decode('latin-1')}'")
+            for start, end, text in self.modules
+        ]
+
+
+class Multiboot(Protocol):
+    name = BootProtocol.MULTIBOOT
+    title = "Multiboot specification"
+    pointer = "ebx"
+    nowhere = "GDT or the information"
+
+    def recognises(self, data: bytes) -> bool:
+        return find_header(data) is not None
+
+    def load(self, guest: Guest, recording: Recording, data: bytes, where: str) -> Loaded:
+        """The guest's initrd is QEMU's -initrd: a list `FILE ARGUMENTS,FILE ARGUMENTS` of modules,
+        commas in them doubled."""
+        kernel = parse_multiboot(data, where)
+        named = re.split(r"(?<!,),(?!,)", str(guest.initrd)) if guest.initrd else []
+        modules = [module.replace(",,", ",") for module in named]
+        texts = [module.encode() + b"\0" for module in modules]
+        texts.append(f"{where} {guest.append}".encode() + b"\0")
+        # QEMU leaves room for the whole -initrd once more; nobody looks at what is there.
+        room = len(where) + 1 + len(guest.append) + 1
+        room += len(str(guest.initrd)) + 1 if guest.initrd else 0
+        list_at = kernel.address + len(padded(kernel.content, x86.PAGE))
+        texts_at = list_at + len(modules) * multiboot.MODULE.sizeof()
+        end = texts_at + room + len(LOADER_NAME)
+        files_at = align_up(end, x86.PAGE)
+        entries, files = b"", b""
+        at = texts_at
+        for module, text in zip(modules, texts, strict=False):
+            content = read_file(Path(module.partition(" ")[0]))
+            start = files_at + len(files)
+            entries += multiboot.MODULE.build(
+                {"start": start, "end": start + len(content), "cmdline": at, "reserved": 0}
+            )
+            files += padded(content, x86.PAGE)
+            at += len(text)
+        middle = entries + b"".join(texts).ljust(room, b"\0") + LOADER_NAME
+        blob = padded(kernel.content, x86.PAGE) + padded(middle, x86.PAGE) + files
+        info = multiboot.INFO.parse(bytes(multiboot.INFO.sizeof()))
+        info.flags = (
+            InfoFlag.MEMORY
+            | InfoFlag.BOOT_DEVICE
+            | InfoFlag.CMDLINE
+            | InfoFlag.MODULES
+            | InfoFlag.MMAP
+            | InfoFlag.BOOT_LOADER_NAME
+        )
+        info.boot_device = BOOT_DEVICE
+        info.cmdline = at
+        info.mods_count, info.mods_addr = len(modules), list_at
+        info.mmap_addr = MMAP_ADDR
+        info.boot_loader_name = texts_at + room
+        keys = number_items(
+            {
+                Key.KERNEL_ADDR: kernel.address,
+                Key.KERNEL_SIZE: len(blob),
+                Key.KERNEL_ENTRY: kernel.entry,
+                Key.SETUP_ADDR: 0,
+                Key.SETUP_SIZE: 0,
+                Key.CMDLINE_ADDR: 0,
+                Key.CMDLINE_SIZE: 0,
+                Key.INITRD_ADDR: INFO_ADDR,
+                Key.INITRD_SIZE: multiboot.INFO_SIZE_QEMU,
+            }
+        )
+        keys |= {
+            Key.KERNEL_DATA: blob,
+            Key.INITRD_DATA: multiboot.INFO.build(info)[: multiboot.INFO_SIZE_QEMU],
+        }
+        return Loaded(self.name, kernel.entry, [], keys)
+
+    def entries(self, data: bytes, where: str) -> dict[str, int]:
+        return {"Multiboot": parse_multiboot(data, where).entry}
+
+    def report(self, data: bytes) -> Report:
+        header = find_header(data)
+        assert header
+        at, fields = header
+        found = Report(
+            "multiboot",
+            "Multiboot 1 kernel",
+            {
+                "header_offset": at,
+                "flags": flag_names(HeaderFlag, fields.flags),
+            },
+        )
+        found.qemu = "loads it by its Multiboot header, ahead of a PVH note"
+        try:
+            kernel = parse_multiboot(data, "")
+        except FwbuildError as error:
+            hint = "copy the file again, or relink it"
+            if data.startswith(elf.MAGIC) and not fields.flags & HeaderFlag.ADDRESSES:
+                hint = "a 64-bit one becomes loadable by objcopy -O elf32-i386"
+            found.problems.append(Problem(error.what, hint))
+            return found
+        found.facts |= {
+            "entry": kernel.entry,
+            "load_address": kernel.address,
+            "load_end": kernel.address + kernel.size,
+        }
+        found.protocol = self.name
+        if not found.templates:
+            found.stops("KERNEL_KIND", f"{kernel.entry:08x}")
+        fits = layout.multiboot_fits(kernel.address, kernel.size)
+        if kernel.address < e820.EXTENDED and not fits:
+            found.stops("KERNEL_OVERLAP", f"{kernel.address:08x}")
+        return found
+
+    def read(self, state: State) -> MultibootHandoff:
+        read, address = state.read, state.registers[self.pointer]
+        info = INFO.parse(read(address, INFO.sizeof()))
+        memmap, modules = [], []
+        at, end = info.mmap_addr, info.mmap_addr + min(info.mmap_length, MMAP_MAX)
+        while at < end:
+            entry = multiboot.MMAP_ENTRY.parse(read(at, multiboot.MMAP_ENTRY.sizeof()))
+            memmap.append(entry)
+            at += entry.entry_size + 4
+        for index in range(min(info.mods_count, MODULES_MAX)):
+            size = multiboot.MODULE.sizeof()
+            module = multiboot.MODULE.parse(read(info.mods_addr + index * size, size))
+            modules.append((module.start, module.end, read_string(read, module.cmdline)))
+        return MultibootHandoff(
+            address=address,
+            info=info,
+            memmap=memmap,
+            cmdline=read_string(read, info.cmdline),
+            loader=read_string(read, info.boot_loader_name),
+            modules=modules,
+        )
+
+    def registers(self, state: State) -> Iterator[str]:
+        if state.registers["eax"] != multiboot.LOADER_MAGIC:
+            yield f"EAX is {state.registers['eax']:#x}, not the magic"
+        yield from protected_mode(state)
+        yield from clear_flags(state, x86.Eflags.VM, x86.Eflags.IF)
+        yield from flat_segments(state)
+
+    def handed(self, state: State, handoff: MultibootHandoff) -> Iterator[str]:
+        yield from _info(state, handoff)
+        yield from tables.memmap_problems(state, handoff.memmap)
+        yield from tables.table_problems(state, handoff.memmap, tables.find_rsdp(state))
+        yield from _contents(state, handoff)
+        yield from _places(state, handoff)
+
+
+MULTIBOOT = Multiboot()
+
+
+def _info(state: State, handoff: MultibootHandoff) -> Iterator[str]:
+    info = handoff.info
+    host = INFO.parse(state.items[Key.INITRD_DATA].ljust(INFO.sizeof(), b"\0"))
+    for field in INFO.subcons:
+        if field.name not in FILLED and info[field.name] != host[field.name]:
+            yield f"information: {field.name} is {info[field.name]}, the host's {host[field.name]}"
+    wanted = host.flags | InfoFlag.MEMORY | InfoFlag.MMAP
+    if info.flags != wanted:
+        yield f"information: flags are {info.flags:#x}, not {wanted:#x}"
+    ram = [(m.addr, m.size) for m in handoff.memmap if m.type == e820.Type.RAM]
+    for name, start in (("mem_lower", 0), ("mem_upper", e820.EXTENDED)):
+        kib = sum(size for address, size in ram if address == start) >> 10
+        if info[name] != kib:
+            yield f"information: {name} is {info[name]}, not {kib}"
+    for entry in handoff.memmap:
+        if entry.entry_size != multiboot.MMAP_ENTRY_SIZE:
+            yield f"memory map: an entry of {entry.entry_size} bytes"
+
+
+def _contents(state: State, handoff: MultibootHandoff) -> Iterator[str]:
+    blob, base = state.items[Key.KERNEL_DATA], number(state, Key.KERNEL_ADDR)
+    if state.read(base, len(blob)) != blob:
+        yield "the kernel or a module is damaged"
+    for index, (start, end, _) in enumerate(handoff.modules):
+        if not base <= start <= end <= base + len(blob):
+            yield f"module {index} lies outside what was loaded"
+
+
+def _places(state: State, handoff: MultibootHandoff) -> Iterator[str]:
+    """What the firmware puts in lies in RAM, clear of the kernel."""
+    info = handoff.info
+    low, size = number(state, Key.KERNEL_ADDR), number(state, Key.KERNEL_SIZE)
+    ram = ram_of(handoff.memmap)
+    areas = {
+        "information": (handoff.address, handoff.address + INFO.sizeof()),
+        "memory map": (info.mmap_addr, info.mmap_addr + info.mmap_length),
+    }
+    for name, (start, end) in areas.items():
+        if not inside(ram, start, end):
+            yield f"the {name} at {start:#x} is not in RAM"
+        if start < low + size and low < end:
+            yield f"the {name} at {start:#x} lies in the kernel"

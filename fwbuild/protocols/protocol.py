@@ -1,0 +1,130 @@
+"""A boot protocol: everything that differs from one to the other, in one class."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fwbuild.emulator.loaded import Loaded
+from fwbuild.emulator.recording import Recording
+from fwbuild.emulator.state import End, Read, State
+from fwbuild.firmware.options import BootProtocol
+from fwbuild.guest import Guest
+from fwbuild.protocols.report import Report
+
+STRING_MAX = 1 << 17
+MODULES_MAX = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handoff:
+    """The information that a kernel is handed, read back from guest memory. `address` is where
+    it starts, `memmap` entries that have addr, size and type."""
+
+    address: int
+    memmap: list[Any]
+    cmdline: bytes
+
+    def plain(self) -> dict[str, Any]:
+        """The same as numbers and text, for JSON and for comparing."""
+        return {
+            "address": self.address,
+            **self.more(),
+            "memmap": [numbers(entry) for entry in self.memmap],
+            "cmdline": self.cmdline.decode("latin-1"),
+        }
+
+    def summary(self) -> list[tuple[str, str]]:
+        """(name, text) of what a user wants to see of it but the memory map."""
+        name, text = self.heading()
+        cmdline = ("command line", f"'{self.cmdline.decode('latin-1')}'")
+        return [(name, f"{self.address:#x}, {text}"), cmdline, *self.pieces()]
+
+    def more(self) -> dict[str, Any]:
+        """The protocol's own part of plain()."""
+        raise NotImplementedError
+
+    def heading(self) -> tuple[str, str]:
+        """The name of what lies at `address`, and a word on it."""
+        raise NotImplementedError
+
+    def pieces(self) -> list[tuple[str, str]]:
+        """(name, text) of initrd, modules and the like."""
+        raise NotImplementedError
+
+
+class Protocol(ABC):
+    """One boot protocol, as host, firmware and kernel take part in it.
+
+    name:    its name in templates.
+    title:   the name of its specification.
+    pointer: the register that leads to what is handed over.
+    nowhere: what a wrong pointer leads to nothing from, in words.
+    """
+
+    name: BootProtocol
+    title: str
+    pointer: str
+    nowhere: str
+
+    @abstractmethod
+    def recognises(self, data: bytes) -> bool:
+        """Whether QEMU takes a file for a kernel of this protocol, if it is of no protocol that
+        comes before this one in PROTOCOLS."""
+
+    @abstractmethod
+    def load(self, guest: Guest, recording: Recording, data: bytes, where: str) -> Loaded:
+        """Do what QEMU's loader does with the kernel file `data`. Errors name `where`. Raises
+        FwbuildError for a file that QEMU refuses."""
+
+    @abstractmethod
+    def entries(self, data: bytes, where: str) -> dict[str, int]:
+        """The linear address of each entry of a kernel that a firmware may take, by name."""
+
+    @abstractmethod
+    def report(self, data: bytes) -> Report:
+        """Everything that `fwbuild inspect` tells about a kernel of this protocol."""
+
+    @abstractmethod
+    def read(self, state: State) -> Handoff:
+        """The information that the kernel is handed. Raises MemoryError where it lies nowhere."""
+
+    @abstractmethod
+    def registers(self, state: State) -> Iterator[str]:
+        """Each departure of the processor's state from the protocol, in words."""
+
+    @abstractmethod
+    def handed(self, state: State, handoff: Any) -> Iterator[str]:
+        """Each departure of what is handed over from the protocol and the host, in words."""
+
+    def judge(self, state: State) -> list[str]:
+        """Each departure from the protocol in words; none when all is well."""
+        if state.end != End.HANDOFF:
+            return [f"the kernel was not entered: {state.end} {state.detail}".strip()]
+        problems: list[str] = []
+        try:
+            problems.extend(self.registers(state))
+            handoff = self.read(state)
+        except MemoryError as error:
+            return [*problems, f"the {self.nowhere} points nowhere: {error}"]
+        problems.extend(self.handed(state, handoff))
+        return problems
+
+
+def numbers(entry: Any) -> dict[str, int]:
+    """The numbers in a parsed structure, by their names."""
+    return {k: int(v) for k, v in entry.items() if isinstance(v, int)}
+
+
+def read_string(read: Read, address: int) -> bytes:
+    """The bytes up to a zero, which is not part of them."""
+    found = b""
+    while b"\0" not in found and len(found) < STRING_MAX:
+        found += read(address + len(found), 256)
+    return found.partition(b"\0")[0]
+
+
+def name_of(guest: Guest) -> str:
+    """The kernel's file in words."""
+    return str(guest.kernel or Path("the test kernel"))

@@ -1,0 +1,302 @@
+"""PVH: an uncompressed kernel whose ELF note names a 32-bit entry.
+
+QEMU puts the kernel's segments into RAM itself. The entry gets hvm_start_info in EBX.
+Source: Xen, docs/misc/pvh.pandoc; Linux, arch/x86/platform/pvh/enlighten.c; QEMU 7.2,
+hw/i386/x86.c load_elfboot() and include/hw/elf_ops.h.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from elftools.common.exceptions import ELFError
+
+from fwbuild.abi import e820, pvh, x86
+from fwbuild.abi.elf import MAGIC
+from fwbuild.abi.fw_cfg import Key
+from fwbuild.emulator.loaded import Loaded
+from fwbuild.emulator.memory import PAGE
+from fwbuild.emulator.recording import Recording
+from fwbuild.emulator.state import Read, State
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.firmware import file_names, layout
+from fwbuild.firmware.options import BootProtocol
+from fwbuild.guest import Guest
+from fwbuild.kernel.multiboot import has_multiboot2
+from fwbuild.kernel.vmlinux import Elf, parse_elf, parse_vmlinux, pvh_problem
+from fwbuild.protocols import tables
+from fwbuild.protocols.checks import (
+    clear_flags,
+    command_line,
+    descriptor,
+    flat_segments,
+    inside,
+    number,
+    ram_of,
+)
+from fwbuild.protocols.loading import MORE_MEMORY, initrd_items, number_items
+from fwbuild.protocols.protocol import MODULES_MAX, Handoff, Protocol, numbers, read_string
+from fwbuild.protocols.report import Problem, Report
+
+ENTRIES_MAX = 1 << 10  # of a memory map
+SETUP_SIZE = 8192  # QEMU keeps the first 8 KiB of the ELF file as SETUP_DATA
+BANNER = re.compile(rb"Linux version ([\x20-\x7e]{1,200})")
+REFUSAL = "Error loading uncompressed kernel without PVH ELF Note"
+# Xen, common/libelf/libelf-dominfo.c; rust-vmm's linux-loader, src/loader/elf/mod.rs
+OTHER_NAME = (
+    'its PVH note is named "{}": QEMU takes it by its type alone, but Xen, Firecracker and '
+    'Cloud Hypervisor only by the name "Xen"'
+)
+OLD_MACHINES = "machine types up to 3.1 (pc-i440fx-3.1, pc-q35-3.1) do not load it"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PvhHandoff(Handoff):
+    """start_info and what it points at, parsed by abi.pvh's declarations."""
+
+    start_info: Any
+    modules: list[Any]
+
+    def more(self) -> dict[str, Any]:
+        return {
+            "start_info": numbers(self.start_info),
+            "modules": [numbers(m) for m in self.modules],
+        }
+
+    def heading(self) -> tuple[str, str]:
+        return "hvm_start_info", f"version {self.start_info.version}"
+
+    def pieces(self) -> list[tuple[str, str]]:
+        return [("module", f"{m.paddr:#x}, {m.size} bytes") for m in self.modules]
+
+
+class Pvh(Protocol):
+    name = BootProtocol.PVH
+    title = "PVH ABI"
+    pointer = "ebx"
+    nowhere = "GDT or hvm_start_info"
+
+    def recognises(self, data: bytes) -> bool:
+        return data.startswith(MAGIC)
+
+    def load(self, guest: Guest, recording: Recording, data: bytes, where: str) -> Loaded:
+        vmlinux = parse_vmlinux(data, where)
+        for address, content in vmlinux.memory:
+            if not recording.has_ram(address, len(content)):
+                what = f"a segment at {address:#x} lies outside RAM"
+                raise FwbuildError(ExitCode.KERNEL, what, where=where, hint=MORE_MEMORY)
+        cmdline = guest.append.encode() + b"\0"
+        keys = number_items(
+            {
+                Key.KERNEL_ADDR: vmlinux.low,
+                Key.KERNEL_SIZE: vmlinux.high - vmlinux.low,
+                Key.KERNEL_ENTRY: vmlinux.entry,
+                Key.SETUP_ADDR: 0,
+                Key.SETUP_SIZE: SETUP_SIZE,
+                Key.CMDLINE_ADDR: 0,
+                Key.CMDLINE_SIZE: len(cmdline),
+            }
+        )
+        keys |= {
+            Key.SETUP_DATA: data[:SETUP_SIZE].ljust(SETUP_SIZE, b"\0"),
+            Key.CMDLINE_DATA: cmdline,
+        }
+        keys |= initrd_items(guest, recording)
+        return Loaded(self.name, vmlinux.entry, vmlinux.memory, keys)
+
+    def entries(self, data: bytes, where: str) -> dict[str, int]:
+        return {"PVH": parse_vmlinux(data, where).entry}
+
+    def report(self, data: bytes) -> Report:
+        try:
+            elf = parse_elf(data)
+        except ELFError as error:
+            found = Report("vmlinux", "ELF file that cannot be loaded")
+            found.problems.append(
+                Problem(
+                    f'QEMU: "Error while loading elf kernel": {error}',
+                    "copy the file again, or build it for x86",
+                )
+            )
+            return found
+        note = "without" if elf.pvh_note is None else "with"
+        found = Report("vmlinux", f"vmlinux, {elf.bits}-bit, {note} PVH note", facts(elf))
+        found.facts["multiboot2"] = has_multiboot2(data)
+        if banner := BANNER.search(data):
+            found.facts["kernel_version"] = banner[1].decode("ascii")
+        _note(elf, found)
+        return found
+
+    def read(self, state: State) -> PvhHandoff:
+        address = state.registers[self.pointer]
+        info = pvh.START_INFO.parse(state.read(address, pvh.START_INFO.sizeof()))
+        modules = min(info.nr_modules, MODULES_MAX)
+        entries = min(info.memmap_entries, ENTRIES_MAX)
+        cmdline = info.cmdline_paddr
+        return PvhHandoff(
+            address=address,
+            start_info=info,
+            modules=_table(state.read, info.modlist_paddr, modules, pvh.MODLIST_ENTRY),
+            memmap=_table(state.read, info.memmap_paddr, entries, pvh.MEMMAP_ENTRY),
+            cmdline=read_string(state.read, cmdline) if cmdline else b"",
+        )
+
+    def registers(self, state: State) -> Iterator[str]:
+        registers = state.registers
+        if registers["cr0"] != x86.Cr0.PE | x86.Cr0.ET:
+            yield f"CR0 is {registers['cr0']:#x}, not PE alone"
+        if registers["cr4"]:
+            yield f"CR4 is {registers['cr4']:#x}, not 0"
+        yield from clear_flags(state, x86.Eflags.VM, x86.Eflags.IF, x86.Eflags.TF)
+        yield from flat_segments(state)
+        yield from _task_register(state)
+
+    def handed(self, state: State, handoff: PvhHandoff) -> Iterator[str]:
+        yield from _start_info(handoff)
+        yield from tables.memmap_problems(state, handoff.memmap, e820.EBDA)
+        yield from command_line(state, handoff)
+        yield from _contents(state, handoff)
+        yield from _places(state, handoff)
+        yield from tables.table_problems(state, handoff.memmap, handoff.start_info.rsdp_paddr)
+
+
+PVH = Pvh()
+
+
+def _table(read: Read, address: int, count: int, entry: Any) -> list[Any]:
+    """`count` structures that follow each other."""
+    size = entry.sizeof()
+    data = read(address, count * size) if count else b""
+    return [entry.parse(data[i : i + size]) for i in range(0, len(data), size)]
+
+
+def _task_register(state: State) -> Iterator[str]:
+    if state.tr == 0:
+        yield "TR was never loaded"
+        return
+    base, limit, access, flags = descriptor(state, state.tr)
+    kinds = (x86.Access.TSS32, x86.Access.TSS32_BUSY)
+    if (base, limit, flags) != (0, x86.TSS32_LIMIT, 0) or access not in kinds:
+        yield f"TR is no 32-bit TSS of base 0, limit 0x67: {base:#x} {limit:#x} {access:#x}"
+
+
+def _start_info(handoff: PvhHandoff) -> Iterator[str]:
+    info = handoff.start_info
+    wanted = {
+        "magic": pvh.START_INFO_MAGIC,
+        "version": pvh.START_INFO_VERSION,
+        "flags": 0,
+        "reserved": 0,
+        "memmap_entries": len(handoff.memmap),
+        "nr_modules": len(handoff.modules),
+    }
+    for name, value in wanted.items():
+        if info[name] != value:
+            yield f"start_info.{name} is {info[name]:#x}, not {value:#x}"
+    if not info.nr_modules and info.modlist_paddr:
+        yield "start_info.modlist_paddr is set without modules"
+    for i, module in enumerate(handoff.modules):
+        if module.reserved:
+            yield f"module {i}: reserved is {module.reserved:#x}"
+        if not module.cmdline_paddr:
+            yield f"module {i}: no command line, where FreeBSD reads a string"
+
+
+def _contents(state: State, handoff: PvhHandoff) -> Iterator[str]:
+    initrd = state.items.get(Key.INITRD_DATA, b"")
+    files = list(_module_files(state))
+    if len(handoff.modules) != bool(initrd) + len(files):
+        yield f"{len(handoff.modules)} modules"
+    for i, (module, data) in enumerate(zip(handoff.modules[bool(initrd) :], files, strict=False)):
+        if module.size != len(data) or state.read(module.paddr, len(data)) != data:
+            yield f"module file {i + 1} is damaged"
+    for i, module in enumerate(handoff.modules):
+        try:
+            text = read_string(state.read, module.cmdline_paddr)
+        except MemoryError:
+            text = b"?"
+        if text:
+            yield f"module {i}: its command line is not empty"
+    if initrd:
+        address = number(state, Key.INITRD_ADDR)
+        first = handoff.modules[0] if handoff.modules else None
+        if first is None or (first.paddr, first.size) != (address, len(initrd)):
+            yield "the first module is not the initrd"
+        elif state.read(address, len(initrd)) != initrd:
+            yield "the initrd's contents are damaged"
+    for address, data in state.segments:
+        if state.read(address, len(data)) != data:
+            yield f"the kernel's segment at {address:#x} is damaged"
+
+
+def _module_files(state: State) -> Iterator[bytes]:
+    """The further modules that the user numbered, up to the first number that is missing."""
+    for digit in "123456789":
+        data = state.file(file_names.MODULE[:-1] + digit)
+        if not data:
+            return
+        yield data
+
+
+def _places(state: State, handoff: PvhHandoff) -> Iterator[str]:
+    """Everything handed over lies in RAM that the map shows as RAM, below 1 GiB."""
+    info = handoff.start_info
+    areas = {
+        "start_info": (handoff.address, pvh.START_INFO.sizeof()),
+        "memory map": (info.memmap_paddr, len(handoff.memmap) * pvh.MEMMAP_ENTRY.sizeof()),
+        "command line": (info.cmdline_paddr, len(handoff.cmdline) + 1),
+        "module list": (info.modlist_paddr, len(handoff.modules) * pvh.MODLIST_ENTRY.sizeof()),
+    }
+    ram = ram_of(handoff.memmap)
+    for name, (address, size) in areas.items():
+        end = address + size
+        if size and (not inside(ram, address, end) or end > pvh.HANDOFF_LIMIT):
+            yield f"the {name} at {address:#x} is not in RAM below 1 GiB"
+    spans = [(m.paddr, m.paddr + m.size) for m in handoff.modules]
+    spans += [(a, a + len(data)) for a, data in state.segments]
+    for low, high in pairwise(sorted(spans)):
+        if high[0] < low[1]:
+            yield f"a module overlaps another or the kernel at {high[0]:#x}"
+    nvs = tables.nvs_ranges(handoff.memmap)
+    allowed = [*ram, *nvs, (layout.F_SEGMENT.base, layout.F_SEGMENT.end)]
+    written = [page * PAGE for page in state.writes or ()]
+    outside = [at for at in written if not inside(allowed, at, at + 1)]
+    if outside:
+        yield f"memory outside the declared areas was written: {min(outside):#x}"
+
+
+def facts(elf: Elf) -> dict[str, Any]:
+    """What an ELF kernel says of itself."""
+    return {
+        "bits": elf.bits,
+        "elf_entry": elf.entry,
+        "load_address": elf.low,
+        "load_end": elf.high,
+        "pvh_entry": elf.pvh_note and elf.pvh_note.entry,
+        "pvh_note_name": elf.pvh_note and elf.pvh_note.name.decode("ascii", "replace"),
+    }
+
+
+def _note(elf: Elf, found: Report) -> None:
+    """How QEMU and the firmware take its PVH note."""
+    found.qemu = f'refuses it: "{REFUSAL}"'
+    if elf.pvh_qemu is not None:
+        found.qemu = f"loads its segments and takes {elf.pvh_qemu:#x} for its PVH entry"
+    if problem := pvh_problem(elf):
+        what, hint = problem
+        if found.facts["multiboot2"]:
+            what += ", and QEMU does not know Multiboot 2"
+            hint = "add a PVH note or a Multiboot 1 header, or boot it by GRUB"
+        found.problems.append(Problem(what, hint))
+        return
+    assert elf.pvh_qemu is not None
+    found.protocol = "pvh"
+    if elf.pvh_note and elf.pvh_note.name != pvh.ELF_NOTE_NAME:
+        found.notes.append(OTHER_NAME.format(found.facts["pvh_note_name"]))
+    found.notes.append(OLD_MACHINES)
+    if not elf.low <= elf.pvh_qemu < elf.high:
+        found.stops("KERNEL_ENTRY", f"{elf.low:08x}")
+    elif elf.low < e820.EXTENDED:
+        found.stops("KERNEL_OVERLAP", f"{elf.low:08x}")

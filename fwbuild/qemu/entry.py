@@ -1,0 +1,48 @@
+"""A real QEMU that is stopped at a kernel's entry, as a judge looks at it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fwbuild.emulator.loaded import Loaded
+from fwbuild.emulator.recording import Recording
+from fwbuild.emulator.state import End, State
+from fwbuild.guest import Guest
+from fwbuild.qemu.command import command
+from fwbuild.qemu.gdbstub import GdbStub
+from fwbuild.qemu.session import stopped
+
+SECONDS = 60  # to the entry
+
+
+@contextmanager
+def at_entry(guest: Guest, bios: Path, entry: int) -> Iterator[GdbStub]:
+    """QEMU at the linear address of a kernel's entry. Raises OSError where it ends before, and
+    FwbuildError where it does not start."""
+    with stopped(command(guest, bios=bios), "-gdb", SECONDS) as connection:
+        stub = GdbStub(connection)
+        stub.run_to(entry)
+        yield stub
+
+
+def state_at_entry(stub: GdbStub, recording: Recording, loaded: Loaded) -> State:
+    """The state for a judge. `recording` is what this QEMU offers, `loaded` what its loader did.
+    The guest's writes to fw_cfg files are not seen, nor which pages it wrote."""
+    registers = stub.registers()
+
+    def file(name: str) -> bytes:
+        found = recording.file(name)
+        return found.data if found else b""
+
+    return State(
+        protocol=loaded.protocol,
+        end=End.HANDOFF,
+        registers=registers,
+        gdtr=(registers["gdt_base"], registers["gdt_limit"]),
+        tr=registers["tr"],
+        read=stub.read,
+        host=recording,
+        items=recording.keys | loaded.keys,
+        file=file,
+        segments=loaded.memory,
+    )
