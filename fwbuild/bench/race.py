@@ -34,8 +34,8 @@ Counts = tuple[Count | None, list[dict[str, Any]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is asked for. `guest` lacks machine, kernel and accelerator; `seconds` is the most
-    that one boot may take, `last` the event at which it is over."""
+    """A bench as it is asked for. Each group puts its machine, kernel and accelerator into
+    `guest`; `seconds` is the most that one boot may take, `last` the event at which it is over."""
 
     contenders: Sequence[Contender]
     kernels: Sequence[Kernel]

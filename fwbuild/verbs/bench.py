@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
     contenders.check_names(images)
     kernels = [read_kernel(path) for path in args.kernel]
     initrd = args.out / "init.cpio"
-    guest = Guest("", args.memory, args.smp, initrd=initrd, append=args.append)
+    guest = Guest(memory=args.memory, smp=args.smp, initrd=initrd, append=args.append)
     plan = Plan(
         contenders=images,
         kernels=kernels,

@@ -8,7 +8,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +89,17 @@ class _Counter:
             kernel = folder / "test-kernel.elf"
             kernel.write_bytes(build_test_kernel())
         self.entries = read_entries(kernel).values()
-        base = Guest("", args.memory, args.smp, kernel, args.initrd, args.append)
-        self.guests = [replace(base, machine=machine) for machine in args.machine or MACHINES]
+        self.guests = [
+            Guest(
+                machine,
+                memory=args.memory,
+                smp=args.smp,
+                kernel=kernel,
+                initrd=args.initrd,
+                append=args.append,
+            )
+            for machine in args.machine or MACHINES
+        ]
         self.ours = {f"fwbuild {n}": build_image(n) for n in args.template or [DEFAULT]}
         self.files = {}
         for number, (name, image) in enumerate(self.ours.items()):
