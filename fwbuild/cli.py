@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from fwbuild import __version__
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.qemu.program import chosen
 
 # Each is a module of fwbuild.verbs with HELP, add_arguments(parser) and run(args) -> int.
 VERBS = (
@@ -58,7 +59,8 @@ def main(argv: list[str] | None = None) -> int:
         arguments = with_verb(sys.argv[1:] if argv is None else argv)
         wanted = VERBS if arguments[0] not in VERBS else (arguments[0],)
         args = parser(wanted).parse_args(arguments)
-        return int(args.run(args))
+        with chosen(getattr(args, "qemu", None)):
+            return int(args.run(args))
     except FwbuildError as error:
         print(f"fwbuild: error: {error}", file=sys.stderr)
         return int(error.code)

@@ -1,12 +1,12 @@
 """What several tests share: the images, the test kernel."""
 
 import os
-import shutil
 
 import pytest
 
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.qemu import program
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def test_kernel() -> bytes:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A test that needs QEMU is skipped where there is none, but fails in CI."""
-    if item.get_closest_marker("qemu") and not shutil.which("qemu-system-x86_64"):
+    if item.get_closest_marker("qemu") and not program.find():
         need("qemu-system-x86_64 (package qemu-system-x86)")
 
 

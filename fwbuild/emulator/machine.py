@@ -50,7 +50,8 @@ class Access(NamedTuple):
 
 @dataclass
 class Outcome:
-    """How a run ended. `unclaimed` are the accesses to no device."""
+    """How a run ended. `unclaimed` are the accesses to no device. A `rep` is one of the
+    `instructions`; its iterations but the first are `repeats`."""
 
     kind: End
     registers: dict[str, int] = field(default_factory=dict)
@@ -59,6 +60,7 @@ class Outcome:
     exit_value: int | None = None
     detail: str = ""
     instructions: int = 0
+    repeats: int = 0
     accesses: list[Access] = field(default_factory=list)
     unclaimed: list[Access] = field(default_factory=list)
     console: str = ""
@@ -93,7 +95,7 @@ class Machine:
             self.board.map_ports(device)
         self.outcome = Outcome(End.LIMIT)
         self._last = 0  # address of the instruction before
-        self._left: int | None = None  # iterations that it still has, if it is a `rep` going on
+        self._left = 0  # iterations that it still has, if it is a `rep`
         self._entry = loaded.entry if loaded else None
         self.writes = self.memory.writes
         self._startup: int | None = None  # the vector that other CPUs are to start at
@@ -225,9 +227,10 @@ class Machine:
             return
         if address != self._last:
             outcome.instructions += 1
-            self._last, self._left = address, None
-        elif not self._repeat_ended(address):
-            outcome.instructions += 1
+            self._last, self._left = address, self._repeats_of(address)
+        elif self._left != 1:
+            outcome.repeats += 1
+            self._left -= 1
         if self.memory.holes:
             self.memory.release()
         if size == 1 and self.read(address, 1) == HLT:
@@ -236,15 +239,10 @@ class Machine:
                 outcome.kind, outcome.detail = End.WAIT, "for an interrupt: none comes"
             uc.emu_stop()
 
-    def _repeat_ended(self, address: int) -> bool:
-        """Whether this is unicorn's last look at a `rep`, with nothing left to do: QEMU's own
-        trace counts the iterations alone."""
-        if self._left is None:
-            prefixed = self.read(address, 1) in REPEATS
-            self._left = self.uc.reg_read(ux.UC_X86_REG_ECX) if prefixed else -1
-        else:
-            self._left -= 1
-        return self._left == 0
+    def _repeats_of(self, address: int) -> int:
+        """The iterations of a `rep`. Unicorn looks at it once more when nothing is left to do."""
+        prefixed = self.read(address, 1) in REPEATS
+        return int(self.uc.reg_read(ux.UC_X86_REG_ECX)) if prefixed else 0
 
     def _on_interrupt(self, uc: Uc, number: int, _data: Any) -> None:
         if self.real_mode:

@@ -9,6 +9,7 @@ family of machines declares. Base address registers are as at reset.
 import base64
 import json
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from fwbuild.firmware import file_names
 from fwbuild.guest import MIB, Guest
 from fwbuild.machines import MachineFamily
 
-PACKAGED = Path(__file__).parent / "recordings"
+PACKAGED = Path(__file__).parent / "recordings"  # a folder for each release of QEMU
 
 
 @dataclass(frozen=True)
@@ -182,26 +183,57 @@ def _check_pci(functions: list[PciFunction]) -> None:
             bridges.add((f.root, f.path))
 
 
-@cache
-def _packaged() -> dict[tuple[object, ...], Path]:
-    """The packaged recordings by what find() looks for."""
-    found = {}
-    for path in PACKAGED.glob("*.json"):
+def series(version: str) -> str:
+    """The release that a version of QEMU belongs to: "7.2" of "7.2.22"."""
+    return ".".join(version.split(".")[:2])
+
+
+def _number(name: str) -> list[int]:
+    return [int(part) for part in name.split(".")]
+
+
+def packaged_series() -> list[str]:
+    """The releases of QEMU that the package has recordings of, the newest first."""
+    return sorted((path.name for path in PACKAGED.iterdir()), key=_number, reverse=True)
+
+
+def packaged() -> list[Path]:
+    """The packaged recordings."""
+    return sorted(PACKAGED.glob("*/*.json"))
+
+
+def by_guest(paths: Iterable[Path]) -> dict[tuple[object, ...], Path]:
+    """Recordings by release of QEMU, and by what tells guests apart. Raises FwbuildError where
+    two are of one guest and release."""
+    found: dict[tuple[object, ...], Path] = {}
+    for path in paths:
         plain = json.loads(path.read_text(encoding="utf-8"))
         guest = (plain[key] for key in ("machine", "memory", "smp", "accel"))
-        found[*guest, tuple(plain["extra"])] = path
+        key = (series(plain["qemu"]), *guest, tuple(plain["extra"]))
+        if other := found.get(key):
+            what = f"it is of the same guest and QEMU {key[0]} as {other}"
+            raise FwbuildError(ExitCode.INPUT, what, where=str(path), hint="delete one")
+        found[key] = path
     return found
 
 
-def find(guest: Guest) -> Recording:
+@cache
+def _packaged() -> dict[tuple[object, ...], Path]:
+    return by_guest(packaged())
+
+
+def find(guest: Guest, release: str | None = None) -> Recording:
     """The packaged recording for a guest: the same machine, memory, CPUs, accelerator and
-    further arguments."""
+    further arguments, of a release of QEMU, or of the newest that there is."""
     wanted = (guest.machine, guest.memory, guest.smp, guest.accel, guest.extra)
-    if path := _packaged().get(wanted):
-        return load(path)
+    for name in [release] if release else packaged_series():
+        if path := _packaged().get((name, *wanted)):
+            return load(path)
     what = f"no recording of {guest.machine} with {guest.memory // MIB} MiB and {guest.smp} CPUs"
+    more = ["and", *guest.extra] if guest.extra else []
+    more += ["by QEMU", release] if release else []
     raise FwbuildError(
         ExitCode.INPUT,
-        " ".join([what, *(["and", *guest.extra] if guest.extra else [])]),
+        " ".join([what, *more]),
         hint="make one with `fwbuild record --out FILE` and give it with --recording FILE",
     )

@@ -20,8 +20,8 @@ RESET = "reset"  # what comes before the first trace point
 
 @dataclass(frozen=True)
 class StageCount:
-    """What one stage takes. An iteration of a `rep` counts as an instruction; `in_checksums` of
-    the instructions add up bytes of tables."""
+    """What one stage takes. A `rep` counts as one instruction; `in_checksums` of the
+    instructions add up bytes of tables."""
 
     stage: str
     accesses: int

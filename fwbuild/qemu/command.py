@@ -1,36 +1,16 @@
 """A Guest as a QEMU command line."""
 
-import shutil
 from pathlib import Path
 
 from fwbuild.abi import ports
-from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import Guest
+from fwbuild.qemu.program import program
 from fwbuild.sizes import KIB, MIB
-
-PROGRAM = "qemu-system-x86_64"
-
-
-def installed() -> bool:
-    """Whether this machine has QEMU."""
-    return shutil.which(PROGRAM) is not None
-
-
-def program() -> str:
-    """The path of QEMU."""
-    found = shutil.which(PROGRAM)
-    if not found:
-        raise FwbuildError(
-            ExitCode.QEMU,
-            f"no {PROGRAM} on this machine",
-            hint="Debian's package is qemu-system-x86",
-        )
-    return found
 
 
 def command(guest: Guest, *, bios: Path | None = None, console: Path | None = None) -> list[str]:
     """The arguments that boot `guest`; `console` takes what the debug console prints."""
-    argv = [program(), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+    argv = [program().path, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     argv += ["-M", guest.machine, "-accel", guest.accel, "-smp", str(guest.smp)]
     argv += ["-m", _size(guest.memory), "-device", "isa-debug-exit"]
     if bios:

@@ -1,7 +1,5 @@
 """Records what a real QEMU offers through fw_cfg and PCI, without running any guest code."""
 
-import re
-import subprocess
 from collections.abc import Iterable
 
 from fwbuild.abi import fw_cfg, legacy, pci
@@ -11,7 +9,8 @@ from fwbuild.firmware import file_names
 from fwbuild.guest import Guest
 from fwbuild.machines import MachineFamily
 from fwbuild.qemu import probe
-from fwbuild.qemu.command import command, program
+from fwbuild.qemu.command import command
+from fwbuild.qemu.program import program
 from fwbuild.qemu.qtest import Qtest
 from fwbuild.qemu.session import stopped
 
@@ -24,13 +23,6 @@ KERNEL_KEYS = (
 ABSENT = 0xFF  # a port that nothing answers at
 LARGE = 1 << 36  # bytes
 OPTION_ROMS = ("genroms/", "vgaroms/")
-
-
-def version() -> str:
-    """QEMU's version, as in "7.2.22"."""
-    text = subprocess.run([program(), "--version"], capture_output=True, text=True, check=True)
-    match = re.search(r"version (\d+(\.\d+)+)", text.stdout)
-    return match[1] if match else "unknown"
 
 
 def record(guest: Guest, headers: Iterable[tuple[int, int, bytes]] = ()) -> Recording:
@@ -57,7 +49,7 @@ def record(guest: Guest, headers: Iterable[tuple[int, int, bytes]] = ()) -> Reco
         roots = any(file.name == file_names.EXTRA_ROOTS for file in files)
         functions = probe.functions(guest.family, qtest, roots)
     return Recording(
-        qemu=version(),
+        qemu=program().version,
         machine=guest.machine,
         memory=guest.memory,
         smp=guest.smp,

@@ -1,10 +1,13 @@
-"""Makes the packaged recordings anew, each from its own machine, memory, CPUs, accelerator and
-arguments: `make recordings`."""
+"""Makes the packaged recordings of a release of QEMU, each of the guest that another release's
+recording of the same name is of: `make recordings`."""
+
+from pathlib import Path
 
 from fwbuild.emulator import recording
 from fwbuild.emulator.recording import Recording
 from fwbuild.files import write_all
 from fwbuild.guest import Guest
+from fwbuild.qemu.program import program
 from fwbuild.qemu.record import record
 
 
@@ -14,11 +17,13 @@ def guest_of(kept: Recording) -> Guest:
 
 
 def main() -> None:
-    """Write them all."""
-    for path in sorted(recording.PACKAGED.glob("*.json")):
+    """Write them all, with the QEMU that fwbuild uses."""
+    folder = recording.PACKAGED / recording.series(program().version)
+    names: dict[str, Path] = {path.name: path for path in recording.packaged()}
+    for name, path in sorted(names.items()):
         made = record(guest_of(recording.load(path)))
-        write_all({path: made.to_json().encode()})
-        print(f"{path.name}: {len(made.files)} files, {len(made.pci)} PCI functions")
+        write_all({folder / name: made.to_json().encode()})
+        print(f"{folder.name}/{name}: {len(made.files)} files, {len(made.pci)} PCI functions")
 
 
 if __name__ == "__main__":

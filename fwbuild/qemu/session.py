@@ -11,6 +11,8 @@ from typing import IO
 from fwbuild.abi import ports
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import stop_codes
+from fwbuild.qemu import complaint
+from fwbuild.qemu.program import program
 
 Inherited = socket.socket | IO[bytes]
 END_SECONDS = 1  # from closed sockets to the exit status
@@ -18,8 +20,9 @@ END_SECONDS = 1  # from closed sockets to the exit status
 
 @dataclass
 class Session:
-    """A QEMU that was started, and where it complains."""
+    """A QEMU that was started with some arguments, and where it complains."""
 
+    argv: Sequence[str]
     process: subprocess.Popen[bytes]
     errors: IO[str]
 
@@ -29,12 +32,19 @@ class Session:
             return FwbuildError(
                 ExitCode.STOPPED, f"the firmware stopped: {stop.what}", hint=stop.hint
             )
-        return FwbuildError(ExitCode.QEMU, f"QEMU failed: {self.last_words() or error}")
+        qemu = program()
+        if wrong := complaint.explain(qemu, self.argv, self._complaints()):
+            return wrong
+        words = self.last_words() or error
+        return FwbuildError(ExitCode.QEMU, f"QEMU {qemu.version} failed: {words}")
 
     def last_words(self) -> str:
         """The last line of its complaints, or nothing."""
+        return (self._complaints().splitlines() or [""])[-1]
+
+    def _complaints(self) -> str:
         self.errors.seek(0)
-        return (self.errors.read().strip().splitlines() or [""])[-1]
+        return self.errors.read().strip()
 
     def _stop(self) -> stop_codes.Stop | None:
         """Why the firmware ended QEMU, if it did: isa-debug-exit closes the sockets
@@ -66,7 +76,7 @@ def started(argv: Sequence[str], inherited: Sequence[Inherited] = ()) -> Iterato
         for theirs in inherited:
             theirs.close()
         try:
-            yield Session(process, errors)
+            yield Session(argv, process, errors)
         finally:
             process.kill()
             process.wait()

@@ -24,8 +24,13 @@ from fwbuild.files import write_all
 from fwbuild.guest import Guest
 from fwbuild.image.template import DEFAULT
 from fwbuild.machines import MACHINES
-from fwbuild.qemu.record import version
-from fwbuild.verbs.guest_options import add_size_arguments, check_files, positive
+from fwbuild.qemu.program import program
+from fwbuild.verbs.guest_options import (
+    add_qemu_argument,
+    add_size_arguments,
+    check_files,
+    positive,
+)
 
 HELP = "measure boots, beside qboot and SeaBIOS"
 WIDTH = 110  # of a table in a file
@@ -117,6 +122,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--report", type=Path, metavar="HTML", help="write tables and pictures there; default: none"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    add_qemu_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -140,7 +146,7 @@ def run(args: argparse.Namespace) -> int:
         last=ENDS[args.to],
     )
     result = Result(
-        qemu=version(),
+        qemu=program().version,
         host=host(),
         date=datetime.now(UTC).date().isoformat(),
         rounds=args.runs,

@@ -27,8 +27,9 @@ from fwbuild.image.template import DEFAULT
 from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.machines import MACHINES
 from fwbuild.qemu.count import Count, count
+from fwbuild.qemu.program import program
 from fwbuild.qemu.record import record
-from fwbuild.verbs.guest_options import add_kernel_arguments, check_files
+from fwbuild.verbs.guest_options import add_kernel_arguments, add_qemu_argument, check_files
 
 HELP = "count exits and instructions to the kernel, beside qboot"
 WIDTH = 100  # of a table
@@ -62,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--grow", action="store_true", help="vary CPUs, PCI functions, memory and initrd instead"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_qemu_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,9 +75,11 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=1))
     elif args.grow:
         _show_growth(rows)
+        print(program())
     else:
         _show(rows)
         _show_stages(rows)
+        print(program())
     return int(ExitCode.OK)
 
 
@@ -119,6 +123,7 @@ class _Counter:
                     outcome, stages = count_stages(self.ours[name], recorded, loaded)
                     emulated = asdict(Count(len(outcome.accesses), outcome.instructions))
                 yield {
+                    "qemu": program().version,
                     "machine": guest.machine,
                     "image": name,
                     "emulated": emulated,
@@ -133,6 +138,7 @@ class _Counter:
                 for name, path in self.files.items():
                     counted = asdict(count(point.guest, path, *self.entries))
                     yield {
+                        "qemu": program().version,
                         "machine": point.guest.machine,
                         "what": point.what,
                         "value": point.value,

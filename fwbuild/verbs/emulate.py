@@ -20,13 +20,13 @@ from fwbuild.firmware import stop_codes
 from fwbuild.firmware.stop_codes import Stop
 from fwbuild.guest import Guest
 from fwbuild.image.test_kernel import build_test_kernel
-from fwbuild.machines import MachineFamily
 from fwbuild.protocols import BY_NAME, Handoff
-from fwbuild.qemu import command
+from fwbuild.qemu import program
 from fwbuild.qemu.record import record
 from fwbuild.verbs.guest_options import (
     add_guest_arguments,
     add_image_arguments,
+    add_qemu_argument,
     guest_from,
     image_from,
 )
@@ -40,12 +40,19 @@ SHOWN = "eax ebx ecx edx esi edi ebp esp eip eflags cr0 cr4 cs ds es ss".split()
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_image_arguments(parser)
     add_guest_arguments(parser)
-    parser.add_argument(
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
         "--recording",
         type=Path,
         metavar="FILE",
         help="what QEMU offers, as fwbuild record saved it; default: the packaged one",
     )
+    source.add_argument(
+        "--release",
+        choices=recording.packaged_series(),
+        help="the packaged recording of this QEMU: %(choices)s; default: the newest",
+    )
+    add_qemu_argument(source, "record this QEMU now; default: a packaged recording, else by")
     parser.add_argument(
         "--no-dma", action="store_true", help="leave the DMA interface out of fw_cfg"
     )
@@ -54,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     guest = guest_from(args)
-    found = _recording(guest, args.recording)
+    found = _recording(guest, args)
     kernel = None if guest.kernel else build_test_kernel()
     loaded = protocols.load(guest, found, kernel)
     machine = Machine(image_from(args), found, loaded, dma=not args.no_dma)
@@ -64,9 +71,9 @@ def run(args: argparse.Namespace) -> int:
     problems = [] if stop else protocols.judge(state)
     handoff = protocols.read(state) if state.end == End.HANDOFF else None
     if args.json:
-        print(json.dumps(_plain(outcome, handoff, problems, stop), indent=1))
+        print(json.dumps(_plain(outcome, handoff, problems, stop, found.qemu), indent=1))
     else:
-        _show(outcome, handoff, guest.family)
+        _show(outcome, handoff, found)
         _verdict(stop, problems, BY_NAME[state.protocol].title)
     if state.end == End.EXIT:
         return int(ExitCode.STOPPED)
@@ -77,22 +84,28 @@ def run(args: argparse.Namespace) -> int:
     return int(ExitCode.OK)
 
 
-def _recording(guest: Guest, path: Path | None) -> Recording:
+def _recording(guest: Guest, args: argparse.Namespace) -> Recording:
     """What fw_cfg holds: from a file, a packaged recording, or a QEMU on this machine."""
-    if path:
-        return recording.load(path)
-    try:
-        return recording.find(guest)
-    except FwbuildError:
-        if not command.installed():
-            raise
-        return record(replace(guest, kernel=None, initrd=None))
+    if args.recording:
+        return recording.load(args.recording)
+    if not args.qemu:
+        try:
+            return recording.find(guest, args.release)
+        except FwbuildError:
+            if args.release or not program.find():
+                raise
+    return record(replace(guest, kernel=None, initrd=None))
 
 
 def _plain(
-    outcome: Outcome, handoff: Handoff | None, problems: list[str], stop: Stop | None
+    outcome: Outcome,
+    handoff: Handoff | None,
+    problems: list[str],
+    stop: Stop | None,
+    qemu: str,
 ) -> dict[str, Any]:
     return {
+        "qemu": qemu,
         "end": outcome.kind,
         "exit_value": outcome.exit_value,
         "device_accesses": len(outcome.accesses),
@@ -105,7 +118,7 @@ def _plain(
     }
 
 
-def _show(outcome: Outcome, handoff: Handoff | None, family: MachineFamily) -> None:
+def _show(outcome: Outcome, handoff: Handoff | None, found: Recording) -> None:
     console = Console(highlight=False)
     if outcome.console:
         console.print(outcome.console, end="", markup=False)
@@ -114,10 +127,10 @@ def _show(outcome: Outcome, handoff: Handoff | None, family: MachineFamily) -> N
         _memmap(console, handoff)
     console.print(
         f"{len(outcome.accesses)} device accesses and {outcome.instructions} instructions "
-        "from reset"
+        f"from reset, with what QEMU {found.qemu} offers"
     )
     for access in outcome.unclaimed:
-        if not family.config_ports and access.port in PROBE:
+        if not found.family.config_ports and access.port in PROBE:
             continue
         console.print(f"access to no device: {access.direction} {access.port:#x}")
 

@@ -11,6 +11,7 @@ from fwbuild.firmware.layout import IMAGE_SIZE
 from fwbuild.guest import Guest
 from fwbuild.image import template
 from fwbuild.image.build import build_image
+from fwbuild.qemu.program import VARIABLE
 from fwbuild.sizes import GIB, KIB, MIB
 
 FURTHER = ("device", "object", "blockdev", "netdev")  # QEMU's options that add devices
@@ -98,6 +99,17 @@ def add_size_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--smp", type=positive, default=1, metavar="N", help="number of CPUs; default: %(default)s"
+    )
+
+
+def add_qemu_argument(
+    parser: argparse._ActionsContainer, help_text: str = "the QEMU to use; default: by"
+) -> None:
+    """--qemu: which QEMU; fwbuild.cli sees to it."""
+    parser.add_argument(
+        "--qemu",
+        metavar="PATH",
+        help=f"{help_text} {VARIABLE} in the environment, else by PATH",
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from fwbuild.errors import ExitCode
 from fwbuild.files import write_all
 from fwbuild.qemu.record import record
-from fwbuild.verbs.guest_options import add_guest_arguments, guest_from
+from fwbuild.verbs.guest_options import add_guest_arguments, add_qemu_argument, guest_from
 
 HELP = "record what QEMU offers through fw_cfg and PCI"
 
@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="the recording, as JSON; required"
     )
+    add_qemu_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:

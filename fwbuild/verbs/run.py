@@ -4,7 +4,9 @@ import argparse
 import re
 import shlex
 import subprocess
+import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +14,13 @@ from fwbuild.abi import ports
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import stop_codes, test_kernel
 from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.qemu import complaint
 from fwbuild.qemu.command import command
+from fwbuild.qemu.program import program
 from fwbuild.verbs.guest_options import (
     add_guest_arguments,
     add_image_arguments,
+    add_qemu_argument,
     guest_from,
     image_from,
 )
@@ -34,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="print the command for --bios and --kernel, and stop"
     )
+    add_qemu_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,23 +61,44 @@ def run(args: argparse.Namespace) -> int:
             assert guest.kernel is not None
             guest.kernel.write_bytes(build_test_kernel())
         argv = [*command(guest, bios=bios, console=console), "-serial", "stdio"]
-        status = _wait(argv, args.timeout)
+        print(f"fwbuild: {program()}", file=sys.stderr, flush=True)
+        status, complaints = _wait(argv, args.timeout)
         stop = STOP_LINE.search(console.read_text(errors="replace") if console.exists() else "")
     found = stop_codes.BY_CODE.get(int(stop[1], 16)) if stop else None
     # a guest may print such a line too, but then QEMU does not end with that code
     if found and status == ports.debug_exit_status(found.code):
         raise FwbuildError(ExitCode.STOPPED, f"the firmware stopped: {found.what}", hint=found.hint)
+    if status == QEMU_FAILED and (error := complaint.explain(program(), argv, complaints)):
+        raise error
     if args.kernel is None:
         wrong = status != ports.debug_exit_status(test_kernel.EXIT_OK)
     else:
         wrong = status == QEMU_FAILED or status < 0  # below 0: ended by a signal
     if wrong:
-        raise FwbuildError(ExitCode.QEMU, f"QEMU ended with status {status}")
+        raise FwbuildError(ExitCode.QEMU, f"QEMU {program().version} ended with status {status}")
     return int(ExitCode.OK)
 
 
-def _wait(argv: list[str], seconds: float | None) -> int:
-    try:
-        return subprocess.run(argv, timeout=seconds, check=False).returncode
-    except subprocess.TimeoutExpired:
-        raise FwbuildError(ExitCode.QEMU, f"QEMU was ended after {seconds} s") from None
+def _wait(argv: list[str], seconds: float | None) -> tuple[int, str]:
+    """QEMU's exit status, and what it said of its command line; the rest it says at once."""
+    process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, errors="replace")
+    with process, ThreadPoolExecutor(1) as pool:
+        complaints = pool.submit(_pass_on, process)
+        try:
+            return process.wait(seconds), complaints.result()
+        except subprocess.TimeoutExpired:
+            raise FwbuildError(ExitCode.QEMU, f"QEMU was ended after {seconds} s") from None
+        finally:
+            process.kill()
+
+
+def _pass_on(process: subprocess.Popen[str]) -> str:
+    """Write what QEMU says to stderr, but for what complaint.explain says better."""
+    kept = []
+    for line in process.stderr or ():
+        if complaint.is_about_arguments(line):
+            kept.append(line)
+        else:
+            sys.stderr.write(line)
+            sys.stderr.flush()
+    return "".join(kept)

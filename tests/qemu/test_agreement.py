@@ -17,8 +17,9 @@ from fwbuild.image.build import Image
 from fwbuild.machines import MACHINES
 from fwbuild.qemu.command import command
 from fwbuild.qemu.count import count
+from fwbuild.qemu.program import program
 from fwbuild.qemu.qtest import Qtest
-from fwbuild.qemu.record import record, version
+from fwbuild.qemu.record import record
 from fwbuild.qemu.rerecord import guest_of
 from fwbuild.qemu.session import stopped
 from tests.conftest import need
@@ -64,19 +65,23 @@ def test_same_counts(name: str, image: Image, tmp_path: Path, test_kernel: bytes
     loaded = protocols.load(guest, found)
     assert loaded
     outcome = Machine(image.image, found, loaded).run()
+    assert outcome.repeats  # of which QEMUs count a different part
     real = count(guest, bios, loaded.entry)
     assert (real.accesses, real.instructions) == (len(outcome.accesses), outcome.instructions)
 
 
-RECORDINGS = sorted(recording.PACKAGED.glob("*.json"))
+RECORDINGS = sorted({path.name for path in recording.packaged()})
 
 
-@pytest.mark.parametrize("path", RECORDINGS, ids=lambda p: p.stem)
-def test_recordings_are_what_qemu_offers(path: Path) -> None:
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_recordings_are_what_qemu_offers(name: str) -> None:
+    path = recording.PACKAGED / recording.series(program().version) / name
+    if not path.exists():
+        pytest.skip(f"nothing is recorded of QEMU {program().version}")
     kept = recording.load(path)
     if kept.accel == "kvm" and not kvm_works():
         pytest.skip("no usable /dev/kvm")
-    if kept.qemu != version():
+    if kept.qemu != program().version:
         pytest.skip(f"recorded with QEMU {kept.qemu}")
     live = record(guest_of(kept))
     assert [(f.name, f.size) for f in live.files] == [(f.name, f.size) for f in kept.files]

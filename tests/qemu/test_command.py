@@ -57,7 +57,7 @@ def test_run_reports_a_failed_qemu(
 ) -> None:
     kernel = tmp_path / "kernel"
     kernel.write_bytes(test_kernel)
-    monkeypatch.setattr(run, "_wait", lambda _argv, _seconds: status)
+    monkeypatch.setattr(run, "_wait", lambda _argv, _seconds: (status, ""))
     assert main(["run", "--kernel", str(kernel)]) == ExitCode.QEMU
 
 

@@ -20,7 +20,7 @@ from fwbuild.machines import MACHINES
 from fwbuild.qemu.command import command
 from fwbuild.qemu.count import count, instructions
 from fwbuild.qemu.gdbstub import GdbStub
-from fwbuild.qemu.record import version
+from fwbuild.qemu.program import program
 from fwbuild.qemu.session import stopped
 from tests.conftest import need
 from tests.support import debian
@@ -39,7 +39,7 @@ def need_qboot() -> None:
 @pytest.mark.parametrize("name", BASELINES)
 def test_counts_of_qboot(name: str, tmp_path: Path) -> None:
     need_qboot()
-    if not version().startswith("7.2."):
+    if not program().version.startswith("7.2."):
         pytest.skip("the baseline is QEMU 7.2's")
     kernel, initrd = debian.cloud_vmlinux(), tmp_path / "initrd"
     initrd.write_bytes(bytes(1 << 20))

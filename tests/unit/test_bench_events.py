@@ -1,6 +1,5 @@
 """Raw times become events, stages and counts."""
 
-import re
 import socket
 import time
 
@@ -8,7 +7,7 @@ import pytest
 
 from fwbuild.bench.events import Event, Run, read_trace, run_of
 from fwbuild.bench.trace_port import SO_TIMESTAMPNS, TracePort, stamp
-from fwbuild.qemu.count import ACCESS, INSTRUCTION, lines_before
+from fwbuild.qemu.count import Counted, is_access, is_instruction, lines_before
 
 START = 1_700_000_000_000_000_000  # ns
 MS = 1_000_000
@@ -95,16 +94,17 @@ Trace 0: 0x7f4ba8000240 [0000000000000000/00000000fffffea0/000000b4/ff000201]
 Trace 0: 0x7f4ba8000380 [0000000000010200/0000000000010200/00000040/ff000201]
 Trace 0: 0x7f4ba8000500 [0000000000000000/00000000fffffea0/000000b4/ff000201]
 """
-LOGS = {
-    "only the CPU's accesses": (ACCESSES, ACCESS, (0x100000,), 2),
-    "to the entry": (STEPS, INSTRUCTION, (0x10200,), 2),
-    "to whichever is first": (STEPS, INSTRUCTION, (0x10200, 0xFFFFFEA0), 1),
-    "an entry that is not reached": (STEPS, INSTRUCTION, (0x100000,), 4),
+LOGS: dict[str, tuple[bytes, Counted, tuple[int, ...], int]] = {
+    "only the CPU's accesses": (ACCESSES, is_access, (0x100000,), 2),
+    "to the entry": (STEPS, is_instruction(), (0x10200,), 2),
+    "to whichever is first": (STEPS, is_instruction(), (0x10200, 0xFFFFFEA0), 1),
+    "an entry that is not reached": (STEPS, is_instruction(), (0x100000,), 4),
+    "a rep of three blocks": (STEPS + 2 * STEPS[-79:], is_instruction(), (0x100000,), 4),
+    "another CPU": (STEPS.replace(b"Trace 0", b"Trace 1"), is_instruction(), (0x100000,), 0),
 }
 
 
 @pytest.mark.parametrize("case", LOGS)
 def test_lines_before(case: str) -> None:
     log, counted, entries, expected = LOGS[case]
-    assert isinstance(counted, re.Pattern)
     assert lines_before(log.splitlines(keepends=True), entries, counted) == expected

@@ -19,17 +19,28 @@ BUDGETS = {
     ("universal", "pc"): (130, 14_000),
     ("universal", "q35"): (90, 17_000),
 }
+# What the checksums of a later QEMU's larger tables add: pc's DSDT is 2.2 KB larger since 10.0.
+LARGER_TABLES = {
+    ("10.0", "pc"): 2_300,
+    ("11.1", "pc"): 2_300,
+    ("10.0", "q35"): 150,
+    ("11.1", "q35"): 150,
+}
 
 
+@pytest.mark.parametrize("release", recording.packaged_series())
 @pytest.mark.parametrize("template, machine", BUDGETS)
-def test_budget(template: str, machine: str, tmp_path: Path, test_kernel: bytes) -> None:
+def test_budget(
+    template: str, machine: str, release: str, tmp_path: Path, test_kernel: bytes
+) -> None:
     initrd = tmp_path / "initrd"
     initrd.write_bytes(bytes(1 << 20))
     guest = Guest(machine, initrd=initrd)
-    found = recording.find(Guest(machine))
+    found = recording.find(Guest(machine), release)
     loaded = protocols.load(guest, found, test_kernel)
     outcome = Machine(build_image(template).image, found, loaded).run()
     assert outcome.kind == "handoff"
     accesses, instructions = BUDGETS[template, machine]
     assert len(outcome.accesses) <= accesses
-    assert outcome.instructions <= instructions
+    allowed = instructions + LARGER_TABLES.get((release, machine), 0)
+    assert outcome.instructions + outcome.repeats <= allowed

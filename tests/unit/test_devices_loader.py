@@ -80,7 +80,7 @@ def test_recording_as_text() -> None:
     assert not again.has_ram(MIB - 4, 5)
 
 
-@pytest.mark.parametrize("path", sorted(recording.PACKAGED.glob("*.json")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", recording.packaged(), ids=lambda p: f"{p.parent.name}-{p.stem}")
 def test_packaged_recording(path: Path) -> None:
     found = recording.load(path)
     keys = [f.select for f in found.files]

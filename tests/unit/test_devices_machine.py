@@ -64,9 +64,12 @@ REPEATS = {
 @pytest.mark.parametrize("name", REPEATS)
 def test_repeated_instructions(name: str) -> None:
     code, count, executed = REPEATS[name]
+    instructions = 2 if name.endswith("twice") else 1
     outcome = machine_with(f"66b9{count:02x}000000 {code} f4").run()
     assert outcome.kind == "halt"
-    assert outcome.instructions == executed + 3  # jmp, mov and hlt
+    # jmp, mov and hlt beside it
+    assert outcome.instructions + outcome.repeats == executed + 3
+    assert outcome.repeats == executed - instructions
 
 
 def test_access_to_no_memory() -> None:

@@ -17,10 +17,10 @@ from fwbuild.guest import Guest
 from tests.support.matrix import recorded
 
 GUESTS = recorded()
-PACKAGED = sorted(recording.PACKAGED.glob("*.json"))
+PACKAGED = recording.packaged()
 
 
-@pytest.mark.parametrize("path", PACKAGED, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", PACKAGED, ids=lambda p: f"{p.parent.name}-{p.stem}")
 def test_text_and_back(path: Path) -> None:
     text = path.read_text()
     kept = Recording.from_json(text)
