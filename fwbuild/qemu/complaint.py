@@ -23,7 +23,7 @@ def explain(qemu: Qemu, argv: Sequence[str], words: str) -> FwbuildError | None:
             if found := kind.pattern.search(line):
                 name = found[1] if found.groups() else _machine_of(argv)
                 offered = kind.offered(qemu, name)
-                hint = _hint(name, offered) or kind.hint
+                hint = _hint(name, offered) or f"`{qemu.path} {kind.listed_by(name)}` lists them"
                 what = f"QEMU {qemu.version} has no {kind.what(name)}"
                 return FwbuildError(ExitCode.QEMU, what, hint=hint)
     return None
@@ -41,14 +41,12 @@ def _machine_of(argv: Sequence[str]) -> str:
 
 
 def _hint(name: str, offered: Sequence[str]) -> str:
-    """The names nearest to one, of those that are offered."""
-    if not offered:
-        return ""
+    """The names nearest to one, of those that are offered; all of a few; else nothing."""
     member = name.rpartition(".")[2]
-    near = difflib.get_close_matches(member, offered, LISTED, 0.5)
-    shown = near or list(offered[:LISTED])
-    more = "" if len(shown) == len(offered) else f", and {len(offered) - len(shown)} others"
-    return f"it has {', '.join(shown)}{more}"
+    shown = difflib.get_close_matches(member, offered, LISTED, 0.6)
+    if len(offered) <= LISTED:
+        shown = list(offered)
+    return f"it has {', '.join(shown)}" if shown else ""
 
 
 def _first_words(text: str) -> list[str]:
@@ -57,13 +55,13 @@ def _first_words(text: str) -> list[str]:
 
 
 def _machines(qemu: Qemu, name: str) -> list[str]:
-    """The machine types of the same family, the newest first, else those fwbuild runs on."""
+    """The machine types of the same family, else those that fwbuild runs on."""
     names = _first_words(qemu.ask("-machine", "help"))
     family = next((f for f in machines.FAMILIES if f.has(name)), None)
     if family is None:
         return [n for n in machines.MACHINES if n in names]
-    found = [n for n in names if family.has(n) and n != family.name]
-    return [family.name, *sorted(found, key=_numbers)]
+    found = sorted((n for n in names if family.has(n) and n != family.name), key=_numbers)
+    return [family.name, f"{found[0]} to {found[-1]}" if found else ""]
 
 
 def _numbers(name: str) -> list[int]:
@@ -79,12 +77,9 @@ def _accelerators(qemu: Qemu, _name: str) -> list[str]:
 
 
 def _cpus(qemu: Qemu, _name: str) -> list[str]:
+    """The first words of a first list; 7.2 puts "x86" before each."""
     text = qemu.ask("-cpu", "help").partition("\n\n")[0]
-    return [line.split()[1 if line.startswith("x86 ") else 0] for line in _lines(text)]
-
-
-def _lines(text: str) -> list[str]:
-    return [line for line in text.splitlines()[1:] if line.strip()]
+    return [name.removeprefix("x86 ") for name in re.findall(r"^ *((?:x86 )?\S+)", text, re.M)[1:]]
 
 
 def _options(qemu: Qemu, _name: str) -> list[str]:
@@ -93,29 +88,35 @@ def _options(qemu: Qemu, _name: str) -> list[str]:
 
 def _properties(qemu: Qemu, name: str) -> list[str]:
     """The properties of a machine type, an accelerator or a device: "e1000.foo" is a device's."""
+    return re.findall(r"^ +([\w.-]+)=<", qemu.ask(*_property_help(name).split()), re.MULTILINE)
+
+
+def _objects(qemu: Qemu, _name: str) -> list[str]:
+    return _first_words(qemu.ask("-object", "help"))
+
+
+def _netdevs(qemu: Qemu, _name: str) -> list[str]:
+    return _first_words(qemu.ask("-netdev", "help"))
+
+
+def _property_help(name: str) -> str:
+    """The words that make QEMU list the properties of what has one."""
     owner = name.rpartition(".")[0]
-    if owner.endswith(MACHINE_SUFFIX):
-        text = qemu.ask("-machine", f"{owner.removesuffix(MACHINE_SUFFIX)},help")
-    elif owner.endswith(ACCEL_SUFFIX):
-        text = qemu.ask("-accel", f"{owner.removesuffix(ACCEL_SUFFIX)},help")
-    else:
-        text = qemu.ask("-device", f"{owner},help")
-    return re.findall(r"^ +([\w.-]+)=<", text, re.MULTILINE)
-
-
-def _no_names(_qemu: Qemu, _name: str) -> list[str]:
-    return []
+    for suffix, option in ((MACHINE_SUFFIX, "-machine"), (ACCEL_SUFFIX, "-accel")):
+        if owner.endswith(suffix):
+            return f"{option} {owner.removesuffix(suffix)},help"
+    return f"-device {owner},help"
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of complaint: its pattern, whose group is what QEMU lacks; that in words; and the
-    names that it offers."""
+    """A kind of complaint: the pattern, whose group is the name that QEMU does not know; what
+    that would be; the names that QEMU offers; and what makes QEMU list them."""
 
     pattern: re.Pattern[str]
     noun: str
     offered: Callable[[Qemu, str], list[str]]
-    hint: str = ""
+    listed_by: Callable[[str], str]
 
     def what(self, name: str) -> str:
         """What is lacking, in words."""
@@ -127,19 +128,53 @@ class Kind:
         return f"property '{member}' of {owner}"
 
 
+def _always(words: str) -> Callable[[str], str]:
+    return lambda _name: words
+
+
 # Sources of the words: QEMU, softmmu/vl.c (system/vl.c), qdev-monitor.c, qom/object.c, cpu.c
 KINDS = (
-    Kind(re.compile(r'unsupported machine type: "([^"]*)"'), "machine type", _machines),
-    Kind(re.compile(r"unsupported machine type$"), "machine type", _machines),
-    Kind(re.compile(r"'([^']*)' is not a valid device model name"), "device", _devices),
-    Kind(re.compile(r"Property '([^']+\.[^']+)' not found"), "property", _properties),
-    Kind(re.compile(r"invalid accelerator (\S+)"), "accelerator", _accelerators),
-    Kind(re.compile(r"unable to find CPU model '([^']*)'"), "CPU model", _cpus),
-    Kind(re.compile(r": (-\S+): invalid option"), "option", _options),
     Kind(
-        re.compile(r"-(?:object|netdev|blockdev|chardev) .*does not accept value '([^']*)'"),
-        "backend",
-        _no_names,
-        "its manual lists those it has",
+        re.compile(r'unsupported machine type: "([^"]*)"'),
+        "machine type",
+        _machines,
+        _always("-machine help"),
+    ),
+    Kind(
+        re.compile(r"unsupported machine type$"),
+        "machine type",
+        _machines,
+        _always("-machine help"),
+    ),
+    Kind(
+        re.compile(r"'([^']*)' is not a valid device model name"),
+        "device",
+        _devices,
+        _always("-device help"),
+    ),
+    Kind(
+        re.compile(r"Property '([^']+\.[^']+)' not found"), "property", _properties, _property_help
+    ),
+    Kind(
+        re.compile(r"invalid accelerator (\S+)"),
+        "accelerator",
+        _accelerators,
+        _always("-accel help"),
+    ),
+    Kind(
+        re.compile(r"unable to find CPU model '([^']*)'"), "CPU model", _cpus, _always("-cpu help")
+    ),
+    Kind(re.compile(r": (-\S+): invalid option"), "option", _options, _always("-help")),
+    Kind(
+        re.compile(r"-object .*does not accept value '([^']*)'"),
+        "object",
+        _objects,
+        _always("-object help"),
+    ),
+    Kind(
+        re.compile(r"-netdev .*does not accept value '([^']*)'"),
+        "netdev",
+        _netdevs,
+        _always("-netdev help"),
     ),
 )

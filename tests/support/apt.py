@@ -7,6 +7,7 @@ date is taken all the same: signatures are checked.
 
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -44,11 +45,11 @@ class Archive:
         folder.mkdir()
         self._get("download", package, cwd=folder)
 
-    def download_closure(self, package: str, folder: Path) -> None:
-        """The files of a package and of all that it depends on, down to the C library."""
+    def download_closure(self, packages: Sequence[str], folder: Path) -> None:
+        """The files of packages and of all that they depend on, down to the C library."""
         (folder / "partial").mkdir(parents=True)
         options = ("--download-only", "--yes", "--no-install-recommends")
-        self._get("install", "-o", f"Dir::Cache::archives={folder}", *options, package)
+        self._get("install", "-o", f"Dir::Cache::archives={folder}", *options, *packages)
 
     def names(self, start: str) -> list[str]:
         """The names of packages that begin so."""

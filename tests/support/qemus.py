@@ -19,7 +19,8 @@ QEMUS = {
     "10": BACKPORTS,
     "11": SID,
 }
-PACKAGE = "qemu-system-x86"
+# With all of its modules: `-device help` loads each, and would find the system's instead.
+PACKAGES = ("qemu-system-x86", "qemu-system-modules-opengl", "qemu-system-modules-spice")
 PROGRAM = "qemu-system-x86_64"
 SCRIPT = """\
 #!/bin/sh
@@ -38,7 +39,7 @@ exec "$linker" --library-path "$lib:$usr" "$root/usr/bin/qemu-system-x86_64" \\
 def qemu(name: str) -> Path:
     """The script that starts one of QEMUS; it is got if it is not there."""
     try:
-        return once(CACHE / "qemu" / name, lambda folder: _make(name, folder)) / PROGRAM
+        return once(CACHE / "qemus" / name, lambda folder: _make(name, folder)) / PROGRAM
     except (OSError, subprocess.SubprocessError) as error:
         need(f"QEMU {name} of Debian's archive ({error})")
         raise
@@ -46,7 +47,7 @@ def qemu(name: str) -> Path:
 
 def _make(name: str, folder: Path) -> None:
     debs, root = folder / "debs", folder / "root"
-    QEMUS[name].download_closure(PACKAGE, debs)
+    QEMUS[name].download_closure(PACKAGES, debs)
     for deb in debs.glob("*.deb"):
         subprocess.run(["dpkg-deb", "-x", deb, root], check=True, timeout=60)
         deb.unlink()

@@ -108,3 +108,30 @@ def test_tables_are_of_a_programmed_chipset() -> None:
     mcfg = tables["q35"].index(b"MCFG")
     assert int.from_bytes(tables["q35"][mcfg + 44 : mcfg + 52], "little") == 0xB0000000
     assert b"MCFG" not in tables["pc"]
+
+
+def test_newest_unless_told() -> None:
+    releases = recording.packaged_series()
+    assert releases == ["11.1", "10.0", "7.2"]
+    for name, guest in GUESTS.items():
+        assert recording.find(guest).qemu.startswith("11.1."), name
+        for release in releases:
+            assert recording.find(guest, release).qemu.startswith(f"{release}."), name
+    with pytest.raises(FwbuildError, match=r"by QEMU 6\.0"):
+        recording.find(Guest("pc"), "6.0")
+
+
+def test_two_of_one_guest_and_release(tmp_path: Path) -> None:
+    first, second = (tmp_path / name for name in ("first.json", "second.json"))
+    kept = recording.find(Guest("pc"), "10.0")
+    first.write_text(kept.to_json())
+    second.write_text(replace(kept, qemu="10.1.0").to_json())
+    assert len(recording.by_guest([first, second])) == 2
+    second.write_text(replace(kept, qemu="10.0.99").to_json())
+    with pytest.raises(FwbuildError, match=r"same guest and QEMU 10\.0 as .*first"):
+        recording.by_guest([first, second])
+
+
+@pytest.mark.parametrize("path", PACKAGED, ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_folder_is_the_release(path: Path) -> None:
+    assert recording.series(recording.load(path).qemu) == path.parent.name
