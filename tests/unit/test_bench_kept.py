@@ -9,6 +9,7 @@ from fwbuild.bench.race import Race
 from fwbuild.bench.result import Result, Row
 from fwbuild.cli import main
 from fwbuild.errors import ExitCode
+from fwbuild.qemu.program import Qemu
 from fwbuild.verbs import bench
 from tests.support.results import result
 
@@ -22,7 +23,7 @@ def test_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test_kerne
     kernel, out, page = tmp_path / "kernel", tmp_path / "out", tmp_path / "page.html"
     kernel.write_bytes(test_kernel)
     monkeypatch.setattr(Race, "rows", rows)
-    monkeypatch.setattr(bench, "version", lambda: "7.2.22")
+    monkeypatch.setattr(bench, "program", lambda: Qemu("qemu", "7.2.22"))
     status = main(
         ["bench", "--kernel", str(kernel), "--no-peers", "--out", str(out), "--report", str(page)]
     )
