@@ -78,7 +78,7 @@ boot-time: $(VENV)/.made
 
 # The documents that are made from the code.
 docs: $(VENV)/.made
-	$(BIN)/python -m fwbuild.image.docs
+	$(BIN)/python -m fwbuild.docs
 
 # What the emulated machine is made from, taken again from the QEMU on this machine.
 recordings: $(VENV)/.made

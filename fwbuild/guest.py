@@ -7,8 +7,6 @@ from fwbuild import machines
 from fwbuild.machines import MachineFamily
 from fwbuild.sizes import MIB
 
-__all__ = ["MIB", "Guest"]
-
 
 @dataclass(frozen=True)
 class Guest:

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from fwbuild.image.build import Image, build_image
-from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.qemu import program
 
 

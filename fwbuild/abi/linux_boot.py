@@ -111,6 +111,11 @@ SECTOR = 512
 SETUP_SECTS_DEFAULT = 4
 SETUP_STACK = 0xFFF0  # SP at the 16-bit entry: what QEMU calls heap ends here
 SETUP_SIZE_MAX = 0x8000  # the setup code's own first half of its segment
+# Where QEMU's -kernel tells a firmware to put them. Source: QEMU, hw/i386/x86.c x86_load_linux().
+QEMU_SETUP_ADDR = 0x10000  # boot sector and setup code
+QEMU_CMDLINE_ADDR = 0x20000
+QEMU_KERNEL_ADDR = 0x100000  # of a kernel that is loaded high
+ENTRY_64 = 0x200  # the 64-bit entry, from the 32-bit one
 PROTOCOL_CMDLINE = 0x202  # the first with cmd_line_ptr
 PROTOCOL_SYSSIZE = 0x204  # the first whose syssize is true
 PROTOCOL_PAYLOAD = 0x208  # the first that tells where the payload is

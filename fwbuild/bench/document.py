@@ -12,9 +12,9 @@ from fwbuild.bench.events import Event
 from fwbuild.bench.report import ms
 from fwbuild.bench.result import Result, Row, span
 from fwbuild.bench.stats import Summary, summarize, within_noise
+from fwbuild.docs import DOCS
 from fwbuild.documents import render
 from fwbuild.files import read_file, write_all
-from fwbuild.image.docs import DOCS
 
 
 def document(result: Result, first_line: Result, growth: Sequence[dict[str, Any]]) -> str:

@@ -18,12 +18,13 @@ from unicorn import (
 from unicorn import x86_const as ux
 
 from fwbuild.abi import fw_cfg, x86
+from fwbuild.abi.x86 import PAGE
 from fwbuild.emulator.board import Board, pieces
 from fwbuild.emulator.device import Device
 from fwbuild.emulator.devices import DebugConsole, DebugExit, Serial
 from fwbuild.emulator.fw_cfg import FwCfg
 from fwbuild.emulator.loaded import Loaded
-from fwbuild.emulator.memory import PAGE, Memory
+from fwbuild.emulator.memory import Memory
 from fwbuild.emulator.mmio import Read, Write
 from fwbuild.emulator.recording import Recording
 from fwbuild.emulator.state import End, State

@@ -1,6 +1,6 @@
 """Guest physical memory: RAM, the ROM, the ROM's alias below 1 MiB, and where nothing is.
 
-Source: QEMU 7.2, hw/i386/x86.c x86_bios_rom_init (the ROM and its alias), hw/pci-host/pam.c,
+Source: QEMU, hw/i386/x86.c x86_bios_rom_init (the ROM and its alias), hw/pci-host/pam.c,
 softmmu/physmem.c and memory.c (what an access without memory does).
 """
 
@@ -25,9 +25,9 @@ from unicorn import (
 )
 
 from fwbuild.abi import chipset, e820
+from fwbuild.abi.x86 import PAGE
 from fwbuild.emulator.recording import Recording
 
-PAGE = 0x1000
 PIECE = 0x200000  # of RAM above 4 GiB, mapped when it is first used: a TiB cannot be at once
 ALIAS_MAX = 0x20000  # of the image's end, below 1 MiB
 OPTION_ROM_END = e820.OPTION_ROM + 0x20000

@@ -19,8 +19,9 @@ from fwbuild import machines
 from fwbuild.abi import e820, pci
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import file_names
-from fwbuild.guest import MIB, Guest
+from fwbuild.guest import Guest
 from fwbuild.machines import MachineFamily
+from fwbuild.sizes import MIB
 
 PACKAGED = Path(__file__).parent / "recordings"  # a folder for each release of QEMU
 

@@ -39,8 +39,9 @@ RAM = (
     Region("pvh", 0x6000, 0x1000, "hvm_start_info, GDT, module list"),
     Region("memmap", 0x7000, 0xC00, "the memory map that is handed over"),
     Region("scratch", 0x8000, 0x5000, "etc/e820 while it is read"),
-    Region("setup", 0x10000, 0x10000, "boot_params, or a bzImage's setup code"),
-    Region("cmdline", 0x20000, 0x10000, "the kernel's command line"),
+    # QEMU's own places: it has written them into the header, where a 16-bit entry reads them
+    Region("setup", linux_boot.QEMU_SETUP_ADDR, 0x10000, "boot_params, or a bzImage's setup code"),
+    Region("cmdline", linux_boot.QEMU_CMDLINE_ADDR, 0x10000, "the kernel's command line"),
     Region("directory", 0x30000, 0x2000, "the fw_cfg directory"),
     Region("script", 0x40000, 0x10000, "the ACPI table loader's script"),
     Region("pci", 0x50000, 0x20000, "PCI functions, BARs and buses while they get addresses"),

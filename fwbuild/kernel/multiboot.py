@@ -1,6 +1,6 @@
 """Reads a Multiboot kernel: where it is loaded and entered.
 
-Source: Multiboot Specification 0.6.96, 3.1; QEMU 7.2, hw/i386/multiboot.c, whose choices
+Source: Multiboot Specification 0.6.96, 3.1; QEMU, hw/i386/multiboot.c, whose choices
 are kept where the two differ.
 """
 

@@ -4,7 +4,7 @@ The two differ where the linker merged notes of different alignment into one seg
 binutils does with .note.gnu.property: QEMU aligns every note of a segment to the segment's
 p_align, their authors to 4 bytes.
 
-Source: System V ABI, chapter 5 "Note Section"; QEMU 7.2, include/hw/elf_ops.h
+Source: System V ABI, chapter 5 "Note Section"; QEMU, include/hw/elf_ops.h
 get_elf_note_type and hw/i386/x86.c read_pvh_start_addr.
 """
 

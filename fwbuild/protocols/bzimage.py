@@ -1,7 +1,7 @@
 """A bzImage: the kernel file that has a 16-bit and a 32-bit entry.
 
 QEMU cuts it at the end of the setup code and patches the header.
-Source: QEMU 7.2, hw/i386/x86.c x86_load_linux(); Linux, Documentation/arch/x86/boot.rst,
+Source: QEMU, hw/i386/x86.c x86_load_linux(); Linux, Documentation/arch/x86/boot.rst,
 "Details of Header Fields".
 """
 
@@ -24,10 +24,11 @@ from fwbuild.protocols import pvh
 from fwbuild.protocols.loading import initrd_items, number_items
 from fwbuild.protocols.report import Problem, Report, flag_names
 
-REAL_ADDR, CMDLINE_ADDR, KERNEL_ADDR = 0x10000, 0x20000, 0x100000
+ENTRY_16 = linux_boot.QEMU_SETUP_ADDR + linux_boot.SECTOR
+ENTRY_32 = linux_boot.QEMU_KERNEL_ADDR
+ENTRY_64 = ENTRY_32 + linux_boot.ENTRY_64
 LOADER_TYPE = 0xB0  # QEMU's, revision 0
 VIDEO_MODES = {"normal": 0xFFFF, "ext": 0xFFFE, "ask": 0xFFFD}
-ENTRY_64 = 0x200  # of the protected-mode part: the 64-bit entry
 OFFSETS = offsets(linux_boot.SETUP_HEADER)
 
 # Field: the boot protocol that introduced it. 0x200 is the oldest with a header.
@@ -74,9 +75,9 @@ def load(guest: Guest, recording: Recording, data: bytes, where: str) -> Loaded:
         limit = (1 << 32) - 1
     initrd = initrd_items(guest, recording, limit)
     setup = bytearray(data[:setup_size])
-    patch(setup, "cmd_line_ptr", CMDLINE_ADDR.to_bytes(4, "little"))
+    patch(setup, "cmd_line_ptr", linux_boot.QEMU_CMDLINE_ADDR.to_bytes(4, "little"))
     patch(setup, "type_of_loader", bytes([LOADER_TYPE, header.loadflags | LoadFlag.CAN_USE_HEAP]))
-    heap_end = CMDLINE_ADDR - REAL_ADDR - linux_boot.SECTOR
+    heap_end = linux_boot.QEMU_CMDLINE_ADDR - linux_boot.QEMU_SETUP_ADDR - linux_boot.SECTOR
     patch(setup, "heap_end_ptr", heap_end.to_bytes(2, "little"))
     if match := re.search(r"vga=(\w+)", guest.append):
         patch(setup, "vid_mode", _video_mode(match[1]).to_bytes(2, "little"))
@@ -85,12 +86,12 @@ def load(guest: Guest, recording: Recording, data: bytes, where: str) -> Loaded:
     cmdline = guest.append.encode() + b"\0"
     keys = number_items(
         {
-            Key.KERNEL_ADDR: KERNEL_ADDR,
+            Key.KERNEL_ADDR: linux_boot.QEMU_KERNEL_ADDR,
             Key.KERNEL_SIZE: len(data) - setup_size,
             Key.KERNEL_ENTRY: 0,
-            Key.SETUP_ADDR: REAL_ADDR,
+            Key.SETUP_ADDR: linux_boot.QEMU_SETUP_ADDR,
             Key.SETUP_SIZE: setup_size,
-            Key.CMDLINE_ADDR: CMDLINE_ADDR,
+            Key.CMDLINE_ADDR: linux_boot.QEMU_CMDLINE_ADDR,
             Key.CMDLINE_SIZE: len(cmdline),
         }
     )
@@ -99,9 +100,10 @@ def load(guest: Guest, recording: Recording, data: bytes, where: str) -> Loaded:
         Key.SETUP_DATA: bytes(setup),
         Key.CMDLINE_DATA: cmdline,
     }
+    protocol, entry = BootProtocol.LINUX16, ENTRY_16
     if modern:
-        return Loaded(BootProtocol.LINUX, KERNEL_ADDR, [], keys | initrd)
-    return Loaded(BootProtocol.LINUX16, REAL_ADDR + linux_boot.SECTOR, [], keys | initrd)
+        protocol, entry = BootProtocol.LINUX, ENTRY_32
+    return Loaded(protocol, entry, [], keys | initrd)
 
 
 def _video_mode(text: str) -> int:
@@ -119,9 +121,9 @@ def patch(setup: bytearray, name: str, value: bytes) -> None:
 def entries(data: bytes) -> dict[str, int]:
     """The linear address of each entry that a firmware may take, by name."""
     header = parse_bzimage(data).header
-    found = {"16-bit": REAL_ADDR + linux_boot.SECTOR, "32-bit": KERNEL_ADDR}
+    found = {"16-bit": ENTRY_16, "32-bit": ENTRY_32}
     if header.version >= linux_boot.PROTOCOL_MODERN and header.xloadflags & XLoadFlag.KERNEL_64:
-        found["64-bit"] = KERNEL_ADDR + ENTRY_64
+        found["64-bit"] = ENTRY_64
     return found
 
 

@@ -1,7 +1,7 @@
 """Multiboot 1: a kernel with a header in its first 8 KiB, entered with its information in EBX.
 
 QEMU makes one piece of kernel, modules and all texts.
-Source: Multiboot Specification 0.6.96, 3.1 to 3.3; QEMU 7.2, hw/i386/multiboot.c
+Source: Multiboot Specification 0.6.96, 3.1 to 3.3; QEMU, hw/i386/multiboot.c
 load_multiboot().
 """
 

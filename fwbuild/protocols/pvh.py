@@ -1,7 +1,7 @@
 """PVH: an uncompressed kernel whose ELF note names a 32-bit entry.
 
 QEMU puts the kernel's segments into RAM itself. The entry gets hvm_start_info in EBX.
-Source: Xen, docs/misc/pvh.pandoc; Linux, arch/x86/platform/pvh/enlighten.c; QEMU 7.2,
+Source: Xen, docs/misc/pvh.pandoc; Linux, arch/x86/platform/pvh/enlighten.c; QEMU,
 hw/i386/x86.c load_elfboot() and include/hw/elf_ops.h.
 """
 
@@ -16,8 +16,8 @@ from elftools.common.exceptions import ELFError
 from fwbuild.abi import e820, pvh, x86
 from fwbuild.abi.elf import MAGIC
 from fwbuild.abi.fw_cfg import Key
+from fwbuild.abi.x86 import PAGE
 from fwbuild.emulator.loaded import Loaded
-from fwbuild.emulator.memory import PAGE
 from fwbuild.emulator.recording import Recording
 from fwbuild.emulator.state import Read, State
 from fwbuild.errors import ExitCode, FwbuildError

@@ -15,7 +15,6 @@ from rich.console import Console
 
 from fwbuild.bench import contenders, report, tables
 from fwbuild.bench.events import Event, Seen
-from fwbuild.bench.init import build_initrd
 from fwbuild.bench.kernel import read_kernel
 from fwbuild.bench.race import WORDS, Plan, Race
 from fwbuild.bench.result import Result
@@ -24,6 +23,7 @@ from fwbuild.files import write_all
 from fwbuild.guest import Guest
 from fwbuild.image.template import DEFAULT
 from fwbuild.machines import MACHINES
+from fwbuild.payloads.init import build_initrd
 from fwbuild.qemu.program import program
 from fwbuild.verbs.guest_options import (
     add_qemu_argument,

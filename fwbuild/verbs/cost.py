@@ -24,8 +24,8 @@ from fwbuild.errors import ExitCode
 from fwbuild.guest import Guest
 from fwbuild.image.build import build_image
 from fwbuild.image.template import DEFAULT
-from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.machines import MACHINES
+from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.qemu.count import Count, count
 from fwbuild.qemu.program import program
 from fwbuild.qemu.record import record

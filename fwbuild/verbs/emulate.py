@@ -19,7 +19,7 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import stop_codes
 from fwbuild.firmware.stop_codes import Stop
 from fwbuild.guest import Guest
-from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.protocols import BY_NAME, Handoff
 from fwbuild.qemu import program
 from fwbuild.qemu.record import record

@@ -13,7 +13,7 @@ from pathlib import Path
 from fwbuild.abi import ports
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import stop_codes, test_kernel
-from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.qemu import complaint
 from fwbuild.qemu.command import command
 from fwbuild.qemu.program import program

@@ -17,7 +17,7 @@ from fwbuild.errors import ExitCode
 from fwbuild.guest import Guest
 from fwbuild.image import template
 from fwbuild.image.build import Image, build_image
-from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.sizes import MIB
 
 HELP = "list the templates: machines, protocols, size, counts"

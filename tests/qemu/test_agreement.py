@@ -11,7 +11,7 @@ from fwbuild import protocols
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
-from fwbuild.guest import MIB, Guest
+from fwbuild.guest import Guest
 from fwbuild.image import artefacts
 from fwbuild.image.build import Image
 from fwbuild.machines import MACHINES
@@ -22,6 +22,7 @@ from fwbuild.qemu.qtest import Qtest
 from fwbuild.qemu.record import record
 from fwbuild.qemu.rerecord import guest_of
 from fwbuild.qemu.session import stopped
+from fwbuild.sizes import MIB
 from tests.conftest import need
 from tests.support import debian
 from tests.support.agreement import compare

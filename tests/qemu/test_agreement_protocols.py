@@ -10,21 +10,22 @@ from fwbuild.abi import linux_boot, multiboot
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.machine import Machine
 from fwbuild.firmware import layout
-from fwbuild.guest import MIB, Guest
+from fwbuild.guest import Guest
 from fwbuild.image.build import Image
-from fwbuild.image.test_kernel import (
+from fwbuild.machines import MACHINES
+from fwbuild.payloads.test_kernel import (
     build_test_bzimage,
     build_test_bzimage16,
     build_test_kernel,
     build_test_multiboot,
 )
-from fwbuild.machines import MACHINES
 from fwbuild.protocols import PVH
 from fwbuild.qemu.command import command
 from fwbuild.qemu.count import count
 from fwbuild.qemu.qtest import Qtest
 from fwbuild.qemu.record import record
 from fwbuild.qemu.session import stopped
+from fwbuild.sizes import MIB
 from tests.support import debian
 from tests.support.booted import booted
 

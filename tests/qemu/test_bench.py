@@ -12,7 +12,6 @@ import pytest
 from fwbuild.abi import ports
 from fwbuild.bench.events import Event
 from fwbuild.bench.grow import points
-from fwbuild.bench.init import build_initrd
 from fwbuild.bench.kernel import read_kernel
 from fwbuild.bench.result import Result
 from fwbuild.bench.runner import plain, traced
@@ -23,6 +22,7 @@ from fwbuild.firmware import bench
 from fwbuild.firmware.layout import IMAGE_SIZE
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
+from fwbuild.payloads.init import build_initrd
 from fwbuild.qemu.count import count
 from tests.support import debian
 

@@ -8,10 +8,11 @@ import pytest
 
 from fwbuild.abi import ports
 from fwbuild.firmware import stop_codes
-from fwbuild.guest import MIB, Guest
+from fwbuild.guest import Guest
 from fwbuild.image.build import build_image
 from fwbuild.machines import MACHINES
 from fwbuild.qemu.command import command
+from fwbuild.sizes import MIB
 from tests.support import debian
 from tests.support.kvm import kvm_works
 

@@ -7,9 +7,10 @@ import pytest
 
 from fwbuild.abi import ports
 from fwbuild.firmware import stop_codes
-from fwbuild.guest import MIB, Guest
-from fwbuild.image.test_kernel import build_test_bzimage16, build_test_multiboot
+from fwbuild.guest import Guest
 from fwbuild.machines import MACHINES
+from fwbuild.payloads.test_kernel import build_test_bzimage16, build_test_multiboot
+from fwbuild.sizes import MIB
 from tests.qemu.test_boot import boot
 from tests.qemu.test_boot_linux import serial_until
 from tests.support import debian

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from fwbuild.abi import ports
-from fwbuild.guest import MIB, Guest
+from fwbuild.guest import Guest
 from fwbuild.image.build import build_image
-from fwbuild.image.test_kernel import build_test_bzimage
 from fwbuild.machines import MACHINES
+from fwbuild.payloads.test_kernel import build_test_bzimage
 from fwbuild.qemu.command import command
+from fwbuild.sizes import MIB
 from tests.qemu.test_boot import boot
 from tests.support import debian
 from tests.support.kvm import kvm_works

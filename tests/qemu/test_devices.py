@@ -9,12 +9,13 @@ from fwbuild.abi.fw_cfg import DmaControl, Key
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.recording import Recording
-from fwbuild.guest import MIB, Guest
+from fwbuild.guest import Guest
 from fwbuild.machines import MACHINES
 from fwbuild.qemu.command import command
 from fwbuild.qemu.qtest import Qtest
 from fwbuild.qemu.record import record
 from fwbuild.qemu.session import stopped
+from fwbuild.sizes import MIB
 from tests.support.qtest_model import QtestModel, dma
 
 pytestmark = pytest.mark.qemu

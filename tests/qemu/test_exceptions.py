@@ -7,8 +7,8 @@ import pytest
 from fwbuild.abi import ports
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
-from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.machines import MACHINES
+from fwbuild.payloads.test_kernel import build_test_kernel
 from tests.qemu.test_boot import boot
 from tests.support.kvm import kvm_works
 from tests.unit.test_exceptions import FAULTS, STOP, broken, expected

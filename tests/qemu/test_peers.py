@@ -7,7 +7,6 @@ import pytest
 from fwbuild.abi import pvh
 from fwbuild.bench.contenders import QBOOT
 from fwbuild.bench.events import Event
-from fwbuild.bench.init import build_initrd
 from fwbuild.bench.kernel import read_kernel
 from fwbuild.bench.race import WORDS
 from fwbuild.errors import FwbuildError
@@ -17,6 +16,7 @@ from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 from fwbuild.kernel.vmlinux import parse_vmlinux
 from fwbuild.machines import MACHINES
+from fwbuild.payloads.init import build_initrd
 from fwbuild.qemu.command import command
 from fwbuild.qemu.count import count, instructions
 from fwbuild.qemu.gdbstub import GdbStub

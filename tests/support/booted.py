@@ -12,7 +12,7 @@ from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.state import State
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
-from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.qemu.entry import at_entry, state_at_entry
 from fwbuild.qemu.gdbstub import GdbStub
 from fwbuild.qemu.record import KERNEL_KEYS, record

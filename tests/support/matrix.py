@@ -8,7 +8,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from fwbuild.guest import MIB, Guest
+from fwbuild.guest import Guest
+from fwbuild.sizes import MIB
 
 PATH = Path(__file__).resolve().parents[1] / "matrix.toml"
 UNITS = {"M": MIB, "G": 1024 * MIB}

@@ -13,7 +13,7 @@ from fwbuild.emulator.machine import Machine
 from fwbuild.firmware import file_names, stop_codes
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
-from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.protocols import PVH
 from fwbuild.protocols.tables.acpi import install
 from tests.support.files import with_files

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from fwbuild import files
+from fwbuild import docs, files
 from fwbuild.abi import fields
 from fwbuild.errors import FwbuildError
 from fwbuild.firmware import layout
-from fwbuild.image import artefacts, docs, template
+from fwbuild.image import artefacts, template
 from fwbuild.image.build import Image, build_image
-from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.payloads.test_kernel import build_test_kernel
 from tests.conftest import need
 
 FILES = ("bios.bin", "bios.map", "bios.lst", "bios.elf", "bios.json")

@@ -8,7 +8,7 @@ import pytest
 
 from fwbuild.bench import document
 from fwbuild.bench.result import Result
-from fwbuild.image.docs import DOCS
+from fwbuild.docs import DOCS
 from tests.support.results import result
 
 GROWTH = [

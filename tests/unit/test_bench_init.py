@@ -9,8 +9,8 @@ from capstone import CS_ARCH_X86, CS_MODE_64, Cs
 from elftools.elf.elffile import ELFFile
 
 from fwbuild.abi import ports
-from fwbuild.bench.init import build_init, build_initrd
 from fwbuild.firmware import bench, stop_codes, test_kernel
+from fwbuild.payloads.init import build_init, build_initrd
 from tests.conftest import need
 
 

@@ -12,7 +12,7 @@ from fwbuild.bench.events import Event
 from fwbuild.bench.kernel import read_entries, read_kernel, start_kernel
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.image.elf import Segment, Symbol, write_elf
-from fwbuild.image.test_kernel import build_test_bzimage, build_test_kernel, build_test_multiboot
+from fwbuild.payloads.test_kernel import build_test_bzimage, build_test_kernel, build_test_multiboot
 
 # Linux, Documentation/arch/x86/boot.rst: the setup code at 0x200 of what QEMU puts at 0x10000, the
 # 32-bit entry at 0x100000, the 64-bit entry 0x200 behind it.

@@ -14,8 +14,8 @@ from fwbuild.firmware.options import OPTIONS
 from fwbuild.image import template
 from fwbuild.image.build import all_symbols, build_image
 from fwbuild.image.template import DEFAULT
-from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.machines import MACHINES
+from fwbuild.payloads.test_kernel import build_test_kernel
 
 TINY = 'machines = ["pc"]\nprotocols = ["pvh"]\nbudget = 100\n'
 

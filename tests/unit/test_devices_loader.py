@@ -7,13 +7,14 @@ import pytest
 from fwbuild import protocols
 from fwbuild.abi import fw_cfg
 from fwbuild.abi.fw_cfg import Key
+from fwbuild.abi.x86 import PAGE
 from fwbuild.emulator import recording
 from fwbuild.emulator.recording import File, Recording
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.guest import MIB, Guest
-from fwbuild.image.test_kernel import build_test_kernel
+from fwbuild.guest import Guest
+from fwbuild.payloads.test_kernel import build_test_kernel
+from fwbuild.sizes import MIB
 
-PAGE = 4096
 # machine, MiB, initrd bytes -> the address that QEMU 7.2.22 gave it
 INITRDS = [
     ("pc", 512, 1, 0x1FFD7000), ("pc", 512, PAGE, 0x1FFD6000), ("q35", 512, 1, 0x1FFD7000),

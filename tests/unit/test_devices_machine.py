@@ -6,8 +6,9 @@ from fwbuild.abi import fw_cfg
 from fwbuild.abi.fw_cfg import DmaControl, Key
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Access, Machine
-from fwbuild.guest import MIB, Guest
+from fwbuild.guest import Guest
 from fwbuild.machines import MACHINES
+from fwbuild.sizes import MIB
 
 PROTECT = "0f20c0 0c01 0f22c0"  # mov eax, cr0; or al, 1; mov cr0, eax
 

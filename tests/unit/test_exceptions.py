@@ -13,7 +13,7 @@ from fwbuild.firmware import stop_codes, work
 from fwbuild.firmware.layout import ROM
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
-from fwbuild.image.test_kernel import (
+from fwbuild.payloads.test_kernel import (
     build_test_bzimage,
     build_test_bzimage16,
     build_test_kernel,

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from fwbuild import cli
 from fwbuild.errors import ExitCode
-from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.kernel import lzop
 from fwbuild.kernel.decompress import PayloadError, decompress
+from fwbuild.payloads.test_kernel import build_test_kernel
 from tests.support.bzimages import PROGRAMS, bzimage, compress
 
 KERNEL = build_test_kernel()

@@ -11,11 +11,12 @@ from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.firmware import layout
-from fwbuild.guest import MIB, Guest
+from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
-from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.machines import MACHINES
+from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.protocols import PVH
+from fwbuild.sizes import MIB
 from tests.support.booted import SIZES, emulated
 
 

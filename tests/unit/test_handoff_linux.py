@@ -11,13 +11,13 @@ from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import recording
 from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.machine import Machine
-from fwbuild.guest import MIB, Guest
+from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
-from fwbuild.image.test_kernel import build_test_bzimage, build_test_kernel
 from fwbuild.machines import MACHINES
+from fwbuild.payloads.test_kernel import build_test_bzimage, build_test_kernel
 from fwbuild.protocols import LINUX
 from fwbuild.protocols.linux import LinuxHandoff
-from fwbuild.sizes import align_up
+from fwbuild.sizes import MIB, align_up
 from tests.support.booted import SIZES, emulated
 from tests.support.files import put_files
 

@@ -9,11 +9,12 @@ import pytest
 from fwbuild.abi import bios, e820
 from fwbuild.emulator.machine import Machine
 from fwbuild.firmware import layout, stop_codes, work
-from fwbuild.guest import MIB, Guest
+from fwbuild.guest import Guest
 from fwbuild.image.build import Image
-from fwbuild.image.test_kernel import build_test_bzimage16
 from fwbuild.machines import MACHINES
+from fwbuild.payloads.test_kernel import build_test_bzimage16
 from fwbuild.protocols import LINUX16
+from fwbuild.sizes import MIB
 from tests.support.booted import SIZES, emulated
 
 

@@ -10,13 +10,14 @@ from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.errors import FwbuildError
 from fwbuild.firmware import layout
-from fwbuild.guest import MIB, Guest
+from fwbuild.guest import Guest
 from fwbuild.image.build import Image
-from fwbuild.image.test_kernel import build_test_multiboot
 from fwbuild.kernel.multiboot import find_header, parse_multiboot
 from fwbuild.machines import MACHINES
+from fwbuild.payloads.test_kernel import build_test_multiboot
 from fwbuild.protocols import MULTIBOOT, load
 from fwbuild.protocols.multiboot import MultibootHandoff
+from fwbuild.sizes import MIB
 from tests.support.booted import SIZES, emulated
 from tests.unit.test_stops import claim
 

@@ -20,8 +20,8 @@ from fwbuild.firmware import stop_codes
 from fwbuild.image import artefacts, template
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.identity import read_identity
-from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.inspection import KINDS, Report, inspect
+from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.protocols.pvh import REFUSAL
 from fwbuild.sizes import padded
 from tests.support.bzimages import bzimage

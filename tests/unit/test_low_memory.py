@@ -9,8 +9,8 @@ from fwbuild.abi import low_memory
 from fwbuild.firmware import layout
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
-from fwbuild.image.test_kernel import build_test_kernel, build_test_multiboot
 from fwbuild.machines import MACHINES
+from fwbuild.payloads.test_kernel import build_test_kernel, build_test_multiboot
 from fwbuild.protocols import PVH
 from tests.support.booted import emulated
 

@@ -10,12 +10,13 @@ from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.firmware import file_names, stop_codes, work
-from fwbuild.guest import MIB, Guest
+from fwbuild.guest import Guest
 from fwbuild.image.build import Image
-from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.machines import MACHINES
+from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.protocols import PVH
 from fwbuild.protocols.pvh import PvhHandoff
+from fwbuild.sizes import MIB
 from tests.support.booted import emulated
 from tests.support.files import put_files
 

@@ -11,8 +11,8 @@ from fwbuild.emulator.machine import Machine
 from fwbuild.firmware import file_names, stop_codes
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
-from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.machines import MACHINES
+from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.protocols import PVH
 from fwbuild.protocols.tables.mp import judge_mptable, read_mptable
 from tests.support.files import with_cpus

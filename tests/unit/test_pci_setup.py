@@ -11,11 +11,11 @@ from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.pci.bridge import Bridge
 from fwbuild.emulator.recording import File, PciFunction
-from fwbuild.guest import MIB, Guest
+from fwbuild.guest import Guest
 from fwbuild.image.build import build_image
-from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.machines import FAMILIES
-from fwbuild.sizes import GIB
+from fwbuild.payloads.test_kernel import build_test_kernel
+from fwbuild.sizes import GIB, MIB
 from tests.support.pci_decode import bars
 from tests.support.pci_functions import (
     IO,

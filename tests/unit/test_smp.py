@@ -14,8 +14,8 @@ from fwbuild.firmware import file_names, stop_codes, work
 from fwbuild.firmware.layout import ROM
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
-from fwbuild.image.test_kernel import build_test_kernel
 from fwbuild.machines import MACHINES
+from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.protocols import PVH
 from tests.support.files import put_files, with_cpus
 

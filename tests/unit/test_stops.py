@@ -8,20 +8,21 @@ import pytest
 from fwbuild import protocols
 from fwbuild.abi import e820, linux_boot, offsets
 from fwbuild.abi.fw_cfg import Key
+from fwbuild.abi.x86 import PAGE
 from fwbuild.emulator import recording
 from fwbuild.emulator.fw_cfg import directory
 from fwbuild.emulator.machine import Machine
-from fwbuild.emulator.memory import PAGE
 from fwbuild.emulator.recording import PciFunction
 from fwbuild.firmware import file_names, layout, pci_plan, stop_codes
-from fwbuild.guest import MIB, Guest
+from fwbuild.guest import Guest
 from fwbuild.image.build import Image
-from fwbuild.image.test_kernel import (
+from fwbuild.payloads.test_kernel import (
     build_test_bzimage,
     build_test_bzimage16,
     build_test_kernel,
     build_test_multiboot,
 )
+from fwbuild.sizes import MIB
 from tests.support.files import put_files, put_sizes
 from tests.support.pci_functions import MEMORY, bridge, endpoint
 

@@ -1,4 +1,4 @@
-"""Renders the documents that are made from the code: `python -m fwbuild.image.docs`."""
+"""Renders the documents that are made from the code: `python -m fwbuild.docs`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from fwbuild.firmware.options import OPTIONS, Value
 from fwbuild.image import template
 from fwbuild.image.build import all_symbols, build_image
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 FULLEST = "all-cpus"  # the template that leaves nothing out
 
 
