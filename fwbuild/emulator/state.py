@@ -5,13 +5,26 @@ judge serves both.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from fwbuild.emulator.recording import Recording
 from fwbuild.firmware.options import BootProtocol
 
 Read = Callable[[int, int], bytes]
+
+
+class Hidden(NamedTuple):
+    """A segment register's hidden part, by which the CPU works: base, limit in bytes, and the
+    descriptor's access byte."""
+
+    base: int
+    limit: int
+    access: int
+
+    def __str__(self) -> str:
+        return f"base {self.base:#x} limit {self.limit:#x} access {self.access:#x}"
 
 
 class End(StrEnum):
@@ -34,6 +47,8 @@ class State:
     end:       how the run ended, `detail` in words.
     registers: general registers, EIP, EFLAGS, selectors, CR0, CR3 and CR4 by lower-case name.
     gdtr:      base and limit; tr is the task register's selector.
+    hidden:    the hidden parts of segment registers and TR by name; empty where they cannot be
+               seen, as in the emulated machine.
     read:      read(address, size) gives guest memory; MemoryError where there is none.
     host:      what the host offers through fw_cfg and PCI.
     items:     fw_cfg's numeric items by key, those of the kernel included.
@@ -53,6 +68,7 @@ class State:
     host: Recording
     items: Mapping[int, bytes]
     file: Callable[[str], bytes]
+    hidden: Mapping[str, Hidden] = field(default_factory=dict)
     segments: Sequence[tuple[int, bytes]] = ()
     told: bool = False
     writes: frozenset[int] | None = None

@@ -8,8 +8,9 @@ from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.state import State
 from fwbuild.protocols.protocol import Handoff
 
-# Flags nibble and type as the specifications want the segments: flat, 32-bit, 4 KiB granularity.
-FLAT_LIMIT = 0xFFFFF
+# The descriptor's limit field of 4 GiB in pages, and the same in bytes.
+FLAT_LIMIT, FLAT_BYTES = 0xFFFFF, 0xFFFFFFFF
+REAL_BYTES = 0xFFFF  # the limit of real mode's segments
 # Type bits that matter: code readable, data writable. The accessed bit may be either.
 CODE_TYPE, DATA_TYPE = x86.Access.CODE & ~1, x86.Access.DATA & ~1
 
@@ -36,12 +37,24 @@ def descriptor(state: State, selector: int) -> tuple[int, int, int, int]:
 
 
 def flat_segments(state: State) -> Iterator[str]:
-    """CS, DS, ES and SS as every 32-bit protocol wants them."""
+    """CS, DS, ES and SS as every 32-bit protocol wants them: in the GDT, and as the CPU uses
+    them. Flat, 32-bit, 4 KiB granularity."""
     flat = x86.FLAGS_32 | x86.FLAGS_4K
     for name, kind in (("cs", CODE_TYPE), ("ds", DATA_TYPE), ("es", DATA_TYPE), ("ss", DATA_TYPE)):
         base, limit, access, flags = descriptor(state, state.registers[name])
         if (base, limit, access & ~1, flags) != (0, FLAT_LIMIT, kind, flat):
             yield f"{name.upper()} is not flat: base {base:#x} limit {limit:#x} {access:#x}"
+        used = state.hidden.get(name)
+        if used and (used.base, used.limit, used.access & ~1) != (0, FLAT_BYTES, kind):
+            yield f"the CPU's {name.upper()} is not flat: {used}"
+
+
+def real_mode_segments(state: State) -> Iterator[str]:
+    """Every segment as the CPU uses it: 64 KiB from the selector's paragraph on."""
+    for name, used in state.hidden.items():
+        wanted = (state.registers[name] << 4, REAL_BYTES)
+        if name != "tr" and (used.base, used.limit) != wanted:
+            yield f"the CPU's {name.upper()} is not of real mode: {used}"
 
 
 def protected_mode(state: State) -> Iterator[str]:

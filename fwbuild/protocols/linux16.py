@@ -19,7 +19,7 @@ from fwbuild.firmware import layout, work
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
 from fwbuild.protocols import bzimage, tables
-from fwbuild.protocols.checks import clear_flags, command_line, number
+from fwbuild.protocols.checks import clear_flags, command_line, number, real_mode_segments
 from fwbuild.protocols.linux import initrd_of
 from fwbuild.protocols.protocol import Handoff, Protocol, numbers, read_string
 from fwbuild.protocols.report import Report
@@ -102,6 +102,7 @@ class Linux16(Protocol):
         for name in ("es", "fs", "gs", "ss"):
             if registers[name] != registers["ds"]:
                 yield f"{name.upper()} is {registers[name]:#x}, DS is {registers['ds']:#x}"
+        yield from real_mode_segments(state)
 
     def handed(self, state: State, handoff: SetupHandoff) -> Iterator[str]:
         yield from _bios(handoff)

@@ -103,12 +103,14 @@ class Protocol(ABC):
         if state.end != End.HANDOFF:
             return [f"the kernel was not entered: {state.end} {state.detail}".strip()]
         problems: list[str] = []
+        nowhere = f"the {self.nowhere}"
         try:
             problems.extend(self.registers(state))
             handoff = self.read(state)
-        except MemoryError as error:
-            return [*problems, f"the {self.nowhere} points nowhere: {error}"]
-        problems.extend(self.handed(state, handoff))
+            nowhere = "what is handed over"
+            problems.extend(self.handed(state, handoff))
+        except MemoryError as error:  # what came before it is kept
+            problems.append(f"{nowhere} points nowhere: {error}")
         return problems
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.recording import Recording
-from fwbuild.emulator.state import End, State
+from fwbuild.emulator.state import End, Hidden, State
 from fwbuild.guest import Guest
 from fwbuild.qemu.command import command
 from fwbuild.qemu.gdbstub import GdbStub
 from fwbuild.qemu.session import stopped
 
 SECONDS = 60  # to the entry
+SEGMENTS = ("cs", "ds", "es", "fs", "gs", "ss", "tr")
 
 
 @contextmanager
@@ -40,9 +41,16 @@ def state_at_entry(stub: GdbStub, recording: Recording, loaded: Loaded) -> State
         registers=registers,
         gdtr=(registers["gdt_base"], registers["gdt_limit"]),
         tr=registers["tr"],
+        hidden={name: _hidden(registers, name) for name in SEGMENTS},
         read=stub.read,
         host=recording,
         items=recording.keys | loaded.keys,
         file=file,
         segments=loaded.memory,
     )
+
+
+def _hidden(registers: dict[str, int], name: str) -> Hidden:
+    """A segment register's hidden part; `info registers` shows the descriptor's upper dword."""
+    access = registers[f"{name}_flags"] >> 8 & 0xFF
+    return Hidden(registers[f"{name}_base"], registers[f"{name}_limit"], access)

@@ -1,6 +1,7 @@
 """An old bzImage in the emulated machine: the state of its 16-bit entry, and the BIOS it calls."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from fwbuild.abi import bios, e820
 from fwbuild.emulator.machine import Machine
+from fwbuild.emulator.state import Hidden
 from fwbuild.firmware import layout, stop_codes, work
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
@@ -233,6 +235,15 @@ def test_judge_of_registers(name: str, machine: Machine) -> None:
     register, value, words = REGISTERS[name]
     machine.outcome.registers[register] = value
     assert words in " / ".join(LINUX16.judge(machine.state()))
+
+
+def test_judge_of_hidden_parts(machine: Machine) -> None:
+    state = machine.state()
+    good = {name: Hidden(state.registers[name] << 4, 0xFFFF, 0x93) for name in ("cs", "ds", "ss")}
+    assert LINUX16.judge(replace(state, hidden=good)) == []
+    unreal = {**good, "ds": good["ds"]._replace(limit=0xFFFFFFFF)}
+    (found,) = LINUX16.judge(replace(state, hidden=unreal))
+    assert "the CPU's DS is not of real mode" in found
 
 
 def test_code_is_one_piece_and_fits(image: Image) -> None:

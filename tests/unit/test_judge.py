@@ -1,16 +1,19 @@
 """The judge finds what is wrong: each row damages a good handoff in one place."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from construct import Struct
 
-from fwbuild.abi import offsets, pvh
+from fwbuild.abi import acpi, offsets, pvh
 from fwbuild.emulator.machine import Machine
+from fwbuild.emulator.state import Hidden
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 from fwbuild.protocols import PVH
 from tests.support.booted import emulated
+from tests.support.files import put_files
 
 INFO, MODULE, ENTRY = pvh.START_INFO, pvh.MODLIST_ENTRY, pvh.MEMMAP_ENTRY
 
@@ -100,3 +103,43 @@ def test_damage(machine: Machine) -> None:
     assert machine.loaded
     machine.uc.mem_write(machine.loaded.entry, b"\0")
     assert "segment at 0x100000 is damaged" in " / ".join(PVH.judge(machine.state()))
+
+
+@pytest.mark.parametrize("address", [0, 0xE0000000])
+def test_rsdt_elsewhere(address: int, machine: Machine) -> None:
+    """A pointer below what the host added to it leads nowhere, as one beyond all memory does."""
+    rsdp = PVH.read(machine.state()).start_info.rsdp_paddr
+    at = rsdp + offsets(acpi.RSDP)["rsdt_address"]
+    machine.uc.mem_write(at, address.to_bytes(4, "little"))
+    assert "ACPI: " in " / ".join(PVH.judge(machine.state()))
+
+
+def test_module_nowhere(machine: Machine) -> None:
+    module = PVH.read(machine.state()).modules[0]
+    put_files(machine, {"opt/fwbuild/module/1": b"file"})
+    state = replace(machine.state(), items={})  # no initrd: the module stands for the file
+    at = PVH.read(state).start_info.modlist_paddr
+    machine.uc.mem_write(at, MODULE.build(module | {"paddr": 0xE0000000, "size": 4}))
+    assert "points nowhere" in " / ".join(PVH.judge(state))
+
+
+FLAT = {
+    name: Hidden(0, 0xFFFFFFFF, 0x9B if name == "cs" else 0x93) for name in ("cs", "ds", "es", "ss")
+}
+SEEN = {**FLAT, "tr": Hidden(0, 0x67, 0x8B)}
+# what a debugger shows of the CPU: (register, its hidden part, words of the complaint)
+HIDDEN = {
+    "CS based": ("cs", Hidden(0xFFFF0000, 0xFFFFFFFF, 0x9B), "the CPU's CS is not flat"),
+    "DS of 64 KiB": ("ds", Hidden(0, 0xFFFF, 0x93), "the CPU's DS is not flat"),
+    "SS is code": ("ss", Hidden(0, 0xFFFFFFFF, 0x9B), "the CPU's SS is not flat"),
+    "TR not busy": ("tr", Hidden(0, 0x67, 0x89), "the CPU's TR is no 32-bit TSS"),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_hidden_parts(name: str, machine: Machine) -> None:
+    register, hidden, words = HIDDEN[name]
+    assert PVH.judge(replace(machine.state(), hidden=SEEN)) == []
+    found = PVH.judge(replace(machine.state(), hidden=SEEN | {register: hidden}))
+    assert len(found) == 1
+    assert words in found[0]

@@ -83,7 +83,7 @@ def find_files(state: State, script: bytes, rsdp: int) -> dict[str, int]:
             if e.dest in found and e.source not in found:
                 now = int.from_bytes(read(found[e.dest] + e.offset, e.size), "little")
                 before = int.from_bytes(file(e.dest)[e.offset : e.offset + e.size], "little")
-                found[e.source], more = now - before, True
+                found[e.source], more = (now - before) % (1 << 8 * e.size), True
     for e in asked if state.told else ():
         if e.command == Command.WRITE_POINTER and e.source not in found:
             told = file(e.dest)[e.dest_offset : e.dest_offset + e.size]
