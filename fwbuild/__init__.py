@@ -1,3 +1,55 @@
-"""fwbuild: builds a tiny firmware image for QEMU/KVM, and tells what it does."""
+"""fwbuild: builds a tiny firmware image for QEMU/KVM, and shows what it does.
 
-__version__ = "0.1.0"
+The names below are the public API; docs/python.md has an example of each. They are imported when
+they are first used, so that `import fwbuild` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from fwbuild.version import __version__
+
+if TYPE_CHECKING:
+    from fwbuild.api import (
+        Emulation,
+        ExitCode,
+        FwbuildError,
+        Guest,
+        Image,
+        Report,
+        Template,
+        build,
+        emulate,
+        inspect,
+        judge,
+        write,
+    )
+else:
+
+    def __getattr__(name: str) -> object:
+        """A name of the API, from fwbuild/api.py."""
+        if name not in __all__:
+            raise AttributeError(f"module 'fwbuild' has no attribute '{name}'")
+        globals()[name] = getattr(import_module("fwbuild.api"), name)
+        return globals()[name]
+
+
+__all__ = [
+    "Emulation",
+    "ExitCode",
+    "FwbuildError",
+    "Guest",
+    "Image",
+    "Report",
+    "Template",
+    "__version__",
+    "build",
+    "emulate",
+    "inspect",
+    "judge",
+    "write",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

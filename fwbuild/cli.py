@@ -6,9 +6,9 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from fwbuild import __version__
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.qemu.program import chosen
+from fwbuild.version import __version__
 
 # Each is a module of fwbuild.verbs with HELP, add_arguments(parser) and run(args) -> int.
 VERBS = (

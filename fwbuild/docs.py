@@ -14,6 +14,7 @@ from fwbuild.firmware.declared import declared
 from fwbuild.firmware.options import OPTIONS, Value
 from fwbuild.image import template
 from fwbuild.image.build import all_symbols, build_image
+from fwbuild.image.template import Template
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 FULLEST = "all-cpus"  # the template that leaves nothing out
@@ -95,7 +96,7 @@ def documents() -> dict[str, str]:
         "templates.md": render(
             "templates.md.j2",
             options=OPTIONS,
-            templates=[template.load(name) for name in template.names()],
+            templates=[Template.load(name) for name in template.names()],
             shown=shown,
         ),
     }

@@ -1,11 +1,11 @@
 """Data items of the image that are made from declarations: GDT, RAM template, stop table."""
 
-from fwbuild import __version__
 from fwbuild.abi import e820, offsets, pvh, x86
 from fwbuild.assembler.source import Fragment, data_fragment
 from fwbuild.firmware import file_names, layout, mptable_data, smbios_data, stop_codes, work
 from fwbuild.machines import PC, Q35
 from fwbuild.sizes import padded
+from fwbuild.version import __version__
 
 FLAT_LIMIT = 0xFFFFF  # in pages of 4 KiB: 4 GiB
 

@@ -58,7 +58,7 @@ class Option:
         return str(self.kind.value)
 
     def read(self, value: object) -> Value:
-        """The value as TOML has it, checked. Raises ValueError."""
+        """The value as TOML or Python has it, checked. Raises ValueError."""
         match self.kind, value:
             case Kind.TEXT, str():
                 return value
@@ -68,7 +68,7 @@ class Option:
                 return value
             case Kind.CHOICE, str() if value in self.values:
                 return value
-            case Kind.LIST, list() if value and all(v in self.values for v in value):
+            case Kind.LIST, list() | tuple() if value and all(v in self.values for v in value):
                 return tuple(value)
         raise ValueError(f"bad '{self.name}'")
 

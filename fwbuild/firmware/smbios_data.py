@@ -3,8 +3,8 @@
 Source: DMTF DSP0134 (SMBIOS 3.7), 7.1.
 """
 
-from fwbuild import __version__
 from fwbuild.abi import smbios
+from fwbuild.version import __version__
 
 
 def type0() -> bytes:

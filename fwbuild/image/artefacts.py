@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fwbuild import __version__
 from fwbuild.assembler.source import Fragment
 from fwbuild.documents import render
 from fwbuild.errors import ExitCode, FwbuildError
@@ -18,6 +17,7 @@ from fwbuild.firmware.layout import ROM
 from fwbuild.image import place
 from fwbuild.image.build import Image
 from fwbuild.image.elf import Segment, Symbol, symbols_of, write_elf
+from fwbuild.version import __version__
 
 READ_EXECUTE = 5
 

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from fwbuild.assembler.link import Linked, Linker
-from fwbuild.firmware import data, options
+from fwbuild.firmware import data
 from fwbuild.firmware.layout import ROM
-from fwbuild.firmware.options import Value
 from fwbuild.firmware.symbols import symbols
-from fwbuild.image import place, template
+from fwbuild.image import place
 from fwbuild.image.sources import read_firmware
-from fwbuild.image.template import Template
+from fwbuild.image.template import DEFAULT, Template
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,11 @@ class Image:
         return f"{self.used} of {ROM.size} bytes used ({self.used / ROM.size:.1%}), {free} free"
 
 
-def build_image(name: str = template.DEFAULT, **values: Value) -> Image:
-    """Build the image of a template (a name, or the path of a TOML file). `values` stand in for
-    what it says of some options; then its budget does not hold."""
-    chosen = template.load(name)
-    if values:
-        chosen = chosen.with_values(**({"budget": options.BUDGET_MAX} | values))
-    return _build(chosen)
+def build_image(template: str | Path | Template = DEFAULT, **values: object) -> Image:
+    """The image of a template: its name, the path of a TOML file, or the template itself.
+    `values` replace those of some options, as Template.with_values does."""
+    chosen = template if isinstance(template, Template) else Template.load(template)
+    return _build(chosen.with_values(**values))
 
 
 @cache

@@ -10,17 +10,33 @@ from types import MappingProxyType
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import data_dir
 from fwbuild.firmware import options
-from fwbuild.firmware.options import BY_NAME, OPTIONS, Value
+from fwbuild.firmware.options import BUDGET_MAX, BY_NAME, OPTIONS, Value
 
 DEFAULT = "universal"
 
 
 @dataclass(frozen=True)
 class Template:
-    """A template's name and the value of each option."""
+    """The name of a template and the value of each option."""
 
     name: str
     items: tuple[tuple[str, Value], ...]  # in the order of OPTIONS
+
+    @classmethod
+    def load(cls, name: str | Path) -> "Template":
+        """The packaged template of a name, or the one in a TOML file. Raises FwbuildError."""
+        packaged = data_dir("templates") / f"{name}.toml"
+        path = Path(name) if str(name).endswith(".toml") else packaged
+        return cls(
+            path.stem,
+            _checked(_toml(path, str(name)), {o.name: o.default for o in OPTIONS}, str(path)),
+        )
+
+    def with_values(self, **values: object) -> "Template":
+        """The same template with other values for some options; its budget does not hold then.
+        Raises FwbuildError for a key or a value that no template may have."""
+        lifted = {"budget": BUDGET_MAX} | values if values else values
+        return Template(self.name, _checked(lifted, dict(self.items), self.name))
 
     @property
     def values(self) -> Mapping[str, Value]:
@@ -44,54 +60,14 @@ class Template:
         """The assembly's `option.*` symbols."""
         return options.symbols(self.values)
 
-    def with_values(self, **values: Value) -> "Template":
-        """The same template with other values for some options."""
-        return Template(self.name, tuple((dict(self.items) | values).items()))
-
 
 def names() -> list[str]:
-    """The templates that fwbuild brings."""
+    """The packaged templates."""
     return sorted(path.stem for path in data_dir("templates").glob("*.toml"))
 
 
-def load(name: str) -> Template:
-    """A template by its name, or by the path of a TOML file. Raises FwbuildError."""
-    path = Path(name) if name.endswith(".toml") else data_dir("templates") / f"{name}.toml"
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        known = names()
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-        raise FwbuildError(ExitCode.TEMPLATE, f"no template '{name}'", hint=hint) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise FwbuildError(ExitCode.TEMPLATE, str(error), where=str(path)) from None
-    except RecursionError:
-        raise FwbuildError(ExitCode.TEMPLATE, "nested too deep", where=str(path)) from None
-    return Template(path.stem, tuple(_checked(data, path).items()))
-
-
-def _checked(data: Mapping[str, object], path: Path) -> dict[str, Value]:
-    """The value of each option, from the file or by default."""
-    for key in data:
-        if key not in BY_NAME:
-            raise _unknown(str(path), key)
-    values: dict[str, Value] = {}
-    for option in OPTIONS:
-        if option.name not in data and option.default is not None:
-            values[option.name] = option.default
-            continue
-        try:
-            values[option.name] = option.read(data.get(option.name))
-        except ValueError as error:
-            what = str(error) if option.name in data else f"missing '{option.name}'"
-            raise _bad(str(path), what, option.expected) from None
-    _check_protocols(values, str(path))
-    return values
-
-
-def settings(chosen: Template, words: Sequence[str]) -> dict[str, Value]:
-    """The values that `KEY=VALUE` words give to options of a template. Raises FwbuildError."""
+def parse_settings(words: Sequence[str]) -> dict[str, Value]:
+    """The options' values in `KEY=VALUE` words. Raises FwbuildError."""
     values: dict[str, Value] = {}
     for word in words:
         name, equals, text = word.partition("=")
@@ -103,8 +79,44 @@ def settings(chosen: Template, words: Sequence[str]) -> dict[str, Value]:
             values[name] = BY_NAME[name].parse(text)
         except ValueError:
             raise _bad("--set", f"bad '{name}'", BY_NAME[name].expected) from None
-    _check_protocols({**chosen.values, **values}, "--set")
     return values
+
+
+def _toml(path: Path, name: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = names()
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise FwbuildError(ExitCode.TEMPLATE, f"no template '{name}'", hint=hint) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise FwbuildError(ExitCode.TEMPLATE, str(error), where=str(path)) from None
+    except RecursionError:
+        raise FwbuildError(ExitCode.TEMPLATE, "nested too deep", where=str(path)) from None
+
+
+def _checked(
+    given: Mapping[str, object], otherwise: Mapping[str, Value | None], where: str
+) -> tuple[tuple[str, Value], ...]:
+    """Each option with the value that is given, or else the other one; None means that it has to
+    be given."""
+    for key in given:
+        if key not in BY_NAME:
+            raise _unknown(where, key)
+    values: dict[str, Value] = {}
+    for option in OPTIONS:
+        value = otherwise[option.name]
+        if option.name in given:
+            try:
+                value = option.read(given[option.name])
+            except ValueError as error:
+                raise _bad(where, str(error), option.expected) from None
+        if value is None:
+            raise _bad(where, f"missing '{option.name}'", option.expected)
+        values[option.name] = value
+    _check_protocols(values, where)
+    return tuple(values.items())
 
 
 def _check_protocols(values: Mapping[str, Value], where: str) -> None:

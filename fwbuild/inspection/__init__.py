@@ -27,6 +27,7 @@ def inspect(data: bytes, path: Path) -> Report:
             where=str(path),
             hint="QEMU would take it for a kernel older than boot protocol 2.00",
         )
+    found.size = len(data)
     return found
 
 
@@ -36,7 +37,7 @@ def _compressed(data: bytes) -> Report | None:
         return None
     tool = TOOLS.get(name, name)
     problem = Problem(f"QEMU unpacks no {name} file", f"{tool} -dc FILE > KERNEL")
-    return Report("compressed", f"{name} file", {"compression": name}, problems=[problem])
+    return Report("compressed", f"{name} file", facts={"compression": name}, problems=[problem])
 
 
 __all__ = ["KINDS", "Report", "inspect"]

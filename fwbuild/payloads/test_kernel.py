@@ -9,11 +9,11 @@ from fwbuild.abi import linux_boot, low_memory
 from fwbuild.assembler.link import Linked, Linker
 from fwbuild.assembler.source import Fragment, data_fragment
 from fwbuild.firmware import layout, test_kernel
-from fwbuild.image import template
 from fwbuild.image.build import all_symbols
 from fwbuild.image.elf import Segment, pvh_note, symbols_of, write_elf
 from fwbuild.image.place import one_behind_the_other
 from fwbuild.image.sources import read_firmware, read_sources
+from fwbuild.image.template import DEFAULT, Template
 
 READ_WRITE_EXECUTE = 7
 MEMORY = test_kernel.STACK_END - test_kernel.BASE
@@ -34,7 +34,7 @@ def _link(
 ) -> tuple[Linked, bytes]:
     """The program that the entries need, and its bytes from `base` on. The first entry comes
     first."""
-    symbols = all_symbols(template.load(template.DEFAULT))
+    symbols = all_symbols(Template.load(DEFAULT))
     fragments = read_sources("asm/test_kernel", symbols) + read_firmware(symbols)
     fragments.append(_spoils(spoils, protocol))
     fragments.sort(key=lambda f: f.name != entries[0])

@@ -6,6 +6,7 @@ from typing import Any
 
 from fwbuild.firmware import stop_codes
 from fwbuild.image import template
+from fwbuild.image.template import Template
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Report:
     protocol: how the firmware enters it, one of the templates' protocols; None if it cannot.
     problems: why it does not boot.
     notes:    what else is good to know.
+    size:     of the file, in bytes.
     """
 
     kind: str
@@ -36,11 +38,12 @@ class Report:
     protocol: str | None = None
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    size: int = 0
 
     @property
     def templates(self) -> list[str]:
         """The templates whose image boots it."""
-        return [n for n in template.names() if self.protocol in template.load(n).words("protocols")]
+        return [n for n in template.names() if self.protocol in Template.load(n).words("protocols")]
 
     def stops(self, name: str, detail: str = "") -> None:
         """Add the problem that the firmware would stop with, by the name of its stop code."""

@@ -4,11 +4,12 @@ import argparse
 import json
 from pathlib import Path
 
+from fwbuild.api import build, write
 from fwbuild.errors import ExitCode
 from fwbuild.firmware.declared import declared
 from fwbuild.firmware.options import OPTIONS, Option
-from fwbuild.image import artefacts, template
-from fwbuild.image.build import all_symbols, build_image
+from fwbuild.image.build import all_symbols
+from fwbuild.image.template import DEFAULT, Template, parse_settings
 
 HELP = "build an image (the default)"
 
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--template",
-        default=template.DEFAULT,
+        default=DEFAULT,
         metavar="NAME",
         help="a template or a TOML file; default: %(default)s",
     )
@@ -56,13 +57,12 @@ def _key(option: Option) -> str:
 
 
 def run(args: argparse.Namespace) -> int:
-    chosen = template.load(args.template)
-    values = template.settings(chosen, args.set)
+    chosen = Template.load(args.template).with_values(**parse_settings(args.set))
     if args.symbols:
-        for name, value in sorted(all_symbols(chosen.with_values(**values)).items()):
+        for name, value in sorted(all_symbols(chosen).items()):
             print(f"{value:#010x}  {name:48} {declared(name)}")
         return int(ExitCode.OK)
-    image = build_image(args.template, **values)
-    plain = artefacts.write(image, args.out)
+    image = build(chosen)
+    plain = write(image, args.out)
     print(json.dumps(plain, indent=1) if args.json else f"{args.out}: {image.usage()}")
     return int(ExitCode.OK)

@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.table import Table
 
 from fwbuild import protocols
+from fwbuild.api import build
 from fwbuild.bench.contenders import QBOOT
 from fwbuild.bench.grow import points
 from fwbuild.bench.kernel import read_entries
 from fwbuild.emulator.stages import StageCount, count_stages
 from fwbuild.errors import ExitCode
 from fwbuild.guest import Guest
-from fwbuild.image.build import build_image
 from fwbuild.image.template import DEFAULT
 from fwbuild.machines import MACHINES
 from fwbuild.payloads.test_kernel import build_test_kernel
@@ -104,7 +104,7 @@ class _Counter:
             )
             for machine in args.machine or MACHINES
         ]
-        self.ours = {f"fwbuild {n}": build_image(n) for n in args.template or [DEFAULT]}
+        self.ours = {f"fwbuild {n}": build(n) for n in args.template or [DEFAULT]}
         self.files = {}
         for number, (name, image) in enumerate(self.ours.items()):
             self.files[name] = folder / f"{number}.bin"

@@ -3,11 +3,12 @@
 import argparse
 import difflib
 
+from fwbuild.api import build
 from fwbuild.assembler.source import Fragment
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.explain.addresses import NUMBER
 from fwbuild.image import artefacts, template
-from fwbuild.image.build import Image, all_symbols, build_image
+from fwbuild.image.build import Image, all_symbols
 from fwbuild.image.sources import read_firmware
 
 HELP = "list an image's instructions with their sources"
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    image = build_image(args.template)
+    image = build(args.template)
     if args.symbol is None:
         print(artefacts.listing(image), end="")
     else:

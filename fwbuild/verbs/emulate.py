@@ -9,19 +9,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fwbuild import protocols
 from fwbuild.abi import e820, pci
+from fwbuild.api import Emulation, emulate, judge
 from fwbuild.emulator import recording
-from fwbuild.emulator.machine import Machine, Outcome
+from fwbuild.emulator.machine import Outcome
 from fwbuild.emulator.recording import Recording
 from fwbuild.emulator.state import End
-from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.firmware import stop_codes
-from fwbuild.firmware.stop_codes import Stop
+from fwbuild.errors import ExitCode
 from fwbuild.guest import Guest
-from fwbuild.payloads.test_kernel import build_test_kernel
-from fwbuild.protocols import BY_NAME, Handoff
-from fwbuild.qemu import program
+from fwbuild.protocols import Handoff
 from fwbuild.qemu.record import record
 from fwbuild.verbs.guest_options import (
     add_guest_arguments,
@@ -61,51 +57,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     guest = guest_from(args)
-    found = _recording(guest, args)
-    kernel = None if guest.kernel else build_test_kernel()
-    loaded = protocols.load(guest, found, kernel)
-    machine = Machine(image_from(args), found, loaded, dma=not args.no_dma)
-    outcome = machine.run()
-    state = machine.state()
-    stop = stop_codes.BY_CODE.get(outcome.exit_value or 0) if state.end == End.EXIT else None
-    problems = [] if stop else protocols.judge(state)
-    handoff = protocols.read(state) if state.end == End.HANDOFF else None
+    emulation = emulate(guest, image_from(args), offer=_offer(guest, args), dma=not args.no_dma)
+    problems = [] if emulation.stop else judge(emulation)
     if args.json:
-        print(json.dumps(_plain(outcome, handoff, problems, stop, found.qemu), indent=1))
+        print(json.dumps(_plain(emulation, problems), indent=1))
     else:
-        _show(outcome, handoff, found)
-        _verdict(stop, problems, BY_NAME[state.protocol].title)
-    if state.end == End.EXIT:
+        _show(emulation)
+        _verdict(emulation, problems)
+    if emulation.state.end == End.EXIT:
         return int(ExitCode.STOPPED)
     if problems:
         return int(ExitCode.JUDGEMENT)
-    if kernel and not args.json:
-        print(machine.run_kernel().console, end="")
+    if not (guest.kernel or args.json):
+        print(emulation.machine.run_kernel().console, end="")
     return int(ExitCode.OK)
 
 
-def _recording(guest: Guest, args: argparse.Namespace) -> Recording:
-    """What fw_cfg holds: from a file, a packaged recording, or a QEMU on this machine."""
+def _offer(guest: Guest, args: argparse.Namespace) -> Recording | None:
+    """What the options say that QEMU offers; None where they leave the choice."""
     if args.recording:
         return recording.load(args.recording)
-    if not args.qemu:
-        try:
-            return recording.find(guest, args.release)
-        except FwbuildError:
-            if args.release or not program.find():
-                raise
-    return record(replace(guest, kernel=None, initrd=None))
+    if args.qemu:
+        return record(replace(guest, kernel=None, initrd=None))
+    return recording.find(guest, args.release) if args.release else None
 
 
-def _plain(
-    outcome: Outcome,
-    handoff: Handoff | None,
-    problems: list[str],
-    stop: Stop | None,
-    qemu: str,
-) -> dict[str, Any]:
+def _plain(emulation: Emulation, problems: list[str]) -> dict[str, Any]:
+    outcome, handoff, stop = emulation.outcome, emulation.handoff, emulation.stop
     return {
-        "qemu": qemu,
+        "qemu": emulation.machine.recording.qemu,
         "end": outcome.kind,
         "exit_value": outcome.exit_value,
         "device_accesses": len(outcome.accesses),
@@ -118,11 +98,12 @@ def _plain(
     }
 
 
-def _show(outcome: Outcome, handoff: Handoff | None, found: Recording) -> None:
-    console = Console(highlight=False)
+def _show(emulation: Emulation) -> None:
+    console, outcome = Console(highlight=False), emulation.outcome
+    found = emulation.machine.recording
     if outcome.console:
         console.print(outcome.console, end="", markup=False)
-    if handoff:
+    if handoff := emulation.handoff:
         _registers(console, outcome)
         _memmap(console, handoff)
     console.print(
@@ -135,10 +116,11 @@ def _show(outcome: Outcome, handoff: Handoff | None, found: Recording) -> None:
         console.print(f"access to no device: {access.direction} {access.port:#x}")
 
 
-def _verdict(stop: Stop | None, problems: list[str], protocol: str) -> None:
-    """The last lines: the stop, or how the handoff compares with the protocol."""
+def _verdict(emulation: Emulation, problems: list[str]) -> None:
+    """Print the last lines: the stop, or how the handoff compares with the protocol."""
     console = Console(highlight=False, soft_wrap=True)
-    if stop:
+    protocol = emulation.protocol.title
+    if stop := emulation.stop:
         console.print(f"The firmware stopped: {stop.what} (hint: {stop.hint})", markup=False)
         return
     for problem in problems:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fwbuild.api import build
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.explain import Meaning, explain
 from fwbuild.explain.names import near
 from fwbuild.image import template
-from fwbuild.image.build import build_image
 from fwbuild.verbs import inspect
 
 HELP = "explain an address, a code, a name or a file"
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     text = " ".join(args.words).strip()
-    image = build_image(args.template)
+    image = build(args.template)
     found = explain(text, image)
     if not found and Path(text).is_file():
         return inspect.run(argparse.Namespace(file=Path(text), json=args.json))

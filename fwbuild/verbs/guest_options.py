@@ -5,12 +5,12 @@ import re
 from functools import partial
 from pathlib import Path
 
+from fwbuild.api import build
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
 from fwbuild.firmware.layout import IMAGE_SIZE
 from fwbuild.guest import Guest
 from fwbuild.image import template
-from fwbuild.image.build import build_image
 from fwbuild.qemu.program import VARIABLE
 from fwbuild.sizes import GIB, KIB, MIB
 
@@ -150,7 +150,7 @@ def guest_from(args: argparse.Namespace) -> Guest:
 def image_from(args: argparse.Namespace) -> bytes:
     """The image's bytes."""
     if not args.bios:
-        return build_image(args.template).image
+        return build(args.template).image
     data = read_file(args.bios)
     if not data or len(data) % IMAGE_SIZE:
         raise FwbuildError(

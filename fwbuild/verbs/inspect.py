@@ -9,9 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from fwbuild.api import inspect
 from fwbuild.errors import ExitCode
-from fwbuild.files import read_file
-from fwbuild.inspection import Report, inspect
+from fwbuild.inspection import Report
 
 HELP = "tell what a kernel or image is, and whether it boots"
 LARGE = 10  # numbers from here on are shown in both bases
@@ -23,22 +23,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    data = read_file(args.file)
-    report = inspect(data, args.file)
+    report = inspect(args.file)
     if args.json:
-        print(json.dumps({"file": str(args.file), "size": len(data)} | report.plain(), indent=1))
+        print(json.dumps({"file": str(args.file), "size": report.size} | report.plain(), indent=1))
     else:
-        _show(args.file, len(data), report)
+        _show(args.file, report)
     return int(ExitCode.KERNEL if report.problems else ExitCode.OK)
 
 
-def _show(path: Path, size: int, report: Report) -> None:
+def _show(path: Path, report: Report) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
 
     def line(name: str, text: str) -> None:
         console.print(_printable(f"  {name:20} {text}"))
 
-    console.print(_printable(f"{path}: {report.what}, {size} bytes"))
+    console.print(_printable(f"{path}: {report.what}, {report.size} bytes"))
     for name, value in report.facts.items():
         if isinstance(value, dict):
             for inner, fact in value.items():

@@ -3,10 +3,10 @@
 import argparse
 import json
 
+from fwbuild.api import build
 from fwbuild.documents import render
 from fwbuild.errors import ExitCode
 from fwbuild.image import artefacts, template
-from fwbuild.image.build import build_image
 
 HELP = "show an image's map of ROM and RAM"
 
@@ -22,6 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    plain = artefacts.description(build_image(args.template))
+    plain = artefacts.description(build(args.template))
     print(json.dumps(plain, indent=1) if args.json else render("image.map.j2", **plain).rstrip())
     return int(ExitCode.OK)

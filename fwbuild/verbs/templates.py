@@ -10,18 +10,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fwbuild import protocols
-from fwbuild.emulator import recording
-from fwbuild.emulator.machine import Machine
+from fwbuild.api import build, emulate
 from fwbuild.errors import ExitCode
 from fwbuild.guest import Guest
 from fwbuild.image import template
-from fwbuild.image.build import Image, build_image
-from fwbuild.payloads.test_kernel import build_test_kernel
-from fwbuild.sizes import MIB
+from fwbuild.image.build import Image
 
 HELP = "list the templates: machines, protocols, size, counts"
-MEMORY = 512 * MIB
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _described(name: str) -> dict[str, Any]:
-    image = build_image(name)
+    image = build(name)
     values = dict(image.template.values)
     return {
         "template": name,
@@ -57,10 +52,7 @@ def _described(name: str) -> dict[str, Any]:
 
 def _count(machine: str, image: Image) -> dict[str, int]:
     """Device accesses and instructions of the plain guest of a machine."""
-    guest = Guest(machine, MEMORY)
-    recorded = recording.find(guest)
-    loaded = protocols.load(guest, recorded, build_test_kernel())
-    outcome = Machine(image.image, recorded, loaded).run()
+    outcome = emulate(Guest(machine), image).outcome
     return {"accesses": len(outcome.accesses), "instructions": outcome.instructions}
 
 

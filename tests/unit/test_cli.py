@@ -11,9 +11,8 @@ from fwbuild import cli
 from fwbuild.errors import ExitCode
 from fwbuild.firmware import stop_codes
 from fwbuild.firmware.options import OPTIONS
-from fwbuild.image import template
 from fwbuild.image.build import all_symbols, build_image
-from fwbuild.image.template import DEFAULT
+from fwbuild.image.template import DEFAULT, Template
 from fwbuild.machines import MACHINES
 from fwbuild.payloads.test_kernel import build_test_kernel
 
@@ -198,7 +197,7 @@ def test_set_gives_the_image_of_the_option(tmp_path: Path) -> None:
 def test_symbols_stand_where_they_are_said_to(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["build", "--symbols"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert {name: int(value, 16) for value, name, _ in rows} == all_symbols(template.load(DEFAULT))
+    assert {name: int(value, 16) for value, name, _ in rows} == all_symbols(Template.load(DEFAULT))
     root = Path(cli.__file__).resolve().parents[1]
     for _, symbol, place in rows:
         path, _, line = place.partition(":")

@@ -1,0 +1,79 @@
+"""The public API: its page runs, its names are all there, and importing it imports nothing else."""
+
+import ast
+import doctest
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fwbuild
+from fwbuild import api
+from fwbuild.docs import DOCS
+from fwbuild.errors import ExitCode, FwbuildError
+
+
+def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = doctest.ELLIPSIS
+    page = str(DOCS / "python.md")
+    failed, tried = doctest.testfile(page, module_relative=False, optionflags=flags)
+    assert failed == 0 and tried > 0
+
+
+def test_the_page_shows_every_function() -> None:
+    page = (DOCS / "python.md").read_text(encoding="utf-8")
+    assert [
+        n for n in api.__all__ if f"fwbuild.{n}" not in page and n in ("Guest", "Template")
+    ] == []
+    functions = [n for n in api.__all__ if n[0].islower()]
+    assert [n for n in functions if f"fwbuild.{n}(" not in page] == []
+
+
+def test_names() -> None:
+    """What type checkers see is what there is."""
+    assert {*fwbuild.__all__} == {*api.__all__, "__version__"}
+    tree = ast.parse(Path(str(fwbuild.__file__)).read_text(encoding="utf-8"))
+    seen = [
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "fwbuild.api"
+        for alias in node.names
+    ]
+    assert seen == api.__all__
+    for name in api.__all__:
+        assert getattr(fwbuild, name) is getattr(api, name)
+        assert getattr(api, name).__doc__
+    assert {*fwbuild.__all__} <= {*dir(fwbuild)}
+
+
+def test_no_such_name() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'bulid'"):
+        getattr(fwbuild, "bulid")  # noqa: B009
+
+
+def test_import_is_lazy() -> None:
+    """`import fwbuild` loads no CPU, assembler or template engine."""
+    code = "import sys, fwbuild; print(*(m for m in sys.modules if m.startswith('fwbuild')))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["fwbuild.version", "fwbuild"]
+
+
+BAD: dict[str, tuple[dict[str, object], str, str]] = {
+    "a key misspelt": ({"trcae": True}, "unknown key 'trcae'", "did you mean trace?"),
+    "a switch that is a word": ({"trace": "yes"}, "bad 'trace'", "true or false"),
+    "a list that is a word": ({"protocols": "pvh"}, "bad 'protocols'", "a list of pvh"),
+    "nothing": ({"machines": []}, "bad 'machines'", "a list of microvm"),
+    "half of the bzImages": ({"protocols": ["linux16"]}, "linux16 without linux", "tell bzImages"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_options(name: str) -> None:
+    options, what, hint = BAD[name]
+    with pytest.raises(FwbuildError) as error:
+        fwbuild.build("linux", **options)
+    assert error.value.code == ExitCode.TEMPLATE
+    assert error.value.where == "linux"
+    assert what in error.value.what and hint in error.value.hint
