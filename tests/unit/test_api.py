@@ -5,6 +5,7 @@ import doctest
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,9 +25,7 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_page_shows_every_function() -> None:
     page = (DOCS / "python.md").read_text(encoding="utf-8")
-    assert [
-        n for n in api.__all__ if f"fwbuild.{n}" not in page and n in ("Guest", "Template")
-    ] == []
+    assert "fwbuild.Guest(" in page and "fwbuild.Template." in page
     functions = [n for n in api.__all__ if n[0].islower()]
     assert [n for n in functions if f"fwbuild.{n}(" not in page] == []
 
@@ -60,7 +59,7 @@ def test_import_is_lazy() -> None:
     assert found.stdout.split() == ["fwbuild.version", "fwbuild"]
 
 
-BAD: dict[str, tuple[dict[str, object], str, str]] = {
+BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "a key misspelt": ({"trcae": True}, "unknown key 'trcae'", "did you mean trace?"),
     "a switch that is a word": ({"trace": "yes"}, "bad 'trace'", "true or false"),
     "a list that is a word": ({"protocols": "pvh"}, "bad 'protocols'", "a list of pvh"),
