@@ -47,9 +47,9 @@ files_note:
 #: out: eax control word that reads it, ecx bytes, eflags CF set if there is no such file (and then 0 bytes)
 #: clobbers: edx, esi, edi
 #: reads: ram.work.directory_entries, ram.work.directory_rest, ram.work.directory_end,
-#:   region.directory
+#:   ram.work.pieces_read, region.directory
 #: writes: ram.work.directory_entries, ram.work.directory_rest, ram.work.directory_end,
-#:   region.directory
+#:   ram.work.pieces_read, region.directory
 #: source: QEMU docs/specs/fw_cfg.rst "File Directory"
 files_find:
     cmp dword ptr [ram.work.directory_entries], work.DIRECTORY_PIECE
@@ -98,6 +98,11 @@ files_find:
     stc
     ret
 .more:
+    # the host's count alone would bound the reading; EDX is the stop's detail
+    mov edx, dword ptr [ram.work.directory_entries]
+    inc dword ptr [ram.work.pieces_read]
+    cmp dword ptr [ram.work.pieces_read], work.DIRECTORY_PIECES_MAX
+    .stop_if a, stop_codes.FW_CFG_FILES
     mov eax, be32(fw_cfg.DmaControl.READ)
     mov ecx, work.DIRECTORY_PIECE * fw_cfg.FILE.sizeof
     mov edi, region.directory.base + fw_cfg.DIR_HEADER.sizeof

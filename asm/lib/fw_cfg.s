@@ -1,8 +1,8 @@
 # QEMU's fw_cfg device: one `out` a transfer where it has DMA, the data port where it has not.
 
 #: one transfer. The descriptor's upper address half stays 0 and so does the port for it,
-#: hence a single `out`. A control word that stays as it was means that nobody listens: then
-#: the data port is used.
+#: hence a single `out`. A control word that stays, at a port without DMA's signature, means that
+#: nobody listens: then the data port is used.
 #: mode: 32
 #: in: eax control word as it stands in memory, ecx bytes, edi address
 #: out: -
@@ -27,11 +27,17 @@ fw_cfg_transfer:
     jnz .not_done
     ret
 .not_done:
-    mov eax, dword ptr [ram.work.dma.control]
-    bswap eax
-    mov edx, eax
+    # The port reads as the signature where there is DMA: then the transfer was left half done.
+    mov edx, fw_cfg.PORT_DMA_LOW
+    in eax, dx
+    mov edx, dword ptr [ram.work.dma.control]
+    bswap edx
+    cmp eax, fw_cfg.DMA_SIGNATURE_LOW
+    jz .stop
+    mov eax, edx
     test eax, fw_cfg.DmaControl.ERROR
     jz fw_cfg_transfer_by_port
+.stop:
     mov al, stop_codes.FW_CFG_DMA
     jmp stop_with
 

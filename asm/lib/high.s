@@ -36,8 +36,10 @@ high_find:
     push ebx
     push esi
     push edi
-    add ecx, x86.PAGE - 1
-    jc .none
+    # No bytes take a page too: the memory map has no empty ranges.
+    cmp ecx, 1
+    adc ecx, x86.PAGE - 1
+    jc .wraps
     and ecx, -x86.PAGE
     cmp edx, x86.PAGE
     jae .aligned
@@ -69,6 +71,8 @@ high_find:
     pop esi
     pop ebx
     ret
+.wraps:
+    sub ecx, x86.PAGE - 1
 .none:
     mov edx, ecx
     mov al, stop_codes.NO_ROOM

@@ -187,8 +187,8 @@ acpi_add_pointer:
 #: in: ebx entry
 #: out: -
 #: clobbers: eax, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.script_last, region.script
-#: writes: ram.work.script_last
+#: reads: ram.work.script_last, ram.work.sums_left, region.script
+#: writes: ram.work.script_last, ram.work.sums_left
 #: source: QEMU hw/acpi/bios-linker-loader.c
 acpi_add_checksum:
     lea esi, [ebx + acpi.ADD_CHECKSUM.file]
@@ -209,6 +209,9 @@ acpi_add_checksum:
     add eax, dword ptr [ebp + work.ALLOCATED.address]
     mov esi, eax
     add edi, eax
+    # the host's script alone would bound the adding up
+    sub dword ptr [ram.work.sums_left], ecx
+    jb acpi_bad
     jmp checksum_set
 
 #: WRITE_POINTER: tell the host where a file is; this takes DMA, without it the host is not told

@@ -6,8 +6,9 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.high_top, ram.work.ecam, ram.work.memmap_end, region.memmap, region.scratch
-#: writes: ram.work.high_top, ram.work.memmap_end, region.memmap, region.scratch
+#: reads: ram.work.high_top, ram.work.ram_end, ram.work.ecam, ram.work.memmap_end, region.memmap,
+#:   region.scratch
+#: writes: ram.work.high_top, ram.work.ram_end, ram.work.memmap_end, region.memmap, region.scratch
 #: source: QEMU hw/i386/e820_memory_layout.c; ACPI 6.5, 15
 memmap_build:
     # What lies below 1 MiB is the same on every PC.
@@ -26,21 +27,21 @@ memmap_build:
     cmp ecx, region.scratch.size
     mov al, stop_codes.E820_SIZE
     ja .stop
+    # A whole number of entries of 20 bytes? A multiple of 5 times the inverse of 5 is the quotient,
+    # anything else is more than 2^32 / 5; turning moves the two bits of 4 to the top.
+    imul edi, ecx, work.INVERSE_OF_5
+    ror edi, 2
+    cmp edi, work.WHOLE_ENTRIES_MAX
+    ja .stop
     mov eax, ebx
     mov edi, region.scratch.base
     call fw_cfg_transfer
     # QEMU's order is nearly the reverse of what is wanted here.
     lea esi, [edi + ecx]
-    mov edx, ecx
 .entry:
     sub esi, e820.ENTRY.sizeof
-    cmp esi, edi
-    mov al, stop_codes.E820_SIZE
-    jb .stop
-    push edi
     call memmap_add_host
-    pop edi
-    cmp esi, edi
+    cmp esi, region.scratch.base
     ja .entry
     # RAM from 0 was among them?
     mov al, stop_codes.E820_LOW
@@ -68,8 +69,8 @@ memmap_build:
 #: in: esi e820 entry
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, edi, ebp, eflags
-#: reads: ram.work.memmap_end, region.memmap
-#: writes: ram.work.high_top, ram.work.memmap_end, region.memmap
+#: reads: ram.work.ram_end, ram.work.memmap_end, region.memmap
+#: writes: ram.work.high_top, ram.work.ram_end, ram.work.memmap_end, region.memmap
 #: source: ACPI 6.5, 15
 memmap_add_host:
     # ECX:EBX: the size; a range without a byte is none
@@ -87,18 +88,29 @@ memmap_add_host:
     mov ebp, dword ptr [esi + e820.ENTRY.type]
     test ebp, ebp
     jz .bad
-    # any type but RAM goes in as it is
+    # any type but RAM goes in as it is, and so does RAM above 4 GiB
     cmp ebp, e820.Type.RAM
     jnz memmap_insert
-    mov edi, eax
-    or edi, edx
+    test edx, edx
+    jnz memmap_insert
+    # RAM that starts below 4 GiB ends before the devices and the ROM
+    test ecx, ecx
+    jnz .bad
+    cmp ebx, chipset.RAM_END_MAX
+    ja .bad
+    cmp ebx, dword ptr [ram.work.ram_end]
+    jb .inside
+    mov dword ptr [ram.work.ram_end], ebx
+.inside:
+    test eax, eax
     jnz memmap_insert
     mov dword ptr [ram.work.high_top], ebx
     mov eax, e820.EXTENDED
-    test ecx, ecx
-    jnz .bad
     cmp ebx, eax
     ja memmap_insert
+    mov edx, ebx                # the detail
+    mov al, stop_codes.E820_SMALL
+    jmp stop_with
 .bad:
     mov edx, dword ptr [esi + e820.ENTRY.addr]
     mov al, stop_codes.E820_RANGE
@@ -255,6 +267,8 @@ memmap_take:
     jae .insert
     cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr], edx
     jnz .insert
+    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4], 0
+    jnz .insert
     cmp dword ptr [esi + pvh.MEMMAP_ENTRY.type], e820.Type.NVS
     jnz .insert
     mov dword ptr [esi + pvh.MEMMAP_ENTRY.addr], eax
@@ -281,6 +295,6 @@ memmap_take:
     pop eax
     ret
 .none:
-    mov edx, eax
+    mov edx, ecx
     mov al, stop_codes.NO_ROOM
     jmp stop_with

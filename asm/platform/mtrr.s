@@ -70,11 +70,10 @@ mtrr_init:
 #: in: -
 #: out: esi address
 #: clobbers: eax, eflags
-#: reads: ram.work.high_top
+#: reads: ram.work.ram_end
 #: source: Intel SDM volume 3A, 12.11 (one range of an MTRR is a power of two)
 device_window:
-    # nothing has been taken from the top of RAM yet
-    mov eax, dword ptr [ram.work.high_top]
+    mov eax, dword ptr [ram.work.ram_end]
     mov esi, 1 << 31
 .window:
     cmp eax, esi

@@ -35,9 +35,18 @@ smbios_load:
     jnz .not_known
     cmp ebp, smbios.ENTRY_21.sizeof
     jnz .not_known
+    cmp ecx, smbios.TABLES_21_MAX
+    jbe .fits
+    # The firmware's own is one too many for this version, the host's alone may fit.
+    test edx, edx
+    jz .not_known
+    dec edx
+    sub ecx, smbios_data.TYPE0_SIZE
+    add esi, smbios_data.TYPE0_SIZE
+    cmp ecx, smbios.TABLES_21_MAX
+    ja .not_known
+.fits:
     mov word ptr [ebx + smbios.ENTRY_21.table_length], cx
-    shr ecx, 16
-    jnz .not_known
     mov dword ptr [ebx + smbios.ENTRY_21.table_address], esi
     # one structure more, perhaps the largest
     test edx, edx
@@ -91,6 +100,7 @@ smbios_read_tables:
     push eax
     push ecx
     add ecx, smbios_data.TYPE0_SIZE
+    jc .wraps
     mov edx, 1
     call f_segment_alloc
     jnc .copy
@@ -115,6 +125,10 @@ smbios_read_tables:
     sub esi, smbios_data.TYPE0_SIZE
 .done:
     ret
+.wraps:
+    pop edx
+    mov al, stop_codes.NO_ROOM
+    jmp stop_with
 
 #: walk the structures, which must not go past their end
 #: mode: 32
@@ -125,13 +139,17 @@ smbios_read_tables:
 smbios_has_type0:
     push edi
     push ecx
+    # on the stack: 0 as soon as one is found; all are walked
+    push 1
     xor eax, eax
 .next:
     # ECX bytes are left
     sub ecx, smbios.HEADER.sizeof
-    jb .none
+    jb .end
     cmp byte ptr [edi + smbios.HEADER.type], smbios.TYPE_BIOS
-    jz .done
+    jnz .other
+    mov dword ptr [esp], eax
+.other:
     movzx edx, byte ptr [edi + smbios.HEADER.length]
     add edi, edx
     sub edx, smbios.HEADER.sizeof
@@ -147,13 +165,13 @@ smbios_has_type0:
     scasb
     jnz .string
     jmp .next
-.none:
-    test esp, esp
-.done:
+.end:
+    pop eax
+    test eax, eax
     pop ecx
     pop edi
     ret
 .bad:
-    pop edx
+    mov edx, dword ptr [esp + 4]
     mov al, stop_codes.SMBIOS_TABLES
     jmp stop_with

@@ -34,8 +34,13 @@ smp_init:
     mov edx, dword ptr [ram.work.cpus_awake]
     cmp edx, dword ptr [ram.work.cpus]
     jae .done
-    pause
+    # CPUID takes long in a guest, and the other CPUs get time
+    push ecx
+    xor eax, eax
+    cpuid
+    pop ecx
     loop .wait
+    mov edx, dword ptr [ram.work.cpus_awake]
     mov al, stop_codes.CPUS
     jmp stop_with
 .done:
@@ -61,12 +66,23 @@ smp_read:
     mov esi, name_feature_control
     call files_find
     jc .done
-    push 8
-    pop ecx
+    # EDX, the detail of a stop: its size, and then what it holds. A bit that the CPU does not know
+    # would be a fault
+    mov edx, ecx
+    cmp ecx, 8
+    jnz .stop
     mov edi, ram.work.feature_control
-    jmp fw_cfg_transfer
+    call fw_cfg_transfer
+    mov edx, dword ptr [edi]
+    test edx, ~x86.FEATURE_CONTROL_BITS
+    jnz .stop
+    cmp dword ptr [edi + 4], 0
+    jnz .stop
 .done:
     ret
+.stop:
+    mov al, stop_codes.FEATURE_CONTROL
+    jmp stop_with
 
 #: give this CPU the feature control that the host wants, and which is locked by it
 #: mode: 32

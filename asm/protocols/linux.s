@@ -113,6 +113,8 @@ linux_area:
 .setup_data:
     # What the list's first entry and all after it take, if it lies in the kernel's data: they move
     # to the end.
+    cmp dword ptr [ram.boot_params.hdr.setup_data + 4], 0
+    jnz .size
     sub edx, dword ptr [ram.boot_params.hdr.setup_data]
     cmp edx, dword ptr [ram.work.item.kernel_size]
     ja .size
@@ -165,7 +167,8 @@ linux_enter:
     jmp dword ptr [ram.boot_params.hdr.code32_start]
 
 #: move the setup_data that QEMU appends to the kernel to the end of all that the kernel uses: it
-#: would unpack itself over them. Each pointer into the kernel's data is one to follow.
+#: would unpack itself over them. Each pointer into the kernel's data is one to follow; it stops
+#: at one that leads into the kernel itself.
 #: mode: 32
 #: in: -
 #: out: -
@@ -180,6 +183,8 @@ linux_move_setup_data:
     mov ecx, dword ptr [ram.boot_params.hdr.code32_start]
     add ecx, dword ptr [ram.work.item.kernel_size]
     mov esi, dword ptr [ebp]
+    cmp dword ptr [ebp + 4], 0
+    jnz .done
     sub ecx, esi
     cmp ecx, dword ptr [ram.work.item.kernel_size]
     ja .done
@@ -189,17 +194,33 @@ linux_move_setup_data:
     sub edi, ecx
     mov edx, edi
     sub edx, esi
+    # ESI: where they end, ECX: where the last of them may start
+    push ecx
     rep movsb
+    pop ecx
 .next:
     mov eax, dword ptr [ebp]
-    mov ecx, eax
-    sub ecx, dword ptr [ram.boot_params.hdr.code32_start]
-    cmp ecx, dword ptr [ram.work.item.kernel_size]
+    cmp dword ptr [ebp + 4], 0
+    jnz .done
+    cmp eax, dword ptr [ram.boot_params.hdr.code32_start]
+    jb .done
+    cmp eax, esi
     jae .done
+    # in the kernel's data: then it is one of those that were moved, as a whole
+    sub esi, eax
+    cmp esi, ecx
+    ja .stop
+    cmp esi, linux_boot.SETUP_DATA.sizeof
+    jb .stop
+    add esi, eax
     # the pointer moves with them; each entry starts with the next pointer
     add eax, edx
     mov dword ptr [ebp], eax
     xchg ebp, eax
     jmp .next
+.stop:
+    mov edx, eax
+    mov al, stop_codes.SETUP_DATA
+    jmp stop_with
 .done:
     ret

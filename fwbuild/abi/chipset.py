@@ -59,6 +59,8 @@ ECAM_BASE = 0xB0000000  # where QEMU's register points at reset, disabled
 ECAM_SIZE = 0x10000000
 MICROVM_ECAM_BASE = 0xE0000000  # PCIE_ECAM_BASE; no register moves it
 MICROVM_ECAM_SIZE = 0x10000000
+# QEMU: pc_piix.c, the most RAM below 4 GiB that any of the machines has
+RAM_END_MAX = 0xE0000000
 # QEMU: IO_APIC_DEFAULT_ADDRESS, the end of i440fx.c's and q35.c's pci_hole
 DEVICE_WINDOW_END = 0xFEC00000
 

@@ -13,7 +13,7 @@ SERIAL_LSR = 5  # line status register
 SERIAL_LSR_THRE = 0x20  # transmit holding register empty
 SERIAL_LSR_TEMT = 0x40  # transmitter empty
 SERIAL_LSR_DR = 0x01  # data ready
-SERIAL_PATIENCE = 0x10000  # reads of LSR before a port is given up
+SERIAL_PATIENCE = 0x4000  # reads of LSR before a port is given up
 
 
 class Uart(IntEnum):

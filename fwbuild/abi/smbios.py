@@ -41,6 +41,7 @@ ANCHOR_30 = b"_SM3_"
 ANCHOR_21_DWORD = int.from_bytes(ANCHOR_21, "little")
 ANCHOR_30_DWORD = int.from_bytes(ANCHOR_30[:4], "little")
 ENTRY_ALIGN = 16
+TABLES_21_MAX = 0xFFFF  # bytes: what table_length holds
 
 HEADER = Struct(
     "type" / Int8ul,

@@ -120,6 +120,9 @@ MTRR_FIXED_WP = MemoryType.WP * 0x01010101
 PHYS_BITS_DEFAULT = 36  # of a CPU that has no CPUID_ADDRESS_SIZES
 
 
+# IA32_FEATURE_CONTROL: lock, VMX inside and outside SMX, SENTER, SGX launch control, SGX, LMCE
+FEATURE_CONTROL_BITS = 0x0016FF07
+
 APIC_BASE = 0xFEE00000  # the local APIC's page
 APIC_SIZE = 0x1000
 

@@ -47,6 +47,7 @@ def handoff_template() -> bytes:
     own.f_segment_next = layout.F_SEGMENT.base
     # an entry of zeros, which is good for nothing but being compared with
     own.script_last = layout.ROM.base + layout.F_SEGMENT.size
+    own.sums_left = work.SUMS_MAX
     built = bytes(work.PVH_AREA.build(handed))[: work.PVH_TEMPLATE_SIZE]
     return built + bytes(work.WORK.build(own))[: offsets(work.WORK)["dma"]]
 

@@ -11,12 +11,17 @@ GDT_ENTRIES = 4  # null, TSS, code, data: the order of x86.SELECTOR_*
 GDT_LIMIT = GDT_ENTRIES * x86.DESCRIPTOR.sizeof() - 1
 
 DIRECTORY_PIECE = 126  # entries of the fw_cfg directory that one transfer reads
+DIRECTORY_PIECES_MAX = 2000  # that are read again before the directory is given up
 NAME_SIZE_MIN = 16  # a file name in ROM is padded with zeros to this at least
+
+# What tells whether a size is a multiple of an e820 entry's 20 bytes.
+INVERSE_OF_5 = pow(5, -1, 1 << 32)
+WHOLE_ENTRIES_MAX = ((1 << 32) - 1) // e820.ENTRY.sizeof()
 
 MEMMAP_TEMPLATE_ENTRIES = 3  # of the memory map, below 1 MiB
 
 TRAMPOLINE_MAX = 32  # bytes that are copied for the CPUs to start at
-CPU_PATIENCE = 1 << 24  # rounds of waiting before CPUs are given up
+CPU_PATIENCE = 1 << 20  # rounds of waiting before CPUs are given up
 
 MODULE_NAME_SIZE = 24  # file_names.MODULE in the form of name_equal
 
@@ -25,6 +30,7 @@ EXCEPTION_ENTRY_SIZE = 4  # bytes in exception_entries
 EXCEPTION_SHIFT = 24
 EXCEPTION_ADDRESS = (1 << EXCEPTION_SHIFT) - 1
 
+SUMS_MAX = 4 << 20  # bytes that the ACPI loader script may have added up; QEMU's tables: 128 KiB
 SUM_ROUND = 64  # bytes that a round of checksum_set adds up
 
 # What a PVH kernel is handed, in layout's `pvh` region. The image holds a template of it, up to
@@ -67,10 +73,13 @@ WORK = Struct(
     # the rest is written before it is read.
     "f_segment_next" / Int32ul * "address of the first free byte in the F segment",
     "script_last" / Int32ul * "address of the ALLOCATE entry that was found last",
+    "sums_left" / Int32ul * "bytes that the ACPI loader's script may yet have added up",
     "dma" / fw_cfg.DMA * "the fw_cfg command of the transfer at hand",
     "pointer" / Int64ul * "the value that WRITE_POINTER writes",
     "high_top" / Int32ul * "address where high_alloc looks for free RAM, downwards",
+    "ram_end" / Int32ul * "address where the last RAM below 4 GiB ends",
     "ecam" / Int32ul * "address of the memory-mapped configuration space; 0: there is none",
+    "pieces_read" / Int32ul * "pieces of the directory that were read again to find a file",
     "signature" / Int32ul * "fw_cfg's signature, as read",
     "directory_entries" / Int32ul * "entries of fw_cfg's whole directory",
     "directory_rest" / Int32ul * "entries still to be read, after those in RAM",

@@ -33,6 +33,7 @@ STATE = {
     "ram.work.item.kernel_entry": 0x1000100, "ram.work.item.cmdline_size": 16,
     "ram.work.kernel_start": 0x1000000, "ram.work.kernel_span": 0x100000,
     "ram.work.directory_entries": 1, "ram.work.directory_end": DIRECTORY + fw_cfg.FILE.sizeof(),
+    "ram.work.sums_left": work.SUMS_MAX, "ram.work.ram_end": 0x2000000,
     "ram.work.cpus": 1, "ram.work.f_segment_next": 0xF0000, "ram.work.script_last": SCRIPT,
     "ram.boot_params.hdr.header": int.from_bytes(b"HdrS", "little"),
     "ram.boot_params.hdr.version": linux_boot.PROTOCOL_NEWEST,

@@ -185,7 +185,7 @@ CASES = {
         "E820_OVERLAP", 0x1FFFFFFF, memmap=[(0x1FFFFFFF, 0x1000, RESERVED), LOW]),
     "same range twice": Case("E820_OVERLAP", 0x100000, memmap=[LOW, LOW]),
     "RAM over the hole": Case("E820_OVERLAP", 0x9F000, memmap=[LOW, (0x9F000, 0x2000, RAM)]),
-    "RAM that ends below 1 MiB": Case("E820_RANGE", 0, memmap=[(0, 0x100000, RAM)]),
+    "RAM that ends below 1 MiB": Case("E820_SMALL", 0x100000, memmap=[(0, 0x100000, RAM)]),
     "no RAM at 0": Case("E820_LOW", 0, memmap=[(0x100000, 511 * MIB, RAM)]),
     "half an entry": Case("E820_SIZE", 30, memmap=[LOW], edit=shorten_e820),
     "type 0": Case("E820_RANGE", 0x30000000, memmap=[LOW, (0x30000000, 0x1000, 0)]),
@@ -274,7 +274,7 @@ def test_stop(name: str, image: Image) -> None:
 
 def test_every_stop_has_a_case() -> None:
     # behind the handoff, in another template, in a broken image: test_handoff_linux16.py,
-    # test_smp.py, test_exceptions.py
-    elsewhere = {"GAVE_UP", "CPUS", "EXCEPTION"}
+    # test_smp.py, test_exceptions.py, test_hostile.py
+    elsewhere = {"GAVE_UP", "CPUS", "EXCEPTION", "FEATURE_CONTROL", "FW_CFG_FILES", "SETUP_DATA"}
     found = {case.stop for case in CASES.values()} | elsewhere
     assert {stop.name for stop in stop_codes.STOPS} == found

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from fwbuild.abi import e820, offsets, smbios
 from fwbuild.emulator.state import Read
+from fwbuild.firmware import smbios_data
 
 
 def entry_point(read: Read) -> int | None:
@@ -55,8 +56,11 @@ def judge_smbios(read: Read, anchor: bytes, tables: bytes) -> Iterator[str]:
         if found.max_structure_size < max(len(s) for s in structures(data)):
             yield f"SMBIOS: a structure is larger than {found.max_structure_size}"
     own = data.removesuffix(tables)
+    room = smbios.TABLES_21_MAX - smbios_data.TYPE0_SIZE
     if not data.endswith(tables):
         yield "SMBIOS: the structures are not the host's"
+    elif not own and anchor.startswith(smbios.ANCHOR_21) and len(tables) > room:
+        return  # its own would not fit
     elif has_bios(tables) == has_bios(own) or len(list(structures(own))) > 1:
         # one structure of type 0, the host's or the firmware's
         yield "SMBIOS: the firmware's own structure is not of type 0"
