@@ -22,6 +22,7 @@ from fwbuild.kernel.decompress import PayloadError, compression
 from fwbuild.kernel.vmlinux import pvh_problem
 from fwbuild.protocols import pvh
 from fwbuild.protocols.loading import initrd_items, number_items
+from fwbuild.protocols.protocol import Protocol
 from fwbuild.protocols.report import Problem, Report, flag_names
 
 ENTRY_16 = linux_boot.QEMU_SETUP_ADDR + linux_boot.SECTOR
@@ -201,3 +202,16 @@ def _inside(image: Bzimage, found: Report) -> None:
         found.notes.append(f"the vmlinux inside does not boot by PVH: {problem[0]}")
     else:
         found.notes.append("the vmlinux inside boots by PVH; `fwbuild extract` takes it out")
+
+
+class BzimageProtocol(Protocol):
+    """The part that the protocols of a bzImage share: its file."""
+
+    def load(self, guest: Guest, recording: Recording, data: bytes, where: str) -> Loaded:
+        return load(guest, recording, data, where)
+
+    def entries(self, data: bytes, where: str) -> dict[str, int]:
+        return entries(data)
+
+    def report(self, data: bytes) -> Report:
+        return report(data)

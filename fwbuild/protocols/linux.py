@@ -11,11 +11,8 @@ from typing import Any
 from fwbuild.abi import e820, linux_boot, offsets, x86
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.abi.linux_boot import BOOT_PARAMS, XLoadFlag
-from fwbuild.emulator.loaded import Loaded
-from fwbuild.emulator.recording import Recording
 from fwbuild.emulator.state import State
 from fwbuild.firmware.options import BootProtocol
-from fwbuild.guest import Guest
 from fwbuild.protocols import bzimage, tables
 from fwbuild.protocols.checks import (
     clear_flags,
@@ -26,8 +23,7 @@ from fwbuild.protocols.checks import (
     protected_mode,
     ram_of,
 )
-from fwbuild.protocols.protocol import Handoff, Protocol, numbers, read_string
-from fwbuild.protocols.report import Report
+from fwbuild.protocols.protocol import Handoff, numbers, read_string
 from fwbuild.sizes import align_up
 
 BOOT_CS, BOOT_DS = 0x10, 0x18
@@ -71,7 +67,7 @@ def initrd_of(header: Any) -> list[tuple[str, str]]:
     return [("initrd", f"{header.ramdisk_image:#x}, {header.ramdisk_size} bytes")]
 
 
-class Linux(Protocol):
+class Linux(bzimage.BzimageProtocol):
     name = BootProtocol.LINUX
     title = "Linux boot protocol"
     pointer = "esi"
@@ -79,15 +75,6 @@ class Linux(Protocol):
 
     def recognises(self, data: bytes) -> bool:
         return bzimage.is_modern(data) is True
-
-    def load(self, guest: Guest, recording: Recording, data: bytes, where: str) -> Loaded:
-        return bzimage.load(guest, recording, data, where)
-
-    def entries(self, data: bytes, where: str) -> dict[str, int]:
-        return bzimage.entries(data)
-
-    def report(self, data: bytes) -> Report:
-        return bzimage.report(data)
 
     def read(self, state: State) -> LinuxHandoff:
         address = state.registers[self.pointer]

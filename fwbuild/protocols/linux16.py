@@ -12,17 +12,13 @@ from typing import Any
 from fwbuild.abi import bios, e820, linux_boot, x86
 from fwbuild.abi.bios import Vector
 from fwbuild.abi.fw_cfg import Key
-from fwbuild.emulator.loaded import Loaded
-from fwbuild.emulator.recording import Recording
 from fwbuild.emulator.state import Read, State
 from fwbuild.firmware import layout, work
 from fwbuild.firmware.options import BootProtocol
-from fwbuild.guest import Guest
 from fwbuild.protocols import bzimage, tables
 from fwbuild.protocols.checks import clear_flags, command_line, number, real_mode_segments
 from fwbuild.protocols.linux import initrd_of
-from fwbuild.protocols.protocol import Handoff, Protocol, numbers, read_string
-from fwbuild.protocols.report import Report
+from fwbuild.protocols.protocol import Handoff, numbers, read_string
 
 SEGMENT = 0x10000  # bytes: the setup code's stack and heap lie in its own
 SERVED = (
@@ -57,7 +53,7 @@ class SetupHandoff(Handoff):
         return initrd_of(self.header)
 
 
-class Linux16(Protocol):
+class Linux16(bzimage.BzimageProtocol):
     name = BootProtocol.LINUX16
     title = "16-bit boot protocol"
     pointer = "ds"
@@ -65,15 +61,6 @@ class Linux16(Protocol):
 
     def recognises(self, data: bytes) -> bool:
         return bzimage.is_modern(data) is False
-
-    def load(self, guest: Guest, recording: Recording, data: bytes, where: str) -> Loaded:
-        return bzimage.load(guest, recording, data, where)
-
-    def entries(self, data: bytes, where: str) -> dict[str, int]:
-        return bzimage.entries(data)
-
-    def report(self, data: bytes) -> Report:
-        return bzimage.report(data)
 
     def read(self, state: State) -> SetupHandoff:
         address = state.registers[self.pointer] << 4
