@@ -14,9 +14,10 @@ from fwbuild.emulator.fw_cfg import directory
 from fwbuild.emulator.machine import Machine, Outcome
 from fwbuild.firmware import file_names, stop_codes, work
 from fwbuild.firmware.layout import ROM
-from fwbuild.guest import MIB, Guest
+from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
-from fwbuild.image.test_kernel import build_test_bzimage, build_test_kernel
+from fwbuild.payloads.test_kernel import build_test_bzimage, build_test_kernel
+from fwbuild.sizes import MIB
 from tests.support.files import put_files, put_sizes, with_files
 from tests.unit.test_stops import claim
 
