@@ -1,6 +1,7 @@
 """Which module imports which: no circles, and packages stand on floors."""
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -91,3 +92,30 @@ def test_a_package_uses_what_is_below_it(floor: str) -> None:
 def test_every_package_has_a_floor() -> None:
     top = {package(name) for name in MODULES} - {"", "api", "cli", "verbs", "__main__"}
     assert top == FLOORS.keys()
+
+
+def drawn() -> list[set[str]]:
+    """The rows of the drawing in docs/architecture.md, from the top; one that has no line above
+    it goes with the row before."""
+    text = (ROOT.parent / "docs/architecture.md").read_text(encoding="utf-8")
+    lines = text.partition("## The floors")[2].partition("## ")[0].splitlines()
+    rows: list[set[str]] = [set()]
+    for line in lines:
+        if line.strip() == "│":
+            rows.append(set())
+        elif line.startswith("    "):
+            rows[-1] |= set(re.findall(r"[a-z_]+", line.partition("──")[0]))
+    return rows
+
+
+def test_the_drawing_has_the_floors() -> None:
+    rows = drawn()
+    assert set().union(*rows) >= {path.name for path in ROOT.iterdir() if path.is_dir()} - {
+        "__pycache__", "data"}  # fmt: skip
+    for floor, row in enumerate(rows):
+        below = set().union(*rows[floor + 1 :], SMALL)
+        for name in row & FLOORS.keys():
+            assert set(FLOORS[name]) <= below, f"{name} is drawn beside or below what it uses"
+
+
+SMALL = {"errors", "files", "sizes", "documents", "version", "guest"}  # which are not drawn
