@@ -1,7 +1,7 @@
 """The images that race: ours, what the user names, and Debian's qboot and SeaBIOS."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from fwbuild.errors import ExitCode, FwbuildError
@@ -20,6 +20,7 @@ class Contender:
 
     name: str
     files: Mapping[str, Path]
+    _: KW_ONLY
     image: Image | None = None
     traced: Path | None = None
     contents: Mapping[Path, bytes] = field(default_factory=dict)
@@ -31,7 +32,13 @@ def ours(template: str, folder: Path) -> Contender:
     stem = Path(template).stem
     path, traced_path = folder / f"{stem}.bin", folder / f"{stem}-trace.bin"
     contents = {path: image.image, traced_path: traced.image}
-    return Contender(f"fwbuild {stem}", _everywhere(path), image, traced_path, contents)
+    return Contender(
+        f"fwbuild {stem}",
+        _everywhere(path),
+        image=image,
+        traced=traced_path,
+        contents=contents,
+    )
 
 
 def theirs(path: Path) -> Contender:

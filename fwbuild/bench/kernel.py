@@ -19,7 +19,7 @@ from fwbuild.protocols import MULTIBOOT, PVH, identify
 START_KERNEL = "start_kernel"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Kernel:
     """A kernel file. `kind` is "vmlinux" or "bzImage", `entries` the linear address of each of
     its entries by name, `steps` the events that breakpoints show, `note` what is missing."""
@@ -62,7 +62,7 @@ def read_kernel(path: Path) -> Kernel:
     else:
         notes.append(why_not)
     kind = "bzImage" if packed else "vmlinux"
-    return Kernel(path, kind, entries, tuple(steps), "; ".join(notes))
+    return Kernel(path=path, kind=kind, entries=entries, steps=tuple(steps), note="; ".join(notes))
 
 
 def read_entries(path: Path) -> dict[str, int]:

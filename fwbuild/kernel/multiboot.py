@@ -17,7 +17,7 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.kernel.vmlinux import check_segment, elf_errors
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MultibootKernel:
     """A kernel's entry, its load address, its size in memory, bss included, and what lies at
     which offset in there."""
@@ -88,7 +88,9 @@ def _by_header(data: bytes, at: int, header: Any) -> MultibootKernel:
     size = header.bss_end_addr - header.load_addr if header.bss_end_addr else len(content)
     if size < len(content):
         raise ValueError("invalid bss_end_addr")
-    return MultibootKernel(header.entry_addr, header.load_addr, size, [(0, content)])
+    return MultibootKernel(
+        entry=header.entry_addr, address=header.load_addr, size=size, parts=[(0, content)]
+    )
 
 
 @elf_errors()
@@ -107,4 +109,5 @@ def _by_elf(data: bytes) -> MultibootKernel:
     for s in segments:
         if s["p_vaddr"] <= elf.header["e_entry"] < s["p_vaddr"] + s["p_filesz"]:
             entry = elf.header["e_entry"] - s["p_vaddr"] + s["p_paddr"]
-    return MultibootKernel(entry, low, size, [(s["p_paddr"] - low, s.data()) for s in segments])
+    parts = [(s["p_paddr"] - low, s.data()) for s in segments]
+    return MultibootKernel(entry=entry, address=low, size=size, parts=parts)
