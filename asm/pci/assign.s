@@ -1,20 +1,18 @@
-# Addresses, from the root buses down, and what is written to the functions.
+# Addresses, from the root buses down.
 
 #: give everything on the lists its address, write it, and let the functions decode
 #: mode: 32
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.ecam, ram.plan.functions, ram.plan.limit, ram.plan.memory, ram.plan.root
-#: writes: ram.plan.limit, ram.plan.root
+#: reads: ram.work.ecam, ram.plan, region.scratch
+#: writes: ram.plan.kind, ram.plan.limit, ram.plan.root, ram.plan.threshold, region.scratch
 #: source: PCI Local Bus Specification 3.0, 6.2.2 and 6.2.5
 pci_assign:
-    mov esi, ram.plan.root + pci_plan.BUS.lists + 4 * pci_plan.List.IO
-    mov ebx, pci_io_windows
-    call pci_place_root
-    mov esi, ram.plan.root + pci_plan.BUS.lists + 4 * pci_plan.List.MEMORY
-    mov ebx, ram.plan.memory
-    call pci_place_root
+    mov ecx, pci_plan.Kind.IO
+    call pci_fit
+    mov ecx, pci_plan.Kind.MEMORY
+    call pci_fit
     # A bus comes before those behind it.
     mov esi, ram.plan.root
 .bus:
@@ -43,59 +41,11 @@ pci_assign:
 .done:
     ret
 
-#: give a list of the root buses its addresses. When the first window is too small, what may
-#: move goes to the second, the largest first, until the rest fits
-#: mode: 32
-#: in: esi address of the list's head, ebx pci_plan.WINDOWS
-#: out: -
-#: clobbers: eax, ecx, edx, edi, eflags
-#: reads: ram.plan.limit
-#: writes: ram.plan.limit
-#: source: -
-pci_place_root:
-    mov ecx, 0
-    call pci_place_window
-    jnc .rest
-    mov edi, esi
-.find:
-    mov edi, dword ptr [edi]
-    test edi, edi
-    jz .rest
-    test byte ptr [edi + pci_plan.RESOURCE.flags], pci_plan.Flag.MOVABLE
-    jz .find
-    xor byte ptr [edi + pci_plan.RESOURCE.flags], pci_plan.Flag.MOVABLE | pci_plan.Flag.MOVED
-    jmp pci_place_root
-.rest:
-    mov ecx, pci_plan.Flag.MOVED
-    push ebx
-    add ebx, pci_plan.WINDOWS.other_start
-    call pci_place_window
-    pop ebx
-    ret
-
-#: place a list of the root buses in one window
-#: mode: 32
-#: in: esi address of the list's head, ebx start and end, ecx pci_plan.Flag.MOVED or 0
-#: out: eax end of the last low, edx high, eflags CF set if not all of it fits
-#: clobbers: edi
-#: reads: ram.plan.limit
-#: writes: ram.plan.limit
-#: source: -
-pci_place_window:
-    mov eax, dword ptr [ebx + pci_plan.WINDOWS.end]
-    mov dword ptr [ram.plan.limit], eax
-    mov eax, dword ptr [ebx + pci_plan.WINDOWS.end + 4]
-    mov dword ptr [ram.plan.limit + 4], eax
-    mov eax, dword ptr [ebx + pci_plan.WINDOWS.start]
-    mov edx, dword ptr [ebx + pci_plan.WINDOWS.start + 4]
-    mov edi, dword ptr [esi]
-    jmp pci_place
-
 #: place resources one behind the other, each on its alignment, up to ram.plan.limit; one that
 #: does not fit gets address 0
 #: mode: 32
-#: in: edi first resource or 0, eax where to begin low, edx high, ecx pci_plan.Flag.MOVED to
-#:   place those that have it or 0 for the others
+#: in: edi first resource or 0, eax where to begin low, edx high, ecx which of pci_plan.Flag.MOVED
+#:   and DROPPED those to place have
 #: out: eax end of the last low, edx high, eflags CF set if not all fit
 #: clobbers: edi
 #: reads: ram.plan.limit
@@ -110,15 +60,32 @@ pci_place:
     test edi, edi
     jz .done
     movzx ebx, byte ptr [edi + pci_plan.RESOURCE.flags]
-    and ebx, pci_plan.Flag.MOVED
+    and ebx, pci_plan.Flag.MOVED | pci_plan.Flag.DROPPED
     cmp ebx, ecx
     jnz .skip
+    # A window of nothing takes no room.
+    mov ebx, dword ptr [edi + pci_plan.RESOURCE.size]
+    or ebx, dword ptr [edi + pci_plan.RESOURCE.size + 4]
+    jz .nowhere
     push eax
     push edx
-    mov ebx, dword ptr [edi + pci_plan.RESOURCE.mask]
-    mov esi, dword ptr [edi + pci_plan.RESOURCE.mask + 4]
+    push ecx
+    # ESI:EBX: the bits of an address; a shift counts modulo 32
+    mov cl, byte ptr [edi + pci_plan.RESOURCE.key]
+    or ebx, -1
+    or esi, -1
+    shl ebx, cl
+    test cl, 32
+    jz .mask
+    mov esi, ebx
+    xor ebx, ebx
+.mask:
+    pop ecx
+    not ebx
+    not esi
     add eax, ebx
     adc edx, esi
+    jc .full
     not ebx
     not esi
     and eax, ebx
@@ -127,6 +94,7 @@ pci_place:
     mov dword ptr [edi + pci_plan.RESOURCE.address + 4], edx
     add eax, dword ptr [edi + pci_plan.RESOURCE.size]
     adc edx, dword ptr [edi + pci_plan.RESOURCE.size + 4]
+    jc .full
     mov ebx, dword ptr [ram.plan.limit]
     mov esi, dword ptr [ram.plan.limit + 4]
     sub ebx, eax
@@ -140,9 +108,10 @@ pci_place:
 .full:
     pop edx
     pop eax
+    inc ebp
+.nowhere:
     mov dword ptr [edi + pci_plan.RESOURCE.address], 0
     mov dword ptr [edi + pci_plan.RESOURCE.address + 4], 0
-    inc ebp
     jmp .skip
 .done:
     neg ebp
@@ -151,13 +120,67 @@ pci_place:
     pop ebx
     ret
 
+#: place what has lost on the root buses where there is room left
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, eflags
+#: reads: ram.plan.kind, ram.plan.limit, ram.plan.memory, ram.plan.root
+#: writes: ram.plan.limit
+#: source: -
+pci_place_left:
+    call pci_root_list
+    xor ecx, ecx
+    call pci_fill
+    mov edi, dword ptr [esi]
+    jmp .first
+.resource:
+    mov al, byte ptr [edi + pci_plan.RESOURCE.flags]
+    and al, pci_plan.Flag.MOVABLE | pci_plan.Flag.DROPPED
+    cmp al, pci_plan.Flag.MOVABLE | pci_plan.Flag.DROPPED
+    jnz .next
+    mov eax, dword ptr [edi + pci_plan.RESOURCE.address]
+    or eax, dword ptr [edi + pci_plan.RESOURCE.address + 4]
+    jnz .next
+    or byte ptr [edi + pci_plan.RESOURCE.flags], pci_plan.Flag.MOVED
+.next:
+    mov edi, dword ptr [edi]
+.first:
+    test edi, edi
+    jnz .resource
+    mov ecx, pci_plan.Flag.MOVED
+    add ebx, pci_plan.APERTURES.other_start
+    jmp pci_fill
+
+#: place a list of the root buses in an aperture, what has lost behind all else
+#: mode: 32
+#: in: esi address of the list's head, ebx start and end of the aperture, ecx pci_plan.Flag.MOVED
+#:   or 0
+#: out: -
+#: clobbers: eax, ecx, edx, edi, eflags
+#: reads: ram.plan.limit
+#: writes: ram.plan.limit
+#: source: -
+pci_fill:
+    mov eax, dword ptr [ebx + pci_plan.APERTURES.end]
+    mov dword ptr [ram.plan.limit], eax
+    mov eax, dword ptr [ebx + pci_plan.APERTURES.end + 4]
+    mov dword ptr [ram.plan.limit + 4], eax
+    mov eax, dword ptr [ebx + pci_plan.APERTURES.start]
+    mov edx, dword ptr [ebx + pci_plan.APERTURES.start + 4]
+    mov edi, dword ptr [esi]
+    call pci_place
+    or ecx, pci_plan.Flag.DROPPED
+    mov edi, dword ptr [esi]
+    jmp pci_place
+
 #: place a list inside the window of its bridge, if it has one, and write it to the functions
 #: mode: 32
 #: in: esi bus, ecx pci_plan.List
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, edi, eflags
-#: reads: ram.work.ecam, ram.plan.limit
-#: writes: ram.plan.limit
+#: reads: ram.work.ecam, ram.plan.limit, region.scratch
+#: writes: ram.plan.limit, region.scratch
 #: source: PCI-to-PCI Bridge Architecture Specification 1.2, 3.2.5
 pci_place_list:
     mov edi, dword ptr [esi + ecx * 4 + pci_plan.BUS.lists]
@@ -166,16 +189,19 @@ pci_place_list:
     test ebx, ebx
     jz .write
     push edi
+    push edi
     mov eax, dword ptr [ebx + pci_plan.RESOURCE.address]
     mov edx, dword ptr [ebx + pci_plan.RESOURCE.address + 4]
-    # All of it fits, unless the window has no address: then nothing may.
     mov ecx, eax
-    or ecx, edx
-    neg ecx
-    sbb ecx, ecx
+    add ecx, dword ptr [ebx + pci_plan.RESOURCE.size]
     mov dword ptr [ram.plan.limit], ecx
+    mov ecx, edx
+    adc ecx, dword ptr [ebx + pci_plan.RESOURCE.size + 4]
     mov dword ptr [ram.plan.limit + 4], ecx
     xor ecx, ecx
+    call pci_place
+    pop edi
+    mov ecx, pci_plan.Flag.DROPPED
     call pci_place
     pop edi
 .write:
@@ -186,90 +212,3 @@ pci_place_list:
     jmp .write
 .done:
     ret
-
-#: write a resource's address to its function. Without one a BAR is 0, and the function does not
-#: decode what it is for; a window stays closed
-#: mode: 32
-#: in: edi resource
-#: out: -
-#: clobbers: eax, ebx, ecx, edx, eflags
-#: reads: ram.work.ecam
-#: source: PCI Local Bus Specification 3.0, 6.2.2
-pci_program:
-    mov ebx, dword ptr [edi + pci_plan.RESOURCE.register]
-    mov eax, dword ptr [edi + pci_plan.RESOURCE.address]
-    mov ecx, dword ptr [edi + pci_plan.RESOURCE.address + 4]
-    test byte ptr [edi + pci_plan.RESOURCE.flags], pci_plan.Flag.WINDOW
-    jnz pci_program_window
-    call pci_write32
-    or eax, ecx
-    jz .nowhere
-    jecxz .done
-.upper:
-    mov eax, ecx
-    add ebx, 4
-    jmp pci_write32
-.nowhere:
-    mov edx, dword ptr [edi + pci_plan.RESOURCE.function]
-    mov al, byte ptr [edi + pci_plan.RESOURCE.flags]
-    test al, pci_plan.Flag.ROM
-    jnz .done
-    test al, pci_plan.Flag.IO
-    jnz .io
-    and dword ptr [edx + pci_plan.FUNCTION.command], -1 - pci.Command.MEMORY
-    test al, pci_plan.Flag.WIDE
-    jnz .upper
-.done:
-    ret
-.io:
-    and dword ptr [edx + pci_plan.FUNCTION.command], -1 - pci.Command.IO
-    ret
-
-#: open a bridge's window
-#: mode: 32
-#: in: edi resource, ebx configuration address of the base, eax its address low, ecx high
-#: out: -
-#: clobbers: eax, ebx, ecx, edx, eflags
-#: reads: ram.work.ecam
-#: source: PCI-to-PCI Bridge Architecture Specification 1.2, 3.2.5.6 to 3.2.5.10
-pci_program_window:
-    push ebp
-    mov edx, ecx
-    or edx, eax
-    jz .done
-    # EBP:EDX: its last byte
-    mov edx, eax
-    mov ebp, ecx
-    add edx, dword ptr [edi + pci_plan.RESOURCE.size]
-    adc ebp, dword ptr [edi + pci_plan.RESOURCE.size + 4]
-    sub edx, 1
-    sbb ebp, 0
-    test byte ptr [edi + pci_plan.RESOURCE.flags], pci_plan.Flag.IO
-    jz .memory
-    # base in bits 7:4, limit in 15:12
-    and edx, -pci.WINDOW_IO_ALIGN
-    shr eax, pci.WINDOW_IO_SHIFT
-    or eax, edx
-    call pci_write16
-    jmp .done
-.memory:
-    # base in bits 15:4, limit in 31:20
-    and edx, -pci.WINDOW_MEMORY_ALIGN
-    shr eax, pci.WINDOW_MEMORY_SHIFT
-    or eax, edx
-    call pci_write32
-    jecxz .done
-    add ebx, pci.BRIDGE.prefetch_base_high - pci.BRIDGE.prefetch_base
-    mov eax, ecx
-    call pci_write32
-    add ebx, pci.BRIDGE.prefetch_limit_high - pci.BRIDGE.prefetch_base_high
-    mov eax, ebp
-    call pci_write32
-.done:
-    pop ebp
-    ret
-
-#: pci_plan.WINDOWS of I/O ports
-#: mode: data
-pci_io_windows:
-    .quad pci_plan.IO_START, pci_plan.IO_END, pci_plan.IO_OTHER_START, pci_plan.IO_OTHER_END

@@ -5,7 +5,8 @@
 #: in: esi bus, ebp function, ecx which dwords from the first BAR on (a bit each)
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, edi, eflags
-#: reads: ram.work.ecam, ram.plan.limits
+#: reads: ram.work.ecam, ram.plan.limits, region.scratch
+#: writes: region.scratch
 #: source: PCI Local Bus Specification 3.0, 6.2.5
 pci_bars:
     mov ebx, dword ptr [ebp + pci_plan.FUNCTION.config]
@@ -30,17 +31,20 @@ pci_bars:
 
 #: size one BAR and put it on a list
 #: mode: 32
-#: in: esi bus, ebp function, ebx configuration address of the BAR
+#: in: esi bus, ebp function, ebx configuration address of the BAR, ecx bit 0 set if the dword
+#:   behind it is a BAR's too
 #: out: eflags CF set if it has an upper half
 #: clobbers: eax, ebx, ecx, edx, edi
-#: reads: ram.work.ecam, ram.plan.limits
+#: reads: ram.work.ecam, ram.plan.limits, region.scratch
+#: writes: region.scratch
 #: source: PCI Local Bus Specification 3.0, 6.2.5.1 and 6.2.5.2
 pci_bar:
+    mov edi, ecx
     or eax, -1
     call pci_write32
     call pci_read32
     test eax, eax
-    jz .none
+    jz .absent
     # ECX: pci_plan.List, flags, key, from bit 16 down
     mov ecx, pci_plan.List.MEMORY << 16 | pci_plan.Flag.ROM << 8
     cmp bl, pci.HEADER.rom
@@ -49,7 +53,11 @@ pci_bar:
     test al, pci.BAR_IO
     jnz .io
     mov ecx, pci_plan.List.MEMORY << 16
-    test al, pci.BAR_64
+    mov edx, eax
+    and edx, pci.BAR_MEMORY_TYPE
+    cmp edx, pci.BAR_64
+    jnz .memory
+    test edi, 1
     jz .memory
     # A root bus has no window that wants the wide ones prefetchable.
     mov ch, pci_plan.Flag.WIDE
@@ -66,11 +74,13 @@ pci_bar:
     and eax, -1 - pci.ROM_FLAGS
     jmp .size
 .io:
-    # the upper half need not be there
     and eax, -1 - pci.BAR_IO_FLAGS
+    jz .none
+    # the upper half need not be there
     or eax, -pci_plan.IO_END
 .size:
-    bsf eax, eax
+    call pci_size_bits
+    jc .broken
     jnz .sized
     # 4 GiB or more: its upper half tells
     test ch, pci_plan.Flag.WIDE
@@ -81,7 +91,8 @@ pci_bar:
     call pci_write32
     call pci_read32
     pop ebx
-    bsf eax, eax
+    call pci_size_bits
+    jc .broken
     jz .none
     add al, 32
 .sized:
@@ -105,26 +116,53 @@ pci_bar:
     test cl, 32
     jnz .large
     mov dword ptr [edi + pci_plan.RESOURCE.size], eax
-    dec eax
-    mov dword ptr [edi + pci_plan.RESOURCE.mask], eax
     jmp .insert
 .large:
     mov dword ptr [edi + pci_plan.RESOURCE.size + 4], eax
-    dec eax
-    mov dword ptr [edi + pci_plan.RESOURCE.mask + 4], eax
-    or dword ptr [edi + pci_plan.RESOURCE.mask], -1
 .insert:
     push ecx
     mov eax, ecx
     shr eax, 16
     call pci_insert
     pop ecx
+.none:
     test ch, pci_plan.Flag.WIDE
-    jz .none
+    jz .absent
     stc
     ret
-.none:
+.absent:
     clc
+    ret
+.broken:
+    # The bits that take a one are no run up to the top: no address but 0 is sure to be kept.
+    xor eax, eax
+    call pci_write32
+    mov al, -1 - pci.Command.MEMORY & 0xff
+    test ch, pci_plan.Flag.IO
+    jz .off
+    mov al, -1 - pci.Command.IO & 0xff
+.off:
+    and byte ptr [ebp + pci_plan.FUNCTION.command], al
+    jmp .none
+
+#: the size that a BAR's mask stands for
+#: mode: 32
+#: in: eax the bits that take a one
+#: out: eax the lowest, eflags ZF set if there is none; CF set if one above it is missing
+#: clobbers: edx
+#: source: PCI Local Bus Specification 3.0, 6.2.5.1
+pci_size_bits:
+    mov edx, eax
+    neg edx
+    and edx, eax
+    # EDX: the lowest; from there up all ones make 0 with it
+    add edx, eax
+    cmp edx, 1
+    cmc
+    jc .done
+    bsf eax, eax
+    clc
+.done:
     ret
 
 #: put a resource on the list of its bus; leave it without an address where the bus has no such
@@ -133,41 +171,36 @@ pci_bar:
 #: in: edi resource, esi bus, eax pci_plan.List
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, eflags
-#: reads: ram.work.ecam, ram.plan.limits
+#: reads: ram.work.ecam, ram.plan.limits, region.scratch
+#: writes: region.scratch
 #: source: PCI-to-PCI Bridge Architecture Specification 1.2, 3.2.5
 pci_insert:
     # ECX: the list whose limit counts
     mov ecx, eax
     cmp dword ptr [esi + pci_plan.BUS.function], 0
-    jnz .behind
-    # A root bus has one list of memory; there is a second window for all but 32-bit memory.
-    cmp eax, pci_plan.List.MEMORY
-    jz .limit
-    or byte ptr [edi + pci_plan.RESOURCE.flags], pci_plan.Flag.MOVABLE
-    shr eax, 1
-    jmp .limit
-.behind:
+    jz .root
     bt dword ptr [esi + pci_plan.BUS.has], eax
     jc .limit
     test eax, eax
     jz pci_program
     mov eax, pci_plan.List.MEMORY
     mov ecx, eax
+    jmp .limit
+.root:
+    # A root bus has one list of memory; there is a second aperture for all but 32-bit memory.
+    cmp eax, pci_plan.List.PREFETCH
+    jnz .limit
+    mov eax, pci_plan.List.MEMORY
 .limit:
+    cmp ecx, pci_plan.List.MEMORY
+    jz .fixed
+    or byte ptr [edi + pci_plan.RESOURCE.flags], pci_plan.Flag.MOVABLE
+.fixed:
     mov cl, byte ptr [ecx + ram.plan.limits]
     cmp byte ptr [edi + pci_plan.RESOURCE.key], cl
     ja pci_program
-    # Links are the first field, so a bus's head of a list is as good as a resource.
     lea eax, [esi + eax * 4 + pci_plan.BUS.lists]
-    mov dl, byte ptr [edi + pci_plan.RESOURCE.key]
-.next:
     mov ecx, dword ptr [eax]
-    jecxz .here
-    cmp byte ptr [ecx + pci_plan.RESOURCE.key], dl
-    jb .here
-    mov eax, ecx
-    jmp .next
-.here:
-    mov dword ptr [edi], ecx
+    mov dword ptr [edi + pci_plan.RESOURCE.next], ecx
     mov dword ptr [eax], edi
     ret

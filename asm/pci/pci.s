@@ -1,14 +1,15 @@
 # PCI as firmware leaves it: bus numbers, BARs, bridge windows, interrupt lines, decoding on.
-# One walk over the buses (scan.s) finds every function and what it needs, and closes each
-# bus with the sizes of its bridge's windows; then addresses are handed out from the root down
-# (assign.s). firmware/pci_plan.py has the tables.
+# One walk over the buses (scan.s, bridge.s, bar.s) finds every function and what it needs. From
+# the last bus to the first the windows get their sizes (size.s); where that does not fit the root
+# buses' apertures, some have to lose (rank.s). Then addresses are handed out from the root down
+# (assign.s) and written (program.s). firmware/pci_plan.py has the tables.
 
 #: give every function of pc and q35 its addresses
 #: mode: 32
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.high_top, ram.work.ecam, ram.work.memmap_end, ram.work.host_bridge, ram.plan,
+#: reads: ram.work.ecam, ram.work.high_top, ram.work.host_bridge, ram.work.memmap_end, ram.plan,
 #:   region.memmap, region.scratch
 #: writes: ram.plan, region.scratch
 #: source: PCI Local Bus Specification 3.0, 6; PCI-to-PCI Bridge Architecture Specification 1.2, 3
@@ -29,15 +30,15 @@ pci_init:
 .begin:
     push edi
     mov edi, ram.plan
-    mov ecx, pci_plan.PLAN.sizeof // 4
+    mov ecx, pci_plan.PLAN.buckets // 4
     xor eax, eax
     rep stosd
-    call pci_windows
+    call pci_apertures
     mov esi, ram.plan.root
     mov dword ptr [ram.plan.bus_last], esi
     pop dword ptr [esi + pci_plan.BUS.config]
     mov dword ptr [esi + pci_plan.BUS.config_end], pci.CONFIG_ENABLE + (1 << pci.CONFIG_BUS_SHIFT)
-    mov dword ptr [ram.plan.next], ram.plan.root + pci_plan.BUS.sizeof
+    mov dword ptr [ram.plan.next], ram.plan + pci_plan.PLAN.sizeof
     call pci_find_roots
     call pci_scan
     jmp pci_assign
@@ -69,37 +70,23 @@ pci_alloc:
     mov al, stop_codes.PCI_FUNCTIONS
     jmp stop_with
 
-#: find the windows for memory: one below 4 GiB, and one above all RAM
+#: find the apertures for memory: one below 4 GiB, and one above all RAM
 #: mode: 32
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.high_top, ram.work.ecam, ram.work.memmap_end, region.memmap, region.scratch
-#: writes: ram.plan.limits, ram.plan.memory, region.scratch
+#: reads: ram.work.high_top, ram.work.memmap_end, ram.plan.memory.start, region.memmap,
+#:   region.scratch
+#: writes: ram.plan.limits, ram.plan.memory.end, ram.plan.memory.other_end,
+#:   ram.plan.memory.other_start, ram.plan.memory.start, region.scratch
 #: source: QEMU hw/i386/pc.c pc_pci_hole64_start(), hw/pci-host/i440fx.c and q35.c
-pci_windows:
+pci_apertures:
     call device_window
-.if option.machines.q35
-    # QEMU's hole begins behind ECAM.
-    cmp dword ptr [ram.work.ecam], 0
-    jz .low
-    mov ebx, chipset.ECAM_BASE + chipset.ECAM_SIZE
-    cmp esi, ebx
-    jae .low
-    mov esi, ebx
-.low:
-.endif
     mov dword ptr [ram.plan.memory.start], esi
-    mov eax, chipset.DEVICE_WINDOW_END
-    mov dword ptr [ram.plan.memory.end], eax
-    sub eax, esi
-    bsr eax, eax
-    mov ah, al
-    mov word ptr [ram.plan.limits + pci_plan.List.MEMORY], ax
     mov byte ptr [ram.plan.limits + pci_plan.List.IO], pci_plan.IO_KEY_MAX
     mov esi, name_reserved_memory_end
     call pci_read_number
-    call pci_window_above
+    call pci_bounds
     mov dword ptr [ram.plan.memory.other_start], eax
     mov dword ptr [ram.plan.memory.other_start + 4], edx
     # No farther than the CPU's addresses reach.
@@ -107,10 +94,20 @@ pci_windows:
     push edx
     call phys_bits
     pop edx
-    pop eax
     lea ecx, [edi - 32]
     mov edi, 1
     shl edi, cl
+    mov ebx, chipset.DEVICE_WINDOW_END
+    mov dword ptr [ram.plan.memory.end], ebx
+    # An aperture that is none has no place for any key.
+    xor ecx, ecx
+    sub ebx, dword ptr [ram.plan.memory.start]
+    jbe .none
+    bsr ecx, ebx
+.none:
+    mov ch, cl
+    mov word ptr [ram.plan.limits + pci_plan.List.MEMORY], cx
+    pop eax
     cmp ebp, edi
     jb .end
     mov ebp, edi
@@ -127,21 +124,29 @@ pci_windows:
 .done:
     ret
 
-#: where PCI may begin above RAM and the memory hot-plug region, and where the next range of the
-#: map ends it
+#: raise the start of the aperture below 4 GiB past what the map has there, and find where the one
+#: above begins, past RAM and the memory hot-plug region, and where the next range of the map ends
+#: it
 #: mode: 32
 #: in: eax the least start low, edx high
-#: out: eax start low, edx high, esi end low (all ones without one), ebp high
+#: out: eax start low (all ones where there is no room), edx high, esi end low (all ones without
+#:   one), ebp high
 #: clobbers: ebx, ecx, edi, eflags
-#: reads: ram.work.memmap_end, region.memmap
+#: reads: ram.work.memmap_end, ram.plan.memory.start, region.memmap
+#: writes: ram.plan.memory.start
 #: source: QEMU hw/i386/pc.c
-pci_window_above:
+pci_bounds:
+    mov edi, region.memmap.base
     test edx, edx
-    jnz .search
+    jnz .align
     xor eax, eax
     inc edx
-.search:
-    mov edi, region.memmap.base
+    jmp .unbounded
+.align:
+    add eax, pci_plan.MEMORY_64_ALIGN - 1
+    adc edx, 0
+    jc .nowhere
+    and eax, -pci_plan.MEMORY_64_ALIGN
 .unbounded:
     or ebp, -1
     or esi, -1
@@ -151,6 +156,8 @@ pci_window_above:
     mov ebx, dword ptr [edi + pvh.MEMMAP_ENTRY.addr]
     mov ecx, dword ptr [edi + pvh.MEMMAP_ENTRY.addr + 4]
     add edi, pvh.MEMMAP_ENTRY.sizeof
+    test ecx, ecx
+    jz .low
     cmp dword ptr [edi + pvh.MEMMAP_ENTRY.type - pvh.MEMMAP_ENTRY.sizeof], e820.Type.RAM
     jz .below
     cmp ecx, edx
@@ -168,18 +175,34 @@ pci_window_above:
 .below:
     add ebx, dword ptr [edi + pvh.MEMMAP_ENTRY.size - pvh.MEMMAP_ENTRY.sizeof]
     adc ecx, dword ptr [edi + pvh.MEMMAP_ENTRY.size + 4 - pvh.MEMMAP_ENTRY.sizeof]
+.compare:
     cmp ecx, edx
     jb .entry
     ja .above
     cmp ebx, eax
     jbe .entry
 .above:
-    add ebx, pci_plan.MEMORY_64_ALIGN - 1
-    adc ecx, 0
-    and ebx, -pci_plan.MEMORY_64_ALIGN
     mov eax, ebx
     mov edx, ecx
-    jmp .unbounded
+    jmp .align
+.low:
+    cmp ebx, chipset.DEVICE_WINDOW_END
+    jae .below
+    add ebx, dword ptr [edi + pvh.MEMMAP_ENTRY.size - pvh.MEMMAP_ENTRY.sizeof]
+    adc ecx, dword ptr [edi + pvh.MEMMAP_ENTRY.size + 4 - pvh.MEMMAP_ENTRY.sizeof]
+    jnz .over
+    cmp ebx, dword ptr [ram.plan.memory.start]
+    jbe .entry
+    mov dword ptr [ram.plan.memory.start], ebx
+    jmp .entry
+.over:
+    or dword ptr [ram.plan.memory.start], -1
+    jmp .compare
+.nowhere:
+    or eax, -1
+    or edx, -1
+    or ebp, -1
+    or esi, -1
 .done:
     ret
 

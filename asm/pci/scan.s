@@ -47,8 +47,9 @@ pci_find_roots:
 #: in: esi root bus
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.ecam, ram.plan
-#: writes: ram.plan.functions, ram.plan.bus_last, ram.plan.bus_number, ram.plan.limit
+#: reads: ram.work.ecam, ram.plan.bus_last, ram.plan.bus_number, ram.plan.functions,
+#:   ram.plan.limits, ram.plan.roots, region.scratch
+#: writes: ram.plan.bus_last, ram.plan.bus_number, ram.plan.functions, region.scratch
 #: source: PCI-to-PCI Bridge Architecture Specification 1.2, 12
 pci_scan:
 .function:
@@ -110,9 +111,9 @@ pci_step:
 #: in: esi bus, ebx its configuration address, eax vendor and device
 #: out: esi bus to go on with
 #: clobbers: eax, ebx, ecx, edx, edi, ebp, eflags
-#: reads: ram.work.ecam, ram.plan.functions, ram.plan.bus_last, ram.plan.bus_number, ram.plan.roots,
-#:   ram.plan.limits
-#: writes: ram.plan.functions, ram.plan.bus_last, ram.plan.bus_number
+#: reads: ram.work.ecam, ram.plan.bus_last, ram.plan.bus_number, ram.plan.functions,
+#:   ram.plan.limits, ram.plan.roots, region.scratch
+#: writes: ram.plan.bus_last, ram.plan.bus_number, ram.plan.functions, region.scratch
 #: source: PCI Local Bus Specification 3.0, 6.1 and 6.2
 pci_function:
     mov edi, pci_known - pci_plan.KNOWN.sizeof

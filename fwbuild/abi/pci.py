@@ -7,7 +7,7 @@ Express Base Specification 3.0, 7.2.2 (ECAM). Sizes and offsets are in bytes.
 
 from enum import IntEnum, IntFlag
 
-from construct import Array, Byte, BytesInteger, Int16ul, Int32ul, Struct
+from construct import Array, Byte, BytesInteger, Int16ul, Int32ul, Int64ul, Struct
 
 CONFIG_ADDRESS = 0xCF8
 CONFIG_DATA = 0xCFC
@@ -89,6 +89,15 @@ class Command(IntFlag):
 
 STATUS_CAPABILITIES = 1 << 4  # of HEADER.status: there is a list
 
+
+class Class(IntEnum):
+    """The base class: the upper byte of HEADER.class_code."""
+
+    STORAGE = 1
+    NETWORK = 2
+    BRIDGE = 6
+
+
 TYPE_MASK = 0x7F  # of HEADER.type
 TYPE_BRIDGE = 1
 TYPE_MULTIFUNCTION_BIT = 7
@@ -130,8 +139,26 @@ EXPRESS_TYPE_SHIFT = 20  # in the capability's first dword
 EXPRESS_TYPE_MASK = 0xF
 EXPRESS_TYPE_ROOT_PORT = 4
 EXPRESS_TYPE_DOWNSTREAM = 6
+EXPRESS_TYPE_UPSTREAM = 5
 CAPABILITY_MASK = 0xFC  # of a pointer to a capability
 CAPABILITIES_MAX = 48  # as many as the room behind the header takes
+
+# QEMU's capability of a bridge for firmware: what to reserve for devices that come later. All
+# ones: nothing is said. Source: QEMU docs/pcie_pci_bridge.txt, include/hw/pci/pci_bridge.h.
+VENDOR_REDHAT = 0x1B36
+RESERVE = Struct(
+    "id" / Byte,  # Capability.VENDOR
+    "next" / Byte,
+    "length" / Byte,
+    "type" / Byte,
+    "bus" / Int32ul,  # numbers besides the secondary bus's own
+    "io" / Int64ul,  # bytes, as the others
+    "memory" / Int32ul,
+    "prefetch_32" / Int32ul,
+    "prefetch_64" / Int64ul,
+)
+RESERVE_TYPE = 1
+RESERVE_LENGTH = RESERVE.sizeof()
 
 # A bridge's I/O base and limit: base above limit, and no base that QEMU's bridges have at reset.
 CLOSED_IO = 0x00E0

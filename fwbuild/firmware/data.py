@@ -2,7 +2,15 @@
 
 from fwbuild.abi import e820, offsets, pvh, x86
 from fwbuild.assembler.source import Fragment, data_fragment
-from fwbuild.firmware import file_names, layout, mptable_data, smbios_data, stop_codes, work
+from fwbuild.firmware import (
+    file_names,
+    layout,
+    mptable_data,
+    pci_plan,
+    smbios_data,
+    stop_codes,
+    work,
+)
 from fwbuild.machines import PC, Q35
 from fwbuild.sizes import padded
 from fwbuild.version import __version__
@@ -125,5 +133,6 @@ def fragments(template: str) -> list[Fragment]:
         data_fragment("handoff_template", handoff_template(), "what handoff_init puts into RAM"),
         data_fragment("smbios_type0", smbios_data.type0(), "SMBIOS structure of type 0"),
         data_fragment("bios_gdt", bios_gdt(), "16-bit segments on the way to real mode"),
+        data_fragment("pci_note_line", pci_plan.NOTE.encode("ascii"), "for a BAR without address"),
         data_fragment("stop_table", stop_table(), "stop codes and their words"),
     ]

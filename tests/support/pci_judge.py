@@ -133,8 +133,11 @@ def _numbers(machine: Machine) -> Iterator[str]:
         if bus.bridge:
             first, last = (bus.bridge.config[at] for at in (0x19, 0x1A))
             behind = [bus.number, *(b.number for b in _behind(bus))]
-            if (first, last) != (min(behind), max(behind)):
+            if first != min(behind) or last < max(behind):
                 yield f"bus {bus.number}: {first} to {last} for {behind}"
+            taken = set(range(first, last + 1)) & set(numbers) - set(behind)
+            if taken:
+                yield f"bus {bus.number}: {first} to {last}, which {taken} are not behind"
 
 
 def _behind(bus: Bus) -> Iterator[Bus]:
@@ -154,6 +157,8 @@ def _function(bus: Bus, devfn: int, function: Function) -> Iterator[str]:
         elif bar.address and not bar.wide and bar.address + bar.size > FOUR_GIB:
             yield f"BAR {bar.register:#x} does not reach {bar.address:#x}"
     for kind, bit in (("io", pci.Command.IO), ("memory", pci.Command.MEMORY)):
+        if isinstance(function, Bridge):
+            continue  # decodes for what is behind it, whatever becomes of its own BARs
         alike = [bar for bar in bars(function) if bar.kind == kind]
         if alike and bool(command & bit) != all(bar.address for bar in alike):
             yield f"command {command:#x} with {alike}"

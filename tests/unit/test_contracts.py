@@ -52,14 +52,19 @@ def words(base: int, data: bytes) -> dict[int, int]:
 E820 = {"size": e820.ENTRY.sizeof(), "select": 0x20, "reserved": 0, "name": file_names.E820}
 PCI_FIELDS: tuple[tuple[int, object, dict[str, int]], ...] = (
     (FUNCTION, pci_plan.FUNCTION, {"config": pci.CONFIG_ENABLE, "command": 7}),
-    (BUS, pci_plan.BUS, {"parent": ROOT, "function": FUNCTION, "lists": RESOURCE, "has": 7}),
-    *((at, pci_plan.RESOURCE, {"function": FUNCTION, "register": REGISTER, "mask": 0xFFF,
+    (BUS, pci_plan.BUS, {"parent": ROOT, "previous": ROOT, "function": FUNCTION,
+                         "lists": RESOURCE, "has": 7}),
+    *((at, pci_plan.RESOURCE, {"function": FUNCTION, "register": REGISTER, "key": 12,
                                "size": 0x1000, "address": 0x2000}) for at in (RESOURCE, WINDOW)),
     (ROOT, pci_plan.BUS, {"config": pci.CONFIG_ENABLE, "config_end": pci.CONFIG_ENABLE + 0x1000,
                           "next": BUS}),
 )  # fmt: skip
 PCI = {at + offsets(kind)[k]: v for at, kind, fields in PCI_FIELDS for k, v in fields.items()}
-PCI |= {WORDS["ram.plan.next"]: BUS + 0x400, WORDS["ram.plan.bus_last"]: BUS}
+PCI |= {
+    WORDS["ram.plan.next"]: BUS + 0x400,
+    WORDS["ram.plan.bus_last"]: BUS,
+    WORDS["ram.plan.kind"]: int(pci_plan.Kind.MEMORY),
+}
 PCI |= {ROOT + MEMORY_LIST: WINDOW}
 MEMORY = {
     **PCI,
@@ -143,8 +148,8 @@ ROWS: dict[str, dict[str, int]] = {
     "pci_select": {"ebx": REGISTER},
     "pci_init": {},
     "pci_alloc": {"ecx": 40},
-    "pci_windows": {},
-    "pci_window_above": {"eax": 0, "edx": 0},
+    "pci_apertures": {},
+    "pci_bounds": {"eax": 0, "edx": 0},
     "pci_read_number": {"esi": image().linked.addresses["name_e820"]},
     "pci_find_roots": {},
     "pci_scan": {"esi": ROOT},
@@ -152,19 +157,33 @@ ROWS: dict[str, dict[str, int]] = {
     "pci_function": {"esi": ROOT, "ebx": pci.CONFIG_ENABLE, "eax": 0x12345678},
     "pci_interrupt": {"esi": BUS, "ebp": FUNCTION},
     "pci_open_bus": {"esi": ROOT, "ebp": FUNCTION, "ecx": 3},
-    "pci_is_port": {"ebx": REGISTER},
+    "pci_capabilities": {"esi": BUS, "ebx": REGISTER},
     "pci_close_bus": {"esi": BUS},
     "pci_window": {"esi": BUS, "ebp": FUNCTION, "ecx": 0},
+    "pci_room": {"esi": BUS, "edi": WINDOW, "ecx": 0},
     "pci_bars": {"esi": BUS, "ebp": FUNCTION, "ecx": pci_plan.BARS_NORMAL},
     "pci_bar": {"esi": BUS, "ebp": FUNCTION, "ebx": REGISTER},
+    "pci_size_bits": {"eax": 0xFFFFF000},
     "pci_insert": {"edi": WINDOW, "esi": BUS, "eax": 1},
     "pci_assign": {},
-    "pci_place_root": {"esi": ROOT + MEMORY_LIST, "ebx": WORDS["ram.plan.memory"]},
-    "pci_place_window": {"esi": ROOT + MEMORY_LIST, "ebx": WORDS["ram.plan.memory"], "ecx": 0},
+    "pci_fit": {"ecx": pci_plan.Kind.MEMORY},
+    "pci_try": {},
+    "pci_try_root": {},
+    "pci_root_list": {},
+    "pci_size_window": {"esi": BUS, "ecx": 1},
+    "pci_sort": {"esi": ROOT + MEMORY_LIST},
+    "pci_lay": {"esi": ROOT + MEMORY_LIST, "ebx": WORDS["ram.plan.memory"], "ecx": 0},
+    "pci_drop": {"ecx": pci_plan.Short.FIRST},
+    "pci_rank": {},
+    "pci_rank_one": {"edi": RESOURCE},
+    "pci_place_left": {},
+    "pci_fill": {"esi": ROOT + MEMORY_LIST, "ebx": WORDS["ram.plan.memory"], "ecx": 0},
     "pci_place": {"edi": RESOURCE, "eax": 0x1800, "edx": 0, "ecx": 0},
     "pci_place_list": {"esi": BUS, "ecx": 0},
     "pci_program": {"edi": RESOURCE},
     "pci_program_window": {"edi": RESOURCE, "ebx": REGISTER, "eax": 0x100000, "ecx": 1},
+    "pci_note": {"edi": RESOURCE},
+    "pci_note_hex": {"eax": 0x12345678, "ecx": 8, "edi": DESTINATION},
     "print_string": {"esi": WORDS["ram.pvh_area.empty_string"]},
     "print_hex": {"eax": 0x12345678, "ecx": 8},
     "print_char": {"eax": 0x41},
@@ -173,7 +192,6 @@ ROWS: dict[str, dict[str, int]] = {
 NAME = words(CURRENT + 4, file_names.E820.encode().ljust(12, b"\0"))
 MORE: dict[str, dict[int, int]] = {
     "pci_init": {WORDS["ram.work.host_bridge"]: chipset.Device.I440FX},
-    "pci_is_port": {WORDS["ram.work.ecam"]: 0},
     "acpi_allocate": {CURRENT: 1, **NAME, CURRENT + 60: 64, CURRENT + 64: int(acpi.Zone.HIGH)},
     "acpi_add_pointer": {CURRENT: 2, CURRENT + 120: 4},
     "acpi_add_checksum": {CURRENT: 3, CURRENT + 68: 16},

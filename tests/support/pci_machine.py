@@ -1,0 +1,45 @@
+"""Machines with PCI functions of one's own, run by the universal image up to the kernel."""
+
+from dataclasses import replace
+
+import pytest
+
+from fwbuild import protocols
+from fwbuild.emulator import recording
+from fwbuild.emulator.machine import Machine
+from fwbuild.emulator.recording import File, PciFunction
+from fwbuild.guest import Guest
+from fwbuild.image.build import build_image
+from fwbuild.machines import FAMILIES
+from fwbuild.payloads.test_kernel import build_test_kernel
+from fwbuild.sizes import MIB
+
+INSTRUCTIONS = 20_000_000  # a loop without an end is told
+WITH_PCI = pytest.mark.parametrize("name", [f.name for f in FAMILIES if f.config_ports])
+
+
+def run(
+    name: str,
+    functions: list[PciFunction],
+    *,
+    memory: int = 512 * MIB,
+    files: tuple[File, ...] = (),
+) -> Machine:
+    """The machine at the kernel's entry, with `functions` besides the chipset's."""
+    guest = Guest(name, memory)
+    found = recording.find(guest)
+    found = replace(found, pci=[*found.pci, *functions], files=[*found.files, *files])
+    loaded = protocols.load(guest, found, build_test_kernel())
+    machine = Machine(build_image().image, found, loaded)
+    outcome = machine.run(INSTRUCTIONS)
+    assert outcome.kind == "handoff", outcome.console or outcome
+    return machine
+
+
+def slot(device: int, function: int = 0) -> int:
+    return device << 3 | function
+
+
+def roots(count: int) -> File:
+    """What tells of extra root buses."""
+    return File("etc/extra-pci-roots", 0x3000, 8, count.to_bytes(8, "little"))
