@@ -83,6 +83,7 @@ pci_place:
     pop ecx
     not ebx
     not esi
+    # up to the next address of that alignment
     add eax, ebx
     adc edx, esi
     jc .full
@@ -90,11 +91,13 @@ pci_place:
     not esi
     and eax, ebx
     and edx, esi
+    # its place; EDX:EAX goes on to its end
     mov dword ptr [edi + pci_plan.RESOURCE.address], eax
     mov dword ptr [edi + pci_plan.RESOURCE.address + 4], edx
     add eax, dword ptr [edi + pci_plan.RESOURCE.size]
     adc edx, dword ptr [edi + pci_plan.RESOURCE.size + 4]
     jc .full
+    # is the end within the limit?
     mov ebx, dword ptr [ram.plan.limit]
     mov esi, dword ptr [ram.plan.limit + 4]
     sub ebx, eax
@@ -190,6 +193,7 @@ pci_place_list:
     jz .write
     push edi
     push edi
+    # from the window's start to its end
     mov eax, dword ptr [ebx + pci_plan.RESOURCE.address]
     mov edx, dword ptr [ebx + pci_plan.RESOURCE.address + 4]
     mov ecx, eax
@@ -198,6 +202,7 @@ pci_place_list:
     mov ecx, edx
     adc ecx, dword ptr [ebx + pci_plan.RESOURCE.size + 4]
     mov dword ptr [ram.plan.limit + 4], ecx
+    # first what keeps its place, then what has lost, in the room that is left
     xor ecx, ecx
     call pci_place
     pop edi

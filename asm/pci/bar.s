@@ -49,10 +49,12 @@ pci_bar:
     mov ecx, pci_plan.List.MEMORY << 16 | pci_plan.Flag.ROM << 8
     cmp bl, pci.HEADER.rom
     jae .rom
+    # I/O by its lowest bit
     mov ecx, pci_plan.List.IO << 16 | pci_plan.Flag.IO << 8
     test al, pci.BAR_IO
     jnz .io
     mov ecx, pci_plan.List.MEMORY << 16
+    # 64 bits wide? Only where a second register follows
     mov edx, eax
     and edx, pci.BAR_MEMORY_TYPE
     cmp edx, pci.BAR_64

@@ -45,6 +45,7 @@ pci_open_bus:
     or eax, (pci.BUSES - 1) << 16
     mov bl, pci.BRIDGE.primary
     call pci_write32
+    # the I/O window: closed; what it reads back as tells whether it is there
     mov bl, pci.BRIDGE.io_base
     mov eax, pci.CLOSED_IO
     call pci_write16
@@ -163,6 +164,7 @@ pci_window:
     pop ecx
     mov dword ptr [esi + ecx * 4 + pci_plan.BUS.windows], edi
     mov dword ptr [edi + pci_plan.RESOURCE.function], ebp
+    # the base registers of the three windows follow each other
     lea eax, [ebx + ecx * 4 + pci.BRIDGE.io_base]
     mov dword ptr [edi + pci_plan.RESOURCE.register], eax
     mov byte ptr [edi + pci_plan.RESOURCE.flags], pci_plan.Flag.WINDOW
@@ -210,6 +212,7 @@ pci_room:
     jz .io
     cmp ecx, pci_plan.List.MEMORY
     jz .memory
+    # prefetchable memory has two hints: the 64-bit one counts, if there is one
     add ebx, pci.RESERVE.prefetch_64
     call pci_read32
     cmp eax, -1

@@ -1,8 +1,26 @@
 # PCI as firmware leaves it: bus numbers, BARs, bridge windows, interrupt lines, decoding on.
-# One walk over the buses (scan.s, bridge.s, bar.s) finds every function and what it needs. From
-# the last bus to the first the windows get their sizes (size.s); where that does not fit the root
-# buses' apertures, some have to lose (rank.s). Then addresses are handed out from the root down
-# (assign.s) and written (program.s). firmware/pci_plan.py has the tables.
+#
+#   1. Walk over the buses, depth first, from device 0 up (scan.s). Each function notes what it
+#      needs, a *resource* a BAR, on a list of its bus (bar.s). A bridge opens a new bus, which is
+#      walked next, and gets a resource for each window on the list of the bus above (bridge.s).
+#
+#          root buses      [NIC's BAR] [window of A ........] [disk's BAR]     apertures
+#                                           |
+#          bus behind A          [BAR] [window of B] [BAR]                     window of A
+#                                           |
+#          bus behind B                  [BAR]                                 window of B
+#
+#   2. Sizes, from the last bus to the first (size.s): a list is sorted by alignment, the largest
+#      first, and laid out from 0. So no hole arises, and where it ends is the window's size, or the
+#      room that it keeps for devices that come later, if that is more.
+#   3. The root buses share two apertures of memory, below 4 GiB and above all RAM. If the first is
+#      too small, what has 64 bits moves to the second, the largest first.
+#   4. If it still does not fit, the least needed loses (rank.s): a search by halves for the rank
+#      from which on all must lose, with steps 2 and 3 for each guess.
+#   5. Addresses, from the root buses down (assign.s): the same layout, now from a real start. What
+#      has lost gets what is left. Then all is written, and functions decode (program.s).
+#
+# firmware/pci_plan.py has the tables. A *window* is a bridge's, an *aperture* the host's.
 
 #: give every function of pc and q35 its addresses
 #: mode: 32
@@ -29,11 +47,13 @@ pci_init:
     ret
 .begin:
     push edi
+    # nothing is known yet
     mov edi, ram.plan
     mov ecx, pci_plan.PLAN.buckets // 4
     xor eax, eax
     rep stosd
     call pci_apertures
+    # bus 0, without what is known to be its first function
     mov esi, ram.plan.root
     mov dword ptr [ram.plan.bus_last], esi
     pop dword ptr [esi + pci_plan.BUS.config]
@@ -57,6 +77,7 @@ pci_alloc:
     lea edx, [edi + ecx]
     cmp edx, region.pci.end
     ja .full
+    # EDX: where the next one begins; EDI: this one, zeroed
     mov dword ptr [ram.plan.next], edx
     push edi
     shr ecx, 2
@@ -158,6 +179,7 @@ pci_bounds:
     add edi, pvh.MEMMAP_ENTRY.sizeof
     test ecx, ecx
     jz .low
+    # above 4 GiB: RAM raises the start, anything else is the end
     cmp dword ptr [edi + pvh.MEMMAP_ENTRY.type - pvh.MEMMAP_ENTRY.sizeof], e820.Type.RAM
     jz .below
     cmp ecx, edx

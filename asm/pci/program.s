@@ -125,6 +125,7 @@ pci_note:
     mov edi, region.scratch.base + pci_plan.NOTE_BUS
     mov cl, 2
     call pci_note_hex
+    # device
     mov eax, ebx
     shr eax, pci.CONFIG_DEVFN_SHIFT + pci.DEVFN_DEVICE_SHIFT
     and eax, pci.DEVFNS // pci.FUNCTIONS - 1
@@ -132,6 +133,7 @@ pci_note:
     mov edi, region.scratch.base + pci_plan.NOTE_DEVICE
     mov cl, 2
     call pci_note_hex
+    # function
     mov eax, ebx
     shr eax, pci.CONFIG_DEVFN_SHIFT
     and eax, pci.FUNCTIONS - 1
@@ -139,11 +141,13 @@ pci_note:
     mov edi, region.scratch.base + pci_plan.NOTE_FUNCTION
     mov cl, 1
     call pci_note_hex
+    # register
     mov eax, ebx
     shl eax, 24
     mov edi, region.scratch.base + pci_plan.NOTE_REGISTER
     mov cl, 2
     call pci_note_hex
+    # size, its upper half first
     mov eax, ebp
     mov edi, region.scratch.base + pci_plan.NOTE_SIZE
     mov cl, 8
@@ -151,6 +155,7 @@ pci_note:
     pop eax
     mov cl, 8
     call pci_note_hex
+    # all of the line at once
     mov esi, region.scratch.base
     mov ecx, pci_plan.NOTE_LENGTH
     mov edx, ports.DEBUG_CONSOLE

@@ -102,6 +102,7 @@ pci_rank_one:
     mov al, pci_plan.Rank.ROM
     test cl, pci_plan.Flag.ROM
     jnz .key
+    # a BAR, by its function's base class
     mov ebx, dword ptr [edi + pci_plan.RESOURCE.function]
     mov ebx, dword ptr [ebx + pci_plan.FUNCTION.config]
     add ebx, pci.HEADER.revision
@@ -109,6 +110,7 @@ pci_rank_one:
     shr eax, 24
     mov ebx, eax
     mov eax, pci_plan.Rank.BOOT
+    # a guest cannot boot without these
     cmp bl, pci.Class.STORAGE
     jz .key
     cmp bl, pci.Class.NETWORK

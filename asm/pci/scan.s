@@ -125,6 +125,7 @@ pci_function:
     jnz .known
     cmp dword ptr [edi + pci_plan.KNOWN.id], eax
     jnz .known
+    # one of the chipset's: its BARs are known; the walk may skip functions
     mov eax, pci.TYPE_MULTIFUNCTION << pci.TYPE_SHIFT
     call pci_step
     mov ecx, dword ptr [edi + pci_plan.KNOWN.bars]
@@ -150,6 +151,7 @@ pci_function:
     mov ebp, edi
     mov dword ptr [ebp + pci_plan.FUNCTION.config], ebx
     mov dword ptr [ebp + pci_plan.FUNCTION.command], pci.Command.IO | pci.Command.MEMORY
+    # in front of the list of all functions
     mov eax, ebp
     xchg dword ptr [ram.plan.functions], eax
     mov dword ptr [ebp + pci_plan.FUNCTION.next], eax

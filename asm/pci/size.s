@@ -73,6 +73,7 @@ pci_size_window:
     lea esi, [esi + ecx * 4 + pci_plan.BUS.lists]
     call pci_sort
     mov edi, dword ptr [esi]
+    # laid out from 0, without a limit
     or eax, -1
     mov dword ptr [ram.plan.limit], eax
     mov dword ptr [ram.plan.limit + 4], eax
@@ -245,6 +246,7 @@ pci_try_root:
     and cl, pci_plan.Flag.MOVABLE | pci_plan.Flag.MOVED | pci_plan.Flag.DROPPED
     cmp cl, pci_plan.Flag.MOVABLE
     jnz .next
+    # it moves, and takes its size off what is too much
     or byte ptr [edi + pci_plan.RESOURCE.flags], pci_plan.Flag.MOVED
     mov ch, 1
     sub eax, dword ptr [edi + pci_plan.RESOURCE.size]
