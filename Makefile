@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 DEBIAN := binutils busybox-static bzip2 chromium cpio gdb lz4 lzop qemu-system-x86 xz-utils zstd
 
-.PHONY: all help run test lint unit qemu boot-time docs recordings needs clean
+.PHONY: all help run test lint unit qemu versions boot-time docs recordings needs clean
 
 # Build the image out/bios.bin (the default).
 all: out/bios.bin
@@ -34,7 +34,7 @@ run: out/bios.bin
 	fi
 
 # Lint and all tests; root also gets the Debian packages that only tests need.
-test: needs lint unit qemu
+test: needs lint unit qemu versions
 
 # What only the tests need. Root installs it; anybody else is told what to install.
 needs: $(VENV)/.made
@@ -56,9 +56,16 @@ lint: $(VENV)/.made
 unit: $(VENV)/.made
 	$(BIN)/pytest -q -n auto -m 'not qemu'
 
-# The tests that boot QEMU.
+# The tests that boot QEMU: the one on PATH, or one of Debian's by QEMU=10 or QEMU=11.
 qemu: $(VENV)/.made
-	$(BIN)/pytest -q -n 2 -m qemu
+	$(if $(QEMU),set -e; FWBUILD_QEMU=$$($(BIN)/python -m tests.support.qemus $(QEMU)); export FWBUILD_QEMU;) \
+		$(BIN)/pytest -q -n 2 -m qemu
+
+# Those of them that depend on QEMU's version, with Debian's other QEMUs.
+versions: $(VENV)/.made
+	for qemu in $$($(BIN)/python -m tests.support.qemus); do \
+		FWBUILD_QEMU=$$qemu $(BIN)/pytest -q -n 2 -m versions || exit 1; \
+	done
 
 # docs/boot-time-tables.md, measured anew, and a page of pictures; takes three quarters of an hour.
 CLOUD := .cache/debian/bookworm/linux-image-cloud-amd64/files/boot
@@ -80,9 +87,11 @@ boot-time: $(VENV)/.made
 docs: $(VENV)/.made
 	$(BIN)/python -m fwbuild.docs
 
-# What the emulated machine is made from, taken again from the QEMU on this machine.
+# What the emulated machine is made from, taken again from the QEMU on PATH and Debian's others.
 recordings: $(VENV)/.made
-	$(BIN)/python -m fwbuild.qemu.rerecord
+	for qemu in qemu-system-x86_64 $$($(BIN)/python -m tests.support.qemus); do \
+		FWBUILD_QEMU=$$qemu $(BIN)/python -m fwbuild.qemu.rerecord || exit 1; \
+	done
 
 # Remove the venv and all that was built.
 clean:

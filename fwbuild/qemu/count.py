@@ -37,7 +37,7 @@ class Count:
 def count(guest: Guest, bios: Path, *entries: int) -> Count:
     """Two runs, to whichever of a kernel's entries is reached first: one traced for accesses,
     one stepped for instructions."""
-    accesses = _run(guest, bios, entries, ["-trace", "memory_region_ops_*"], is_access)
+    accesses = run_counting(guest, bios, entries, ["-trace", "memory_region_ops_*"], is_access)
     return Count(accesses, instructions(guest, bios, *entries))
 
 
@@ -48,7 +48,7 @@ def instructions(guest: Guest, bios: Path, *addresses: int) -> int:
         guest = replace(guest, accel="tcg,one-insn-per-tb=on")
     else:
         step.append("-singlestep")
-    return _run(guest, bios, addresses, step, is_instruction())
+    return run_counting(guest, bios, addresses, step, is_instruction())
 
 
 Counted = Callable[[bytes], bool]
@@ -75,7 +75,7 @@ def is_instruction() -> Counted:
     return counts
 
 
-def _run(
+def run_counting(
     guest: Guest, bios: Path, entries: tuple[int, ...], more: list[str], counted: Counted
 ) -> int:
     """How many lines of QEMU's log are counted before an entry. The log goes through a pipe: a

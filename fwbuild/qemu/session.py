@@ -1,5 +1,6 @@
 """A QEMU process that is waited for at most so long, and ended by whoever started it."""
 
+import re
 import socket
 import subprocess
 import tempfile
@@ -15,6 +16,7 @@ from fwbuild.qemu import complaint
 from fwbuild.qemu.program import program
 
 Inherited = socket.socket | IO[bytes]
+REMARK = re.compile(r"^\[[IRS] |: warning: ")  # of a log of qtest's, or no failure
 END_SECONDS = 1  # from closed sockets to the exit status
 
 
@@ -40,7 +42,8 @@ class Session:
 
     def last_words(self) -> str:
         """The last line of its complaints, or nothing."""
-        return (self._complaints().splitlines() or [""])[-1]
+        lines = self._complaints().splitlines()
+        return ([line for line in lines if not REMARK.search(line)] or [""])[-1]
 
     def _complaints(self) -> str:
         self.errors.seek(0)

@@ -28,7 +28,7 @@ from tests.support import debian
 from tests.support.agreement import compare
 from tests.support.kvm import kvm_works
 
-pytestmark = pytest.mark.qemu
+pytestmark = [pytest.mark.qemu, pytest.mark.versions]
 
 
 @pytest.fixture(params=["test kernel", "Debian"])

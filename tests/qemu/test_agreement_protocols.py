@@ -29,7 +29,7 @@ from fwbuild.sizes import MIB
 from tests.support import debian
 from tests.support.booted import booted
 
-pytestmark = pytest.mark.qemu
+pytestmark = [pytest.mark.qemu, pytest.mark.versions]
 
 
 @pytest.fixture(params=["test kernel", "low initrd", "Debian"])

@@ -16,7 +16,7 @@ from fwbuild.sizes import MIB
 from tests.support import debian
 from tests.support.kvm import kvm_works
 
-pytestmark = pytest.mark.qemu
+pytestmark = [pytest.mark.qemu, pytest.mark.versions]
 
 
 def boot(guest: Guest, folder: Path, image: bytes | None = None) -> tuple[int, str, str]:

@@ -15,11 +15,12 @@ from tests.qemu.test_boot import boot
 from tests.qemu.test_boot_linux import serial_until
 from tests.support import debian
 from tests.support.kvm import kvm_works
+from tests.support.offered import need_machine
 from tests.unit.test_handoff_linux16 import ANSWERS, e801_of, ranges_of, reported
 from tests.unit.test_low_memory import BUILD
 from tests.unit.test_low_memory import CASES as LOW_MEMORY
 
-pytestmark = pytest.mark.qemu
+pytestmark = [pytest.mark.qemu, pytest.mark.versions]
 
 ACCELS = ["tcg", pytest.param("kvm", marks=pytest.mark.kvm)]
 
@@ -40,6 +41,7 @@ def test_multiboot(name: str, accel: str, tmp_path: Path) -> None:
         accel=accel,
         initrd=Path(f"{module} its words,{module}"),
     )
+    need_machine(guest)
     status, serial, console = boot(guest, tmp_path)
     assert status == ports.debug_exit_status(1), console
     assert f"cmdline {kernel} from QEMU\n" in console

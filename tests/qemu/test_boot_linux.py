@@ -16,26 +16,27 @@ from fwbuild.sizes import MIB
 from tests.qemu.test_boot import boot
 from tests.support import debian
 from tests.support.kvm import kvm_works
+from tests.support.offered import is_later_than
 
-pytestmark = pytest.mark.qemu
+pytestmark = [pytest.mark.qemu, pytest.mark.versions]
 
 
 @pytest.mark.parametrize("accel", ["tcg", pytest.param("kvm", marks=pytest.mark.kvm)])
 @pytest.mark.parametrize("name", MACHINES)
 def test_test_kernel(name: str, accel: str, tmp_path: Path) -> None:
-    """With a device tree, which QEMU appends to the kernel."""
+    """With a device tree, which QEMU appends to the kernel. From 10.0 on the kernel's header
+    then points past it, by the size of the setup code: no firmware finds it there."""
     if accel == "kvm" and not kvm_works():
         pytest.skip("no usable /dev/kvm")
     kernel, tree = tmp_path / "kernel", tmp_path / "tree"
     kernel.write_bytes(build_test_bzimage())
     tree.write_bytes(bytes(range(256)) * 20)
-    guest = Guest(
-        name, 128 * MIB, kernel=kernel, append="from QEMU", accel=accel, extra=("-dtb", str(tree))
-    )
+    extra = () if is_later_than("9.2") else ("-dtb", str(tree))
+    guest = Guest(name, 128 * MIB, kernel=kernel, append="from QEMU", accel=accel, extra=extra)
     status, serial, console = boot(guest, tmp_path)
     assert status == ports.debug_exit_status(1), console
     assert "cmdline from QEMU\n" in console
-    assert " type 00000002 00001400\n" in console  # SETUP_DTB
+    assert (" type 00000002 00001400\n" in console) == bool(extra)  # SETUP_DTB
     assert serial == console
 
 

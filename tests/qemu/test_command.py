@@ -11,6 +11,7 @@ from fwbuild.errors import ExitCode
 from fwbuild.firmware import stop_codes
 from fwbuild.guest import Guest
 from fwbuild.qemu.command import command
+from fwbuild.qemu.program import VARIABLE
 from fwbuild.verbs import run
 
 pytestmark = pytest.mark.qemu
@@ -69,6 +70,7 @@ def test_a_guest_that_prints_a_stop_line_has_not_stopped() -> None:
 
 def test_no_qemu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.delenv(VARIABLE, raising=False)
     assert main(["run"]) == ExitCode.QEMU
     assert "qemu-system-x86" in capsys.readouterr().err
 

@@ -16,6 +16,7 @@ from fwbuild.qemu.qtest import Qtest
 from fwbuild.qemu.record import record
 from fwbuild.qemu.session import stopped
 from fwbuild.sizes import MIB
+from tests.support.offered import is_later_than, need_release
 from tests.support.qtest_model import QtestModel, dma
 
 pytestmark = pytest.mark.qemu
@@ -110,7 +111,21 @@ PORTS = {
 def test_ports(name: str, with_dma: bool, script: str) -> None:
     extra = DEVICES if with_dma else (*DEVICES, *NO_DMA)
     found = recording.find(Guest(name))
-    compare(Guest(name, extra=extra), PORTS[script], dma=with_dma, found=found)
+    machine = name if with_dma else f"{name},acpi=off"  # QEMU 11 wants DMA where there is ACPI
+    lines = [line for line in PORTS[script] if not is_later_than(LAST_TO_SPLIT) or is_whole(line)]
+    compare(Guest(machine, extra=extra), lines, dma=with_dma, found=found)
+
+
+# QEMU 11 has other answers to an access that is no register's own size and place, and fails an
+# assertion in its serial port. The emulator does as those before it; the firmware makes none.
+LAST_TO_SPLIT = "10.2"
+REGISTERS = {(0x510, "w"), (0x514, "l"), (0x518, "l")}  # wider than a byte
+
+
+def is_whole(line: str) -> bool:
+    """Whether a line accesses a whole register."""
+    word, port = line.split()[:2]
+    return word[-1] == "b" or (int(port, 16), word[-1]) in REGISTERS
 
 
 TRANSFERS = {
@@ -246,6 +261,7 @@ def test_which_items_are_writable(name: str) -> None:
 @pytest.mark.parametrize("name", MACHINES)
 def test_recording_without_dma(name: str) -> None:
     """The data port gives what DMA gives, but for the range of ports that the DSDT names."""
+    need_release("10.2", "no ACPI without DMA")
     with_dma, without = record(Guest(name)), record(Guest(name, extra=NO_DMA))
     assert without.keys == with_dma.keys
     tables = "etc/acpi/tables"

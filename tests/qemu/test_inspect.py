@@ -12,6 +12,7 @@ from fwbuild.protocols.pvh import REFUSAL
 from fwbuild.qemu.record import record
 from tests.support import debian
 from tests.support.noted import LAYOUTS, WIDTHS, link
+from tests.support.offered import need_machine
 
 pytestmark = pytest.mark.qemu
 
@@ -88,6 +89,7 @@ def test_old_machines_do_not_load_pvh(tmp_path: Path, test_kernel: bytes) -> Non
     kernel.write_bytes(test_kernel + bytes(1 << 17))  # room for what they take for setup code
     assert any("up to 3.1" in note for note in report(kernel).notes)
     entry = report(kernel).facts["pvh_entry"]
+    need_machine(Guest("pc-i440fx-3.1"))
     for machine, expected in (("pc-i440fx-3.1", 0), ("pc-i440fx-4.0", entry)):
         found = record(Guest(machine, kernel=kernel)).keys.get(Key.KERNEL_ENTRY, b"")
         assert int.from_bytes(found, "little") == expected

@@ -13,13 +13,19 @@ from fwbuild.qemu.record import record
 from tests.support import debian
 from tests.support.agreement import compare
 from tests.support.matrix import Stanza, stanzas
+from tests.support.offered import need_machine, need_release, need_since
 from tests.support.pci_judge import complaints, unassigned
 
 pytestmark = pytest.mark.qemu
 
 CASES = stanzas()
 AT_ENTRY = [(name, t) for name, case in CASES.items() if case.entry for t in case.templates]
-BOOTED = [(name, t) for name, case in CASES.items() if case.boot for t in case.templates]
+BOOTED = [
+    pytest.param(name, t, marks=() if case.once else pytest.mark.versions)
+    for name, case in CASES.items()
+    if case.boot
+    for t in case.templates
+]
 REBOOTED = [name for name, case in CASES.items() if case.reboots]
 
 INIT = """#!/bin/busybox sh
@@ -60,14 +66,24 @@ HARMLESS = re.compile(
 ASSIGNED = re.compile(r"BAR \d+: assigned")
 
 
+def offered(name: str) -> Stanza:
+    """A stanza whose guest the QEMU in use has."""
+    case = CASES[name]
+    need_machine(case.guest())
+    need_since(case.since)
+    need_release(case.until)
+    return case
+
+
 def sets_up_pci(case: Stanza, image: Image) -> bool:
     """Whether an image gives a guest's PCI functions their addresses."""
     return image.template.values["pci"] == "full" and case.guest().family.config_ports
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize("name, template", AT_ENTRY)
 def test_entry(name: str, template: str, tmp_path: Path, test_kernel: bytes) -> None:
-    case, image = CASES[name], build_image(template)
+    case, image = offered(name), build_image(template)
     kernel, initrd = tmp_path / "kernel", tmp_path / "initrd"
     kernel.write_bytes(test_kernel)
     initrd.write_bytes(b"initrd" * (case.initrd // 6))
@@ -80,7 +96,7 @@ def test_entry(name: str, template: str, tmp_path: Path, test_kernel: bytes) -> 
 
 @pytest.mark.parametrize("name, template", BOOTED)
 def test_boot(name: str, template: str, tmp_path: Path) -> None:
-    case, image = CASES[name], build_image(template)
+    case, image = offered(name), build_image(template)
     kernel = FORMS[case.form](case.boot)
     disks, nets = case.count("virtio-blk-pci"), case.count("virtio-net-pci")
     modules = debian.cloud_modules() if disks or nets else ()
@@ -114,10 +130,11 @@ def count(text: str, pattern: str) -> int:
     return len(re.findall(pattern, text, re.MULTILINE))
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize("name", REBOOTED)
 def test_reboots(name: str, image: Image, tmp_path: Path) -> None:
     """Each from a clean start: what the last guest left in RAM, PAM and PCI does not matter."""
-    case = CASES[name]
+    case = offered(name)
     initrd = debian.make_initrd(tmp_path, INIT)
     guest = case.guest(
         kernel=debian.cloud_vmlinux(),

@@ -143,7 +143,7 @@ def xen() -> Path:
 
 def busybox_for(name: str) -> Path:
     """A static busybox that one of KERNELS runs."""
-    if KERNELS[name].package.endswith(":i386"):
+    if name in KERNELS and KERNELS[name].package.endswith(":i386"):
         return package_file("busybox-static:i386", "bin/busybox")
     return BUSYBOX
 

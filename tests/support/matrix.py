@@ -37,6 +37,9 @@ class Stanza:
     windows: bool = False
     plug: tuple[str, ...] = ()
     reboots: int = 0
+    since: str = ""
+    until: str = ""
+    once: bool = False
 
     def guest(self, **more: Any) -> Guest:
         """What QEMU is asked for. -m and -smp with options go with the other arguments: QEMU
