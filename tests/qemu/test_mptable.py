@@ -12,6 +12,7 @@ from fwbuild.image.build import Image
 from fwbuild.protocols.tables.mp import read_mptable
 from fwbuild.qemu.entry import at_entry
 from fwbuild.qemu.record import record
+from tests.support.offered import need_release
 
 pytestmark = pytest.mark.qemu
 
@@ -37,6 +38,12 @@ CASES = [
     ("q35", "6,dies=3,cores=1,threads=2", "qemu64"),
     ("q35", "120,sockets=24,cores=5", "qemu64"),
 ]
+# Later QEMUs round a socket's or a die's CPUs up to a power of two in leaves 1 and 4.
+UNKNOWN_CORES = {
+    ("6,sockets=2,cores=3", "core2duo"),
+    ("6,sockets=2,cores=3", "qemu32"),
+    ("12,sockets=2,dies=2,cores=3", "EPYC"),
+}
 HEADER = 44  # bytes before the entries of a MADT (ACPI 6.5, 5.2.12)
 LOCAL_APIC, ENABLED = 0, 1
 
@@ -75,6 +82,8 @@ def apic_ids(
 def test_apic_ids(
     machine: str, smp: str, cpu: str, image: Image, tmp_path: Path, test_kernel: bytes
 ) -> None:
+    if (smp, cpu) in UNKNOWN_CORES:
+        need_release("9.2", "this CPU's CPUID does not tell how many of its cores are there")
     guest = Guest(machine, extra=("-smp", smp, "-cpu", cpu))
     ours, theirs = apic_ids(guest, image, tmp_path, test_kernel)
     assert ours == theirs
@@ -83,7 +92,8 @@ def test_apic_ids(
 
 @pytest.mark.parametrize("dies", [3, 4])
 def test_unknown_dies(dies: int, image: Image, tmp_path: Path, test_kernel: bytes) -> None:
-    """CPUID tells these two apart on Intel's CPUs alone; what is listed is there on both."""
+    """CPUID tells these two apart on Intel's CPUs alone, and on all of later QEMUs; what is
+    listed is there."""
     guest = Guest("q35", extra=("-smp", f"{4 * dies},sockets=2,dies={dies},cores=2"))
     ours, theirs = apic_ids(guest, image, tmp_path, test_kernel)
-    assert ours == theirs[:6]
+    assert ours in (theirs[:6], theirs)

@@ -18,6 +18,7 @@ from fwbuild.qemu.qtest import Qtest
 from fwbuild.qemu.record import record
 from fwbuild.qemu.session import stopped
 from tests.support.matrix import recorded
+from tests.support.offered import is_later_than
 
 pytestmark = pytest.mark.qemu
 
@@ -251,6 +252,12 @@ def test_ecam_of_microvm() -> None:
         assert machines.ours.machine.outcome.unclaimed
 
 
+def splits() -> bool:
+    """Whether QEMU makes several accesses of one that is wider than a device's registers, or
+    crosses their end, as the emulator does. QEMU 11 answers 0; the firmware makes none."""
+    return not is_later_than("10.2")
+
+
 @pytest.mark.parametrize("name", MACHINES)
 def test_odd_accesses(name: str) -> None:
     """The address port takes dwords only; the data port takes what crosses its end apart."""
@@ -271,6 +278,8 @@ def test_odd_accesses(name: str) -> None:
                 (0xCFF, 1),
                 (0xCF9, 1),
             ):
+                if (port, width) == (0xCFD, 2) and not splits():
+                    continue
                 machines.same(port_in(port, width), f"{width} bytes at {port:#x} after {value:#x}")
         machines.do(port_out(0xCF8, 4, 0x8000003C))
         machines.do(port_out(0xCFC, 1, 0x77))
@@ -306,21 +315,27 @@ def test_pm_block(name: str) -> None:
             (0x602, 1, 0x20),
             (0x604, 2, 0x0C01),
         ):
+            if size == 4 and not splits():
+                continue
             machines.do(port_out(port, size, value))
             for again, width in ((0x600, 2), (0x602, 2), (0x604, 2), (0x600, 4)):
+                if width == 4 and not splits():
+                    continue
                 machines.same(port_in(again, width), f"{again:#x} after {value:#x} to {port:#x}")
 
 
 def test_root_complex() -> None:
     """The registers behind RCBA: at reset, after writes, and after the window has moved."""
+    width = 4 if splits() else 1
     with pair(Guest("q35")) as machines:
         for base in (0xFED1C000, 0xFEDD0000):
             machines.do(port_out(0xCF8, 4, 0x8000F8F0))
             machines.do(port_out(0xCFC, 4, base | 1))
             for at in range(0, 0x4000, 4):
-                machines.same(reading(base + at, 4), f"{base + at:#x}")
-            for at, size, value in ((0x3140, 2, 0x1032), (0x3410, 4, 0xFFFFFFFF), (0x31FF, 1, 3)):
-                machines.do(writing(base + at, size, value))
+                machines.same(reading(base + at, width), f"{base + at:#x}")
+            for at, most, value in ((0x3140, 2, 0x1032), (0x3410, 4, 0xFFFFFFFF), (0x31FF, 1, 3)):
+                size = min(most, width)
+                machines.do(writing(base + at, size, value & (1 << 8 * size) - 1))
                 machines.same(reading(base + at, size), f"{base + at:#x}")
         assert machines.real.read(0xFED1F410, 4) == 0
         assert not machines.ours.machine.board.mmio.find(0xFED1F410)
