@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fwbuild.abi.x86 import Access
 from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.recording import Recording
 from fwbuild.emulator.state import End, Hidden, State
@@ -51,6 +52,10 @@ def state_at_entry(stub: GdbStub, recording: Recording, loaded: Loaded) -> State
 
 
 def _hidden(registers: dict[str, int], name: str) -> Hidden:
-    """A segment register's hidden part; `info registers` shows the descriptor's upper dword."""
+    """A segment register's hidden part; `info registers` shows the descriptor's upper dword.
+    LTR marks a task as busy. TCG does so in memory alone and keeps what it has read there
+    (target/i386/tcg/seg_helper.c, helper_ltr)."""
     access = registers[f"{name}_flags"] >> 8 & 0xFF
+    if name == "tr" and access == Access.TSS32:
+        access = Access.TSS32_BUSY
     return Hidden(registers[f"{name}_base"], registers[f"{name}_limit"], access)
