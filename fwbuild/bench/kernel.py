@@ -13,8 +13,9 @@ from elftools.elf.elffile import ELFFile
 from fwbuild.bench.events import Event, Step
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
-from fwbuild.kernel.bzimage import extract_vmlinux, is_bzimage
+from fwbuild.kernel.bzimage import extract_vmlinux
 from fwbuild.protocols import MULTIBOOT, PVH, identify
+from fwbuild.protocols.bzimage import BzimageProtocol
 
 START_KERNEL = "start_kernel"
 
@@ -47,7 +48,7 @@ def read_kernel(path: Path) -> Kernel:
             hint="`fwbuild cost` counts the way to its entry",
         )
     entries = protocol.entries(data, str(path))
-    packed = is_bzimage(data)
+    packed = isinstance(protocol, BzimageProtocol)
     vmlinux = extract_vmlinux(path)[1] if packed else data
     steps = [Step(Event.FW_DO_BOOT, tuple(entries.values()))]
     elf = ELFFile(io.BytesIO(vmlinux))

@@ -13,7 +13,9 @@ from fwbuild.abi.fw_cfg import Key
 from fwbuild.abi.linux_boot import BOOT_PARAMS, XLoadFlag
 from fwbuild.emulator.state import State
 from fwbuild.firmware.options import BootProtocol
-from fwbuild.protocols import bzimage, tables
+from fwbuild.kernel.bzimage import Bzimage
+from fwbuild.protocols import tables
+from fwbuild.protocols.bzimage import ENTRY_32, BzimageProtocol, initrd_of
 from fwbuild.protocols.checks import (
     clear_flags,
     command_line,
@@ -24,6 +26,7 @@ from fwbuild.protocols.checks import (
     ram_of,
 )
 from fwbuild.protocols.protocol import Handoff, numbers, read_string
+from fwbuild.protocols.report import Report
 from fwbuild.sizes import align_up
 
 BOOT_CS, BOOT_DS = 0x10, 0x18
@@ -60,21 +63,18 @@ class LinuxHandoff(Handoff):
         return [*initrd_of(self.boot_params.hdr), *data]
 
 
-def initrd_of(header: Any) -> list[tuple[str, str]]:
-    """The initrd for summary()."""
-    if not header.ramdisk_size:
-        return []
-    return [("initrd", f"{header.ramdisk_image:#x}, {header.ramdisk_size} bytes")]
-
-
-class Linux(bzimage.BzimageProtocol):
+class Linux(BzimageProtocol):
     name = BootProtocol.LINUX
     title = "Linux boot protocol"
     pointer = "esi"
     nowhere = "GDT or boot_params"
+    entry = ENTRY_32
 
-    def recognises(self, data: bytes) -> bool:
-        return bzimage.is_modern(data) is True
+    def takes(self, version: int) -> bool:
+        return version >= linux_boot.PROTOCOL_MODERN
+
+    def judge_file(self, image: Bzimage, found: Report) -> None:
+        found.protocol = self.name
 
     def read(self, state: State) -> LinuxHandoff:
         address = state.registers[self.pointer]

@@ -15,10 +15,12 @@ from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.state import Read, State
 from fwbuild.firmware import layout, work
 from fwbuild.firmware.options import BootProtocol
-from fwbuild.protocols import bzimage, tables
+from fwbuild.kernel.bzimage import Bzimage
+from fwbuild.protocols import tables
+from fwbuild.protocols.bzimage import ENTRY_16, BzimageProtocol, initrd_of
 from fwbuild.protocols.checks import clear_flags, command_line, number, real_mode_segments
-from fwbuild.protocols.linux import initrd_of
 from fwbuild.protocols.protocol import Handoff, numbers, read_string
+from fwbuild.protocols.report import Problem, Report
 
 SEGMENT = 0x10000  # bytes: the setup code's stack and heap lie in its own
 SERVED = (
@@ -53,14 +55,27 @@ class SetupHandoff(Handoff):
         return initrd_of(self.header)
 
 
-class Linux16(bzimage.BzimageProtocol):
+class Linux16(BzimageProtocol):
     name = BootProtocol.LINUX16
     title = "16-bit boot protocol"
     pointer = "ds"
     nowhere = "setup code or the command line"
+    entry = ENTRY_16
 
-    def recognises(self, data: bytes) -> bool:
-        return bzimage.is_modern(data) is False
+    def takes(self, version: int) -> bool:
+        return version < linux_boot.PROTOCOL_MODERN
+
+    def judge_file(self, image: Bzimage, found: Report) -> None:
+        header = image.header
+        if header.version < linux_boot.PROTOCOL_CMDLINE:
+            found.stops("KERNEL_KIND", f"{header.version:#x}")
+        elif not header.loadflags & linux_boot.LoadFlag.LOADED_HIGH:
+            what = "a zImage, which is loaded below 1 MiB"
+            found.problems.append(Problem(what, "build a bzImage"))
+        else:
+            found.protocol = self.name
+            if image.setup_size > linux_boot.SETUP_SIZE_MAX:
+                found.stops("SETUP_SIZE", f"{image.setup_size:#x}")
 
     def read(self, state: State) -> SetupHandoff:
         address = state.registers[self.pointer] << 4

@@ -18,7 +18,7 @@ MODULES_MAX = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Handoff:
+class Handoff(ABC):
     """The information that a kernel is handed, read back from guest memory. `address` is where
     it starts, `memmap` entries that have addr, size and type."""
 
@@ -41,17 +41,17 @@ class Handoff:
         cmdline = ("command line", f"'{self.cmdline.decode('latin-1')}'")
         return [(name, f"{self.address:#x}, {text}"), cmdline, *self.pieces()]
 
+    @abstractmethod
     def more(self) -> dict[str, Any]:
         """The protocol's own part of plain()."""
-        raise NotImplementedError
 
+    @abstractmethod
     def heading(self) -> tuple[str, str]:
         """The name of what lies at `address`, and a word on it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pieces(self) -> list[tuple[str, str]]:
         """(name, text) of initrd, modules and the like."""
-        raise NotImplementedError
 
 
 class Protocol(ABC):

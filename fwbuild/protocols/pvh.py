@@ -38,7 +38,7 @@ from fwbuild.protocols.checks import (
 )
 from fwbuild.protocols.loading import MORE_MEMORY, initrd_items, number_items
 from fwbuild.protocols.protocol import MODULES_MAX, Handoff, Protocol, numbers, read_string
-from fwbuild.protocols.report import Problem, Report
+from fwbuild.protocols.report import Problem, Report, elf_facts
 
 ENTRIES_MAX = 1 << 10  # of a memory map
 SETUP_SIZE = 8192  # QEMU keeps the first 8 KiB of the ELF file as SETUP_DATA
@@ -122,7 +122,7 @@ class Pvh(Protocol):
             )
             return found
         note = "without" if elf.pvh_note is None else "with"
-        found = Report("vmlinux", f"vmlinux, {elf.bits}-bit, {note} PVH note", facts(elf))
+        found = Report("vmlinux", f"vmlinux, {elf.bits}-bit, {note} PVH note", elf_facts(elf))
         found.facts["multiboot2"] = has_multiboot2(data)
         if banner := BANNER.search(data):
             found.facts["kernel_version"] = banner[1].decode("ascii")
@@ -270,18 +270,6 @@ def _places(state: State, handoff: PvhHandoff) -> Iterator[str]:
         yield f"memory outside the declared areas was written: {min(outside):#x}"
 
 
-def facts(elf: Elf) -> dict[str, Any]:
-    """What an ELF kernel says of itself."""
-    return {
-        "bits": elf.bits,
-        "elf_entry": elf.entry,
-        "load_address": elf.low,
-        "load_end": elf.high,
-        "pvh_entry": elf.pvh_note and elf.pvh_note.entry,
-        "pvh_note_name": elf.pvh_note and elf.pvh_note.name.decode("ascii", "replace"),
-    }
-
-
 def _note(elf: Elf, found: Report) -> None:
     """How QEMU and the firmware take its PVH note."""
     found.qemu = f'refuses it: "{REFUSAL}"'
@@ -295,7 +283,7 @@ def _note(elf: Elf, found: Report) -> None:
         found.problems.append(Problem(what, hint))
         return
     assert elf.pvh_qemu is not None
-    found.protocol = "pvh"
+    found.protocol = BootProtocol.PVH
     if elf.pvh_note and elf.pvh_note.name != pvh.ELF_NOTE_NAME:
         found.notes.append(OTHER_NAME.format(found.facts["pvh_note_name"]))
     found.notes.append(OLD_MACHINES)

@@ -5,8 +5,10 @@ from enum import IntFlag
 from typing import Any
 
 from fwbuild.firmware import stop_codes
+from fwbuild.firmware.options import BootProtocol
 from fwbuild.image import template
 from fwbuild.image.template import Template
+from fwbuild.kernel.vmlinux import Elf
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Report:
     what:     the same in words.
     facts:    what the file says, keys in the words of its format. Sizes in bytes.
     qemu:     what QEMU does with it as -kernel or -bios.
-    protocol: how the firmware enters it, one of the templates' protocols; None if it cannot.
+    protocol: how the firmware enters it, None if it cannot.
     problems: why it does not boot.
     notes:    what else is good to know.
     size:     of the file, in bytes.
@@ -35,7 +37,7 @@ class Report:
     what: str
     facts: dict[str, Any] = field(default_factory=dict)
     qemu: str = ""
-    protocol: str | None = None
+    protocol: BootProtocol | None = None
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     size: int = 0
@@ -71,6 +73,18 @@ def flag_names(kind: type[IntFlag], value: int) -> list[str]:
     known = {int(flag): flag.name or "" for flag in kind}
     bits = [1 << i for i in range(value.bit_length()) if value >> i & 1]
     return [known.get(bit, f"{bit:#x}") for bit in bits]
+
+
+def elf_facts(elf: Elf) -> dict[str, Any]:
+    """What an ELF kernel says of itself."""
+    return {
+        "bits": elf.bits,
+        "elf_entry": elf.entry,
+        "load_address": elf.low,
+        "load_end": elf.high,
+        "pvh_entry": elf.pvh_note and elf.pvh_note.entry,
+        "pvh_note_name": elf.pvh_note and elf.pvh_note.name.decode("ascii", "replace"),
+    }
 
 
 KINDS = {
