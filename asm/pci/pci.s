@@ -27,7 +27,7 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.ecam, ram.work.high_top, ram.work.host_bridge, ram.work.memmap_end, ram.plan,
+#: reads: ram.work.ecam, ram.work.host_bridge, ram.work.memmap_end, ram.plan,
 #:   region.memmap, region.scratch
 #: writes: ram.plan, region.scratch
 #: source: PCI Local Bus Specification 3.0, 6; PCI-to-PCI Bridge Architecture Specification 1.2, 3
@@ -96,7 +96,7 @@ pci_alloc:
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.high_top, ram.work.memmap_end, ram.plan.memory.start, region.memmap,
+#: reads: ram.work.memmap_end, ram.plan.memory.start, region.memmap,
 #:   region.scratch
 #: writes: ram.plan.limits, ram.plan.memory.end, ram.plan.memory.other_end,
 #:   ram.plan.memory.other_start, ram.plan.memory.start, region.scratch

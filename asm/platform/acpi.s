@@ -7,10 +7,11 @@
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
 #: reads: ram.work.script_last, ram.work.pointer, ram.work.high_top, ram.work.memmap_end,
-#:   ram.work.kernel_start, ram.work.kernel_span, ram.work.script_end, ram.pvh_area.modules,
-#:   region.memmap, region.script
+#:   ram.work.kernel_start, ram.work.kernel_span, ram.work.script_end, ram.work.sums_left,
+#:   ram.pvh_area.modules, region.memmap, region.script
 #: writes: ram.work.script_last, ram.work.pointer, ram.work.high_top, ram.work.memmap_end,
-#:   ram.work.script_end, ram.pvh_area.start_info.rsdp_paddr, region.memmap, region.script
+#:   ram.work.script_end, ram.work.sums_left, ram.pvh_area.start_info.rsdp_paddr,
+#:   region.memmap, region.script
 #: source: QEMU hw/acpi/bios-linker-loader.c
 acpi_load:
     mov esi, name_table_loader

@@ -6,7 +6,7 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, eflags
-#: reads: ram.work.high_top
+#: reads: ram.work.ram_end
 #: source: Intel SDM volume 3A, 12.11
 mtrr_init:
     mov eax, x86.CPUID_FEATURES

@@ -122,7 +122,7 @@ smp_trampoline:
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ds, es, ss, esp, eflags
-#: reads: ram.work.high_top, ram.work.feature_control, ram.work.cpus_awake, ram.work.cpu_lock
+#: reads: ram.work.ram_end, ram.work.feature_control, ram.work.cpus_awake, ram.work.cpu_lock
 #: writes: ram.work.cpus_awake, ram.work.cpu_lock
 #: returns: never
 #: source: -
