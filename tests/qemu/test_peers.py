@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from fwbuild import protocols
 from fwbuild.abi import pvh
 from fwbuild.bench.contenders import QBOOT
 from fwbuild.bench.events import Event
@@ -19,8 +20,10 @@ from fwbuild.machines import MACHINES
 from fwbuild.payloads.init import build_initrd
 from fwbuild.qemu.command import command
 from fwbuild.qemu.count import count, instructions, run_counting
+from fwbuild.qemu.entry import at_entry, state_at_entry
 from fwbuild.qemu.gdbstub import GdbStub
 from fwbuild.qemu.program import program
+from fwbuild.qemu.record import record
 from fwbuild.qemu.session import stopped
 from tests.conftest import need
 from tests.support import debian
@@ -88,6 +91,32 @@ def test_gdb_stub(image: Image, tmp_path: Path, test_kernel: bytes) -> None:
         magic = stub.read(found["ebx"], 4)
         assert int.from_bytes(magic, "little") == pvh.START_INFO_MAGIC
         assert "paused" in stub.monitor("info status")
+
+
+def test_the_judge_serves_another_firmware(tmp_path: Path, test_kernel: bytes) -> None:
+    """It reads what a kernel finds and nothing of ours: of qboot it says that no LTR was done and
+    that an entry of the map is empty, and what is in order it leaves alone."""
+    need_qboot()
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(test_kernel)
+    guest = Guest("pc", kernel=kernel, append="a=b")
+    found = record(guest)
+    loaded = protocols.load(guest, found)
+    assert loaded
+    with at_entry(guest, QBOOT, loaded.entry) as stub:
+        state = state_at_entry(stub, found, loaded)
+        assert protocols.read(state).cmdline == b"a=b"
+        problems = protocols.judge(state)
+    assert {"TR was never loaded", "memory map: bad entry at 0x0"} <= set(problems)
+    fine = (
+        "start_info.",
+        "the CPU's",
+        "CS ",
+        "the command line is",
+        "points nowhere",
+        "not what the",
+    )
+    assert not [p for p in problems for word in fine if word in p]
 
 
 def test_a_stop_before_the_entry_has_its_name(image: Image, tmp_path: Path) -> None:
