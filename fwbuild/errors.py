@@ -42,7 +42,7 @@ MEANINGS = {
 
 
 class FwbuildError(Exception):
-    """What is wrong, where, and what to do about it."""
+    """An error of the user's input: what is wrong, where, and a hint."""
 
     def __init__(self, code: ExitCode, what: str, *, where: str = "", hint: str = "") -> None:
         self.code = code

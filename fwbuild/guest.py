@@ -1,4 +1,4 @@
-"""What a user asks to boot: one description for the emulated machine and for QEMU."""
+"""The guest that a user asks to boot: one description for the emulated machine and for QEMU."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

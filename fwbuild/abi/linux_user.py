@@ -1,4 +1,4 @@
-"""What the bench's first user program asks of Linux on x86-64.
+"""Linux on x86-64, as far as the bench's first user program asks for it.
 
 Source: Linux, arch/x86/entry/syscalls/syscall_64.tbl.
 """

@@ -1,4 +1,4 @@
-"""What kernels and other loaders do with memory below 1 MiB.
+"""Memory below 1 MiB, as kernels and other loaders use it.
 
 No protocol says where a loader may put what it hands over, so kernels rely on the places of the
 loaders that they were tried on. The layout is held against this table, and the project's test

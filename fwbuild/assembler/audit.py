@@ -194,7 +194,7 @@ def writes(insn: CsInsn) -> set[str]:
 
 
 def audit(linked: Linked) -> list[str]:
-    """What the routines do that their contracts do not say; [] when all is well."""
+    """Each thing that a routine does and its contract does not say; [] when all is well."""
     by_address = {linked.addresses[f.name]: f for f in linked.fragments}
     problems: list[str] = []
     for fragment in linked.fragments:

@@ -63,8 +63,8 @@ def difference(code: bytes, bits: int, address: int, wanted: Wanted | None) -> s
 
 
 def _size(insn: CsInsn, bits: int) -> str:
-    """What is wrong with the operand size: keystone puts the 66 prefix on, or leaves it off,
-    instructions whose operands do not tell their size."""
+    """A fault of the operand size, or nothing. keystone puts the 66 prefix on instructions whose
+    operands do not tell their size, or leaves it off."""
     prefixed = OPERAND_SIZE in insn.prefix
     if insn.mnemonic in TABLE_LOADS:
         if prefixed != (bits == 16):

@@ -27,7 +27,7 @@ WRITERS = re.compile(r"set\w+|cmpxchg")
 
 
 class Access(Enum):
-    """What a line does with a variable. ADDRESS: it takes the address alone."""
+    """The use of a variable by a line. ADDRESS: it takes the address alone."""
 
     READ = "reads"
     WRITE = "writes"
@@ -68,7 +68,8 @@ class Effects:
 
     @cached_property
     def named_by_data(self) -> dict[str, list[str]]:
-        """What each data item holds the addresses of: the lines that name the item name them."""
+        """The variables whose addresses each data item holds. A line that names the item names
+        them, too."""
         return {
             f.name: [n for s in f.statements if s.kind == "data" for n in SYMBOL.findall(s.text)]
             for f in self.linked.fragments
@@ -122,7 +123,7 @@ class Effects:
         return not home or f"{routine.file}/".startswith(f"{home}/")
 
     def through_calls(self, routine: Fragment) -> Iterator[Touch]:
-        """What the contracts say of all that the routine calls or ends in."""
+        """The contracts' word on all that the routine calls or ends in."""
         for line in self.linked.lines[routine.name]:
             callee = self.by_address.get(target_of(line) or 0)
             if callee and callee is not routine and callee.contract.returns:
@@ -148,7 +149,7 @@ class Effects:
         ]
 
     def needless(self) -> list[str]:
-        """What contracts list without need."""
+        """The variables that contracts list without need."""
         found = []
         for routine in self.routines:
             touches = self.all_touches(routine)

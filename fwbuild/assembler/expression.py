@@ -65,7 +65,7 @@ class _Dotted(ast.NodeTransformer):
 
 @cache
 def _tree(text: str) -> ast.expr:
-    """What `text` says: the linker asks for the same again in every round."""
+    """The parsed `text`: the linker asks for the same again in every round."""
     source = re.sub(r"(?<![\w.])\.(?=[A-Za-z_])", "_local.", text.strip())
     tree: ast.expr = _Dotted().visit(ast.parse(source, mode="eval").body)
     return tree

@@ -1,4 +1,4 @@
-"""What the bench needs to know of a kernel: how it is entered, and where its events are.
+"""A kernel, as far as the bench needs to know it: how it is entered, and where its events are.
 
 Addresses are those without KASLR (`nokaslr`). The kernel may say itself where start_kernel is;
 where its ELF file has no symbols, the package vmlinux-to-elf finds them in its kallsyms.
@@ -32,7 +32,7 @@ class Kernel:
     note: str = ""
 
     def entry_name(self, address: int | None) -> str:
-        """What an entry is called."""
+        """The name of an entry."""
         return next((name for name, at in self.entries.items() if at == address), "")
 
 

@@ -1,4 +1,4 @@
-"""What a bench found, as it is kept: raw runs, from which every table and picture is made."""
+"""The results of a bench, as they are kept: raw runs. Every table and picture is made from them."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ class Row:
 
     @property
     def group(self) -> tuple[str, str, str]:
-        """What it is compared within."""
+        """The group that it is compared within."""
         return self.kernel, self.machine, self.accel
 
     def at(self, event: Event) -> list[float | None]:
@@ -131,7 +131,8 @@ class Result:
 
     @classmethod
     def from_json(cls, text: str) -> "Result":
-        """What to_json() wrote; raises ValueError, KeyError or TypeError for anything else."""
+        """The result that to_json() wrote. Raises ValueError, KeyError or TypeError for anything
+        else."""
         plain = json.loads(text)
         if plain.pop("format") != FORMAT:
             raise ValueError("another format")

@@ -59,7 +59,7 @@ def event_text(row: Row, event: Event) -> str:
 
 
 def spans(row: Row) -> list[tuple[str, Values]]:
-    """What is compared: its name, and how it is read from a row."""
+    """A measure that is compared: its name, and how it is read from a row."""
     found: list[tuple[str, Values]] = [("firmware", Row.handoff)]
     first_line, last = Event.START_KERNEL, row.last_event()
     if summarize(row.at(first_line)):
@@ -73,7 +73,7 @@ def spans(row: Row) -> list[tuple[str, Values]]:
 
 
 def title(rows: Sequence[Row], rounds: int) -> str:
-    """What a group's table is of."""
+    """The subject of a group's table."""
     row = rows[0]
     return f"{row.kernel} ({row.kind}) on {row.machine}, {row.accel.upper()}, {rounds} runs"
 

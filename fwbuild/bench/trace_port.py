@@ -25,7 +25,7 @@ class TracePort:
         self.writes: list[tuple[int, bytes]] = []
 
     def arguments(self) -> list[str]:
-        """What gives QEMU the port."""
+        """The arguments that give QEMU the port."""
         return [
             "-chardev",
             f"socket,id=trace,fd={self.theirs.fileno()}",

@@ -9,7 +9,7 @@ Shadow = Callable[[int, int, bool], None]  # base, size, writable: a segment bel
 
 
 class Device(Protocol):
-    """What answers at I/O ports; the first byte's port is its own, wider accesses may pass it."""
+    """A device at I/O ports; the first byte's port is its own, wider accesses may pass it."""
 
     @property
     def ports(self) -> frozenset[int]: ...
@@ -20,7 +20,7 @@ class Device(Protocol):
 
 
 class Surroundings(Protocol):
-    """What a function may do to the machine around it. MMIO callbacks get offsets from `base`."""
+    """The machine as a function may change it. MMIO callbacks get offsets from `base`."""
 
     shadow: Shadow
 

@@ -264,7 +264,7 @@ class Machine:
         return not self.uc.reg_read(ux.UC_X86_REG_CR0) & x86.Cr0.PE
 
     def _through_vector(self, number: int) -> None:
-        """What `int` does in real mode, which unicorn leaves to its user."""
+        """Do as `int` does in real mode; unicorn leaves that to its user."""
         uc = self.uc
         flags, sp = uc.reg_read(ux.UC_X86_REG_EFLAGS), uc.reg_read(ux.UC_X86_REG_SP)
         frame = (uc.reg_read(ux.UC_X86_REG_IP), uc.reg_read(ux.UC_X86_REG_CS), flags & 0xFFFF)
@@ -278,8 +278,9 @@ class Machine:
         uc.reg_write(ux.UC_X86_REG_IP, int.from_bytes(vector[:2], "little"))
 
     def _through_gate(self, number: int) -> bool:
-        """What an exception does in protected mode, which unicorn leaves to its user, if there is
-        a 32-bit interrupt gate for it that stays in its code segment. The error code is 0."""
+        """Do as an exception does in protected mode; unicorn leaves that to its user.
+        Returns whether there is a 32-bit interrupt gate for it that stays in its code segment. The
+        error code is 0."""
         uc = self.uc
         _, base, limit, _ = uc.reg_read(ux.UC_X86_REG_IDTR)
         size = x86.DESCRIPTOR.sizeof()

@@ -102,7 +102,7 @@ class Memory:
         self.writes.update(range(address // PAGE, (address + size - 1) // PAGE + 1))
 
     def shadow(self, base: int, size: int, writable: bool) -> None:
-        """What PAM does to [base, base + size): RAM, or the ROM before it, if there is one."""
+        """Set [base, base + size) as PAM does: RAM, or the ROM before it, if there is one."""
         for segment in range(base, base + size, chipset.PAM_SEGMENT):
             if segment not in self._rom or writable == (segment not in self._closed):
                 continue
@@ -120,7 +120,7 @@ class Memory:
             self._uc.mem_unmap(self.holes.pop(), PAGE)
 
     def _map_ram(self, recording: Recording, end_of_low: int) -> None:
-        """What lies below 4 GiB. `end_of_low` is where the first MiB ends being RAM."""
+        """Map all that lies below 4 GiB. `end_of_low` is where the first MiB ends being RAM."""
         for base, size in recording.ram():
             if base == 0:
                 # Each PAM segment on its own: unicorn copies a region that it has to split.

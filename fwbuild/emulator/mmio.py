@@ -52,7 +52,7 @@ class Mmio:
         return next((r for r in ranges if r.base <= address < r.base + r.size), None)
 
     def read(self, address: int, size: int) -> int:
-        """What the CPU reads there; all ones where no device is."""
+        """The value that the CPU reads there; all ones where no device is."""
         found = self.find(address)
         value = found.read(address - found.base, size) if found else (1 << 8 * size) - 1
         self._log("read", address, size, value)

@@ -1,4 +1,4 @@
-"""What a real QEMU offers through fw_cfg and PCI, kept as JSON so that no QEMU is needed to
+"""The offer of a real QEMU through fw_cfg and PCI, kept as JSON so that no QEMU is needed to
 emulate it.
 
 QEMU builds the ACPI files when they are first read, from what the chipset's registers hold

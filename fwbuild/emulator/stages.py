@@ -20,7 +20,7 @@ RESET = "reset"  # what comes before the first trace point
 
 @dataclass(frozen=True)
 class StageCount:
-    """What one stage takes. A `rep` counts as one instruction; `in_checksums` of the
+    """The cost of one stage. A `rep` counts as one instruction; `in_checksums` of the
     instructions add up bytes of tables."""
 
     stage: str

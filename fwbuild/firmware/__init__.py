@@ -1,4 +1,4 @@
-"""What the firmware decides for itself: its layout in memory, its variables, its stop codes.
+"""The firmware's own decisions: its layout in memory, its variables, its stop codes.
 
 Contracts that others specify are in fwbuild/abi.
 """

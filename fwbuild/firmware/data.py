@@ -75,7 +75,7 @@ def memmap_template() -> bytes:
 
 
 def chipset_setups() -> dict[str, bytes]:
-    """What chipset_init writes: pairs of a place and a dword."""
+    """The writes of chipset_init: pairs of a place and a dword."""
     pairs = {
         "chipset_i440fx": PC.config_writes,
         "chipset_q35": Q35.config_writes + Q35.ecam_writes,

@@ -1,4 +1,4 @@
-"""What an image says of itself, for `fwbuild inspect`.
+"""The record in which an image names itself, for `fwbuild inspect`.
 
 A record lies behind the reset vector's jump, in bytes that nothing else can use. It tells
 where the used part of the image starts, and that starts with a text that ends with a zero:

@@ -104,7 +104,7 @@ def multiboot_fits(start: int, size: int) -> bool:
 
 
 def problems() -> list[str]:
-    """What is wrong with the RAM layout: overlaps, and contents that outgrow their region."""
+    """Each fault of the RAM layout: overlaps, and contents that outgrow their region."""
     found = [
         f"RAM regions {a.name} and {b.name} overlap"
         for i, a in enumerate(RAM)
@@ -133,7 +133,7 @@ def problems() -> list[str]:
 
 
 def spoilt() -> list[str]:
-    """What a kernel of low_memory.SPOILS would write over before it has read it."""
+    """Everything that a kernel of low_memory.SPOILS would overwrite before it has read it."""
     found = []
     for spoil in low_memory.SPOILS:
         area = Region(spoil.kernel, spoil.start, spoil.end - spoil.start, spoil.what)

@@ -49,7 +49,7 @@ class Option:
 
     @property
     def expected(self) -> str:
-        """What a value has to be, in words."""
+        """The values that it takes, in words."""
         match self.kind:
             case Kind.CHOICE:
                 return f"one of {', '.join(self.values)}"
@@ -85,7 +85,7 @@ class Option:
         return self.read(text)
 
     def symbols(self, value: Value) -> dict[str, int]:
-        """What `.if` in the assembly may ask, 0 or 1 each: `option.NAME` of a switch,
+        """The symbols that `.if` in the assembly may ask, 0 or 1 each: `option.NAME` of a switch,
         `option.NAME.WORD` of a choice or a list."""
         prefix = f"option.{self.name}"
         match self.kind:

@@ -109,7 +109,7 @@ PLAN = Struct(
 
 
 class Short(IntFlag):
-    """What pci_try finds too small."""
+    """The apertures that pci_try finds too small."""
 
     FIRST = 1  # the first aperture, when all has moved to the other that may
     OTHER = 2

@@ -11,8 +11,8 @@ PORT = 0xF5
 
 
 class Stage(IntEnum):
-    """What the firmware begins, in the order of main; HANDOFF is the kernel's start and USER
-    the first user program's."""
+    """The stages that the firmware begins, in the order of main. HANDOFF is the kernel's start,
+    USER the first user program's."""
 
     START = 1
     HANDOFF = 5

@@ -1,4 +1,4 @@
-"""What a build leaves beside the image: map, listing, ELF with symbols, and JSON of it all.
+"""The files beside an image: map, listing, ELF with symbols, and JSON of it all.
 
 All are functions of the image alone: no path, no clock, no host name.
 """

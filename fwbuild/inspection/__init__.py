@@ -1,4 +1,4 @@
-"""What a kernel or firmware image is, who boots it how, and why not where nobody does."""
+"""Inspection of a file: its kind, who boots it and how, and why nobody does if so."""
 
 from pathlib import Path
 

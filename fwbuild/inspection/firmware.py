@@ -60,7 +60,7 @@ def _own(data: bytes, path: Path) -> Report | None:
 
 
 def _sections(path: Path, sha256: str) -> list[dict[str, Any]]:
-    """What the build wrote beside an image; any error where it is of another image."""
+    """The JSON that the build wrote beside an image. Raises an error if it is of another one."""
     plain = json.loads(path.read_text(encoding="utf-8"))
     if plain["sha256"] != sha256:
         raise ValueError("another image")

@@ -91,7 +91,7 @@ def unpack(image: Bzimage) -> tuple[str, bytes, Elf]:
 
 
 def extract_vmlinux(path: Path) -> tuple[str, bytes, Elf]:
-    """What unpack() gives, of a file that has to be a bzImage."""
+    """The result of unpack() for a file that has to be a bzImage."""
     data = read_file(path)
     if not is_bzimage(data):
         is_elf = data.startswith(elf.MAGIC)

@@ -82,7 +82,7 @@ class LzopError(Exception):
 
 
 def decompress(data: bytes, limit: int) -> bytes:
-    """What an lzop file holds, every checksum compared; gives up behind `limit` bytes."""
+    """The contents of an lzop file, every checksum compared; gives up after `limit` bytes."""
     stream = io.BytesIO(data)
     found = bytearray()
     try:

@@ -1,4 +1,4 @@
-"""What fwbuild knows of a family of QEMU's machine types."""
+"""A family of QEMU's machine types: all that fwbuild knows of it."""
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase

@@ -21,7 +21,7 @@ HEADER_JUMP = 0xEB | (linux_boot.SETUP_HEADER.sizeof() - linux_boot.HEADER_JUMP_
 
 
 def _spoils(kernel: str, protocol: str) -> Fragment:
-    """What a kernel writes early, for test_spoil: bytes and address of each range, then a 0."""
+    """The early writes of a kernel, for test_spoil: bytes and address of each range, then a 0."""
     ranges = [s for s in low_memory.SPOILS if (s.kernel, s.protocol) == (kernel, protocol)]
     numbers = [n for s in ranges for n in (s.end - s.start, s.start)] + [0]
     data = b"".join(n.to_bytes(4, "little") for n in numbers)

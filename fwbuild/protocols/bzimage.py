@@ -201,7 +201,7 @@ def _facts(image: Bzimage) -> dict[str, Any]:
 
 
 def _inside(image: Bzimage, found: Report) -> None:
-    """What the vmlinux inside is."""
+    """The facts of the vmlinux inside."""
     found.facts["vmlinux"] = None
     try:
         vmlinux = unpack(image)[2]

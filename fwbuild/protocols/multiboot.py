@@ -250,7 +250,7 @@ def _contents(state: State, handoff: MultibootHandoff) -> Iterator[str]:
 
 
 def _places(state: State, handoff: MultibootHandoff) -> Iterator[str]:
-    """What the firmware puts in lies in RAM, clear of the kernel."""
+    """Everything that the firmware puts in lies in RAM, clear of the kernel."""
     info = handoff.info
     low, size = number(state, Key.KERNEL_ADDR), number(state, Key.KERNEL_SIZE)
     ram = ram_of(handoff.memmap)

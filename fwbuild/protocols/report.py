@@ -1,4 +1,4 @@
-"""What is said about a file: facts, how QEMU and the firmware take it, and why they may not."""
+"""The report on a file: facts, how QEMU and the firmware take it, and why they may not."""
 
 from dataclasses import dataclass, field
 from enum import IntFlag
@@ -21,7 +21,7 @@ class Problem:
 
 @dataclass
 class Report:
-    """What a file is.
+    """The report on a file.
 
     kind:     a key that does not change: see KINDS.
     what:     the same in words.
@@ -76,7 +76,7 @@ def flag_names(kind: type[IntFlag], value: int) -> list[str]:
 
 
 def elf_facts(elf: Elf) -> dict[str, Any]:
-    """What an ELF kernel says of itself."""
+    """The facts of an ELF kernel's own headers."""
     return {
         "bits": elf.bits,
         "elf_entry": elf.entry,

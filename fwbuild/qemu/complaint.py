@@ -119,7 +119,7 @@ class Kind:
     listed_by: Callable[[str], str]
 
     def what(self, name: str) -> str:
-        """What is lacking, in words."""
+        """The thing that is lacking, in words."""
         owner, _, member = name.rpartition(".")
         if self.noun != "property":
             return f"{self.noun} '{name}'"

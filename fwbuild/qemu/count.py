@@ -28,7 +28,7 @@ SECONDS = 300  # SeaBIOS takes millions of instructions
 
 @dataclass(frozen=True)
 class Count:
-    """What it takes from reset to the kernel's entry."""
+    """Accesses and instructions from reset to the kernel's entry."""
 
     accesses: int
     instructions: int

@@ -29,8 +29,8 @@ class GdbStub:
         self._socket.sendall(b"$" + body + f"#{sum(body) & 0xFF:02x}".encode())
 
     def receive(self) -> str | None:
-        """What has come, once the socket is readable: a packet's payload, or not yet a whole
-        one."""
+        """The payload of the packet that has come, once the socket is readable; None for not yet a
+        whole one."""
         data = self._socket.recv(65536)
         if not data:
             raise OSError("QEMU closed the gdb connection")

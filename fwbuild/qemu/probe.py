@@ -133,7 +133,7 @@ def _walk(space: ConfigSpace, buses: range) -> list[Found]:
 def _bus(
     space: ConfigSpace, root: int, behind: tuple[int, ...], bus: int, numbers: list[int]
 ) -> Iterator[Found]:
-    """What is on a bus. Each bridge takes its bus number from `numbers`, and while it is
+    """The functions on a bus. Each bridge takes its bus number from `numbers`, and while it is
     followed claims all that are left."""
     for devfn in list(_present(space, bus)):
         config = b"".join(

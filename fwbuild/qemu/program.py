@@ -38,7 +38,7 @@ class Qemu:
         return f"QEMU {self.version} ({self.path})"
 
     def ask(self, *words: str) -> str:
-        """What it prints when it is asked for help; empty if it has none."""
+        """The text that it prints for help; empty if it has none."""
         argv = [self.path, *words]
         try:
             done = subprocess.run(

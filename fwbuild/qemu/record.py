@@ -63,8 +63,8 @@ def record(guest: Guest, headers: Iterable[tuple[int, int, bytes]] = ()) -> Reco
 
 
 def _large(guest: Guest) -> list[str]:
-    """What lets QEMU have more memory than the host and a TCG CPU's address bits allow. Nothing
-    runs in it, so nothing is used of it."""
+    """Arguments that let QEMU have more memory than the host and a TCG CPU's address bits allow.
+    Nothing runs in it, so nothing is used of it."""
     if guest.memory <= LARGE:
         return []
     backend = f"memory-backend-ram,id=ram,size={guest.memory},reserve=off"

@@ -86,9 +86,9 @@ def started(argv: Sequence[str], inherited: Sequence[Inherited] = ()) -> Iterato
 
 
 def stub_arguments(theirs: socket.socket, option: str) -> list[str]:
-    """What gives QEMU a socket for its `option` ("-qtest" or "-gdb"), and stops it before its
-    first instruction (-S). The socket is inherited, so it has no path that could be too long or
-    in use."""
+    """Arguments that give QEMU a socket for its `option` ("-qtest" or "-gdb"), and stop it before
+    its first instruction (-S). The socket is inherited, so it has no path that could be too long
+    or in use."""
     name = option.lstrip("-")  # QEMU 7.2 looks for the qtest device by this name
     chardev = f"socket,id={name},fd={theirs.fileno()}"
     return ["-S", "-chardev", chardev, option, f"chardev:{name}"]

@@ -185,7 +185,7 @@ def _race(
 
 
 def host() -> dict[str, str]:
-    """What the numbers depend on."""
+    """The conditions that the numbers depend on."""
     text = CPUINFO.read_text() if CPUINFO.exists() else ""
     model = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
     return {

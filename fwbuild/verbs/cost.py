@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _Counter:
-    """What is counted, with which images; `folder` is a scratch folder."""
+    """The guests and images that are counted; `folder` is a scratch folder."""
 
     def __init__(self, args: argparse.Namespace, folder: Path) -> None:
         self.folder = folder

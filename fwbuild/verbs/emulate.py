@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _offer(guest: Guest, args: argparse.Namespace) -> Recording | None:
-    """What the options say that QEMU offers; None where they leave the choice."""
+    """QEMU's offer that the options name; None where they leave the choice."""
     if args.recording:
         return recording.load(args.recording)
     if args.qemu:

@@ -29,10 +29,10 @@ class Function:
         self.written(range(offset, end), before)
 
     def written(self, registers: range, before: bytes) -> None:
-        """What a write of those bytes does besides; `before` is the old configuration space."""
+        """Do what a write of those bytes does besides; `before` is the old configuration space."""
 
     def reset(self) -> None:
-        """What a reset of the bus does."""
+        """Reset, as the bus does."""
         self.config[:] = self._reset
 
     def field(self, name: str) -> int:

@@ -21,7 +21,7 @@ Span = tuple[int, int, int]  # address, end, e820 type
 def memmap_problems(
     state: State, memmap: Sequence[Any], low_end: int | None = None
 ) -> Iterator[str]:
-    """What is wrong with a map of entries that have addr, size and type. Conventional memory
+    """Each fault of a map of entries that have addr, size and type. Conventional memory
     ends at `low_end`, or where a firmware with a BIOS lets it end."""
     if low_end is None:
         low_end = next((m.size for m in memmap if m.addr == 0), 0)
@@ -95,7 +95,7 @@ def find_rsdp(state: State) -> int:
 
 
 def table_problems(state: State, memmap: Sequence[Any], rsdp: int) -> Iterator[str]:
-    """What is wrong with ACPI and SMBIOS tables: they are the host's, patched. `rsdp` is what
+    """Each fault of ACPI and SMBIOS tables: they are the host's, patched. `rsdp` is what
     the kernel was told, 0 for nothing."""
     item = state.file
     script, anchor = item(file_names.TABLE_LOADER), item(file_names.SMBIOS_ANCHOR)

@@ -25,7 +25,7 @@ ENTRIES = {
 
 @dataclass
 class Installed:
-    """What the script makes of the host's files: address and bytes of each that is allocated,
+    """The script's result from the host's files: address and bytes of each that is allocated,
     and (file, offset, bytes) that WRITE_POINTER sends to the host."""
 
     address: dict[str, int] = field(default_factory=dict)

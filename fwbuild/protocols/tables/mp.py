@@ -55,7 +55,7 @@ def read_mptable(read: Read) -> MpTable | None:
 
 
 def judge_mptable(found: MpTable, cpus: int) -> Iterator[str]:
-    """What is wrong with the table of a guest with so many CPUs."""
+    """Each fault of the table of a guest with so many CPUs."""
     header = mptable.HEADER.parse(found.table)
     if sum(found.pointer) % 256 or sum(found.table) % 256:
         yield "MP table: bad checksum"

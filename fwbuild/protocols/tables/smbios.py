@@ -34,7 +34,7 @@ def has_bios(tables: bytes) -> bool:
 
 
 def judge_smbios(read: Read, anchor: bytes, tables: bytes) -> Iterator[str]:
-    """What is wrong with what the guest finds; `anchor` and `tables` are the host's files."""
+    """Each fault of the tables that the guest finds; `anchor` and `tables` are the host's files."""
     address = entry_point(read)
     if address is None:
         yield "SMBIOS: no entry point in the F segment"
