@@ -77,6 +77,7 @@ def documents() -> dict[str, str]:
             "memory-map.md.j2",
             ram=layout.RAM,
             bios=layout.BIOS,
+            ebda=layout.EBDA,
             multiboot=(layout.MULTIBOOT_LOW, layout.MULTIBOOT_HIGH),
             spoils=low_memory.SPOILS,
             places=low_memory.PLACES,

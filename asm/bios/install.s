@@ -8,7 +8,7 @@
 #: clobbers: ecx, edx, esi, edi, eflags
 #: reads: ram.work.memmap_end, region.memmap
 #: writes: ram.bda, ram.bios_data.extended_kib, ram.bios_data.memmap_size, ram.bios_data.memmap,
-#:   region.bios, region.memmap
+#:   ram.ebda.size, region.bios, region.memmap
 #: source: IBM PC/AT Technical Reference
 bios_install:
     # the code of the calls
@@ -58,7 +58,7 @@ bios_install:
     # the data area: one serial port, no disks, a text screen that is not there
     mov word ptr [ram.bda.serial_ports], ports.SERIAL
     mov word ptr [ram.bda.ebda_segment], e820.EBDA >> 4
-    mov byte ptr [e820.EBDA], (e820.VGA - e820.EBDA) >> 10
+    mov byte ptr [ram.ebda.size], region.ebda.size >> 10
     mov word ptr [ram.bda.equipment], bios.EQUIPMENT_80_COLUMNS | bios.EQUIPMENT_ONE_SERIAL
     mov word ptr [ram.bda.base_memory], layout.CONVENTIONAL_KIB
     mov byte ptr [ram.bda.video_mode], bios.TEXT_MODE

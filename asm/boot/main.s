@@ -24,7 +24,7 @@
 #: reads: ram.work.high_top, ram.work.ecam, ram.work.memmap_end, ram.work.kernel_start,
 #:   ram.work.kernel_span, ram.work.enter, ram.work.host_bridge, ram.pvh_area.start_info.rsdp_paddr,
 #:   ram.pvh_area.modules, region.memmap, region.scratch
-#: writes: ram.work, ram.pvh_area, region.memmap, region.scratch
+#: writes: ram.work, ram.pvh_area, ram.ebda, region.memmap, region.scratch
 #: returns: never
 #: source: docs/architecture.md
 main:
@@ -67,6 +67,9 @@ main:
 .endif
     .trace trace.Stage.SMBIOS
     call smbios_load
+.if option.machines.pc | option.machines.q35
+    call wake_arm
+.endif
     .trace trace.Stage.HANDOFF
     jmp dword ptr [ram.work.enter]
 

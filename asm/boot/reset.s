@@ -38,14 +38,20 @@ enter_protected:
 #: mode: 32
 #: in: -
 #: out: -
-#: clobbers: eax, ds, es, ss, esp
+#: clobbers: eax, ds, es, ss, esp, eflags
+#: reads: ram.ebda.mark
 #: returns: never
 #: source: Intel SDM volume 3A, 10.9.1
 protected_mode:
 .code32
     .flat_segments
-    mov esp, region.stack.end
     .att lidtl {exception_idtr}
+.if option.machines.pc | option.machines.q35
+    # a reset of a guest's, or the first? The former may be a wake, before which its RAM is taboo
+    cmp dword ptr [ram.ebda.mark], work.WAKE_MARK
+    jz wake_check
+.endif
+    mov esp, region.stack.end
     jmp main
 
 #: GDTR of the descriptors in ROM, where the template of the RAM ones serves

@@ -11,24 +11,36 @@
     out dx, eax
 .endm
 
-#: find out which chipset there is, and program what ACPI's tables and the kernel rely on
+#: program the chipset, and note which one it is
 #: mode: 32
 #: in: -
 #: out: -
 #: clobbers: eax, ecx, edx, esi, eflags
 #: writes: ram.work.ecam, ram.work.host_bridge
-#: source: Intel 82441FX, 82371AB, Q35 and ICH9 data sheets; QEMU hw/i386/acpi-build.c
+#: source: -
 chipset_init:
+    call chipset_program
+    mov dword ptr [ram.work.host_bridge], ecx
+    mov dword ptr [ram.work.ecam], eax
+    ret
+
+#: find out which chipset there is, and program what ACPI's tables and the kernel rely on; all
+#: that it writes to is the chipset
+#: mode: 32
+#: in: -
+#: out: eax address of ECAM or 0, ecx PCI device ID of the host bridge
+#: clobbers: edx, esi, eflags
+#: source: Intel 82441FX, 82371AB, Q35 and ICH9 data sheets; QEMU hw/i386/acpi-build.c
+chipset_program:
     # vendor and device of the host bridge, bus 0, device 0
     mov eax, pci.CONFIG_ENABLE
     mov edx, pci.CONFIG_ADDRESS
     out dx, eax
     mov dl, pci.CONFIG_DATA & 0xff
     in eax, dx
-    # its device alone: all ones where there is no PCI, as on microvm
+    # ECX: its device alone, all ones where there is no PCI, as on microvm
     mov ecx, eax
     shr ecx, 16
-    mov dword ptr [ram.work.host_bridge], ecx
 .if option.machines.pc
     mov esi, chipset_i440fx
     cmp eax, chipset.Device.I440FX << 16 | chipset.VENDOR_INTEL
@@ -39,19 +51,20 @@ chipset_init:
     cmp eax, chipset.Device.Q35 << 16 | chipset.VENDOR_INTEL
     jz .memory
 .endif
+    xor eax, eax
     ret
 .if option.machines.pc
 .ports:
     .write_config_pair
     cmp esi, chipset_i440fx + pc.CONFIG_WRITES * 8
     jb .ports
+    xor eax, eax
     ret
 .endif
 .if option.machines.q35
 .memory:
     # the first pair opens ECAM, the others are addresses there
     .write_config_pair
-    mov dword ptr [ram.work.ecam], chipset.ECAM_BASE
 .next:
     lodsd
     mov edx, eax
@@ -59,6 +72,7 @@ chipset_init:
     mov dword ptr [edx], eax
     cmp esi, chipset_q35 + (1 + q35.ECAM_WRITES) * 8
     jb .next
+    mov eax, chipset.ECAM_BASE
     ret
 .endif
 

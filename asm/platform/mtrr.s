@@ -1,14 +1,29 @@
 # Memory types, as a PC's firmware leaves them: without MTRRs on, Linux switches PAT off.
 
-#: set the MTRRs: RAM write-back, VGA uncached, ROM write-protected, and uncached what lies
-#: between RAM and 4 GiB, as far as one aligned range goes
+#: set the MTRRs, the uncached range where the map has it
 #: mode: 32
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, eflags
 #: reads: ram.work.ram_end
-#: source: Intel SDM volume 3A, 12.11
+#: writes: ram.ebda.devices
+#: source: -
 mtrr_init:
+    call device_window
+.if option.machines.pc | option.machines.q35
+    # a wake from S3 sets them again
+    mov dword ptr [ram.ebda.devices], esi
+.endif
+    jmp mtrr_set
+
+#: set the MTRRs: RAM write-back, VGA uncached, ROM write-protected, and uncached what lies
+#: between RAM and 4 GiB, as far as one aligned range goes
+#: mode: 32
+#: in: esi where the uncached range starts
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, edi, eflags
+#: source: Intel SDM volume 3A, 12.11
+mtrr_set:
     mov eax, x86.CPUID_FEATURES
     cpuid
     test edx, x86.CPUID_FEATURES_EDX_MTRR
@@ -42,9 +57,7 @@ mtrr_init:
     inc ecx
     .endr
     wrmsr
-    # The variable range: ESI is where it starts; it goes up to 4 GiB.
-    call device_window
-    # A mask has as many bits as the CPU's physical addresses.
+    # The variable range, up to 4 GiB. A mask has as many bits as the CPU's physical addresses.
     call phys_bits
     lea ecx, [edi - 32]
     mov edx, 1

@@ -6,8 +6,8 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, eflags
-#: reads: ram.work.cpus, ram.work.feature_control, ram.work.cpus_awake
-#: writes: ram.work.cpus, ram.work.feature_control, ram.work.cpus_awake, ram.work.cpu_lock,
+#: reads: ram.work.cpus, ram.ebda.feature_control, ram.work.cpus_awake
+#: writes: ram.work.cpus, ram.ebda.feature_control, ram.work.cpus_awake, ram.work.cpu_lock,
 #:   region.scratch
 #: source: Intel SDM volume 3A, 9.4.4; QEMU docs/specs/fw_cfg.rst (etc/msr_feature_control)
 smp_init:
@@ -51,13 +51,13 @@ smp_init:
 #: in: -
 #: out: -
 #: clobbers: eax, ecx, edx, esi, edi, eflags
-#: writes: ram.work.cpus, ram.work.feature_control
+#: writes: ram.work.cpus, ram.ebda.feature_control
 #: source: QEMU hw/i386/fw_cfg.c
 smp_read:
     xor eax, eax
     mov dword ptr [ram.work.cpus], eax
-    mov dword ptr [ram.work.feature_control], eax
-    mov dword ptr [ram.work.feature_control + 4], eax
+    mov dword ptr [ram.ebda.feature_control], eax
+    mov dword ptr [ram.ebda.feature_control + 4], eax
     # a word of the 32-bit variable, and all of the file
     mov eax, fw_cfg.Read.NB_CPUS
     mov ecx, 2
@@ -71,7 +71,7 @@ smp_read:
     mov edx, ecx
     cmp ecx, 8
     jnz .stop
-    mov edi, ram.work.feature_control
+    mov edi, ram.ebda.feature_control
     call fw_cfg_transfer
     mov edx, dword ptr [edi]
     test edx, ~x86.FEATURE_CONTROL_BITS
@@ -89,11 +89,11 @@ smp_read:
 #: in: -
 #: out: -
 #: clobbers: eax, ecx, edx, eflags
-#: reads: ram.work.feature_control
+#: reads: ram.ebda.feature_control
 #: source: Intel SDM volume 4, IA32_FEATURE_CONTROL
 feature_control_set:
-    mov eax, dword ptr [ram.work.feature_control]
-    mov edx, dword ptr [ram.work.feature_control + 4]
+    mov eax, dword ptr [ram.ebda.feature_control]
+    mov edx, dword ptr [ram.ebda.feature_control + 4]
     mov ecx, eax
     or ecx, edx
     jz .done
@@ -122,8 +122,8 @@ smp_trampoline:
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ds, es, ss, esp, eflags
-#: reads: ram.work.ram_end, ram.work.feature_control, ram.work.cpus_awake, ram.work.cpu_lock
-#: writes: ram.work.cpus_awake, ram.work.cpu_lock
+#: reads: ram.work.ram_end, ram.ebda.feature_control, ram.work.cpus_awake, ram.work.cpu_lock
+#: writes: ram.work.cpus_awake, ram.work.cpu_lock, ram.ebda.devices
 #: returns: never
 #: source: -
 smp_cpu:

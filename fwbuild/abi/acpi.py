@@ -1,7 +1,7 @@
-"""QEMU's ACPI table loader, and the root of ACPI's tables.
+"""QEMU's ACPI table loader, and the tables that lead to the waking vector.
 
 Source: QEMU, hw/acpi/bios-linker-loader.c (a script of 128-byte entries, little-endian);
-ACPI 6.5, 5.2.5 (RSDP) and 5.2.6 (table header).
+ACPI 6.5, 5.2.5 (RSDP), 5.2.6 (table header), 5.2.7 (RSDT), 5.2.9 (FADT) and 5.2.10 (FACS).
 """
 
 from enum import IntEnum
@@ -94,4 +94,19 @@ TABLE_HEADER = Struct(
     "oem_revision" / Int32ul,
     "creator_id" / Bytes(4),
     "creator_revision" / Int32ul,
+)
+
+RSDT_SIGNATURE = int.from_bytes(b"RSDT", "little")  # the header, then an address of 4 bytes each
+FADT_SIGNATURE = int.from_bytes(b"FACP", "little")
+FACS_SIGNATURE = int.from_bytes(b"FACS", "little")
+
+FADT = Struct(
+    "header" / TABLE_HEADER,
+    "firmware_ctrl" / Int32ul,  # address of the FACS
+)
+FACS = Struct(  # has no TABLE_HEADER
+    "signature" / Bytes(4),
+    "length" / Int32ul,
+    "hardware_signature" / Int32ul,
+    "firmware_waking_vector" / Int32ul,  # address: CS is it >> 4, IP its lower 4 bits
 )

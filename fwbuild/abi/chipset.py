@@ -122,6 +122,7 @@ class Pm(IntEnum):
 
 
 PM_STATUS_TIMER = 1 << 0  # the timer's highest bit has changed
+PM_CONTROL_SCI_ENABLE = 1 << 0  # the machine is in ACPI mode
 PM_CONTROL_SLEEP_ENABLE = 1 << 13
 PM_TIMER_MASK = 0xFFFFFF  # 24 bits
 

@@ -29,4 +29,6 @@ CMOS_DATA = 0x71
 CMOS_SIZE = 0x80
 CMOS_CLOCK = (0x00, 0x02, 0x04, 0x06, 0x07, 0x08, 0x09, 0x32)  # what time changes
 CMOS_READ_ONLY = (0x0C, 0x0D)
+CMOS_SHUTDOWN = 0x0F  # QEMU: rtc_notify_suspend() writes this before a reset that is a wake
+CMOS_SHUTDOWN_S3 = 0xFE
 CMOS_VALID = 0x0D  # register D: 0x80 while there is power

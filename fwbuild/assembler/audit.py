@@ -34,6 +34,9 @@ STACK = frozenset("push pop call ret retf iret iretd".split()) | PUSHES.keys() |
 
 PUSHAD = tuple("eax ecx edx ebx (esp) ebp esi edi".split())
 
+RETURNS = ("ret", "retf")
+FAR_ADDRESS = 2  # values on the stack
+
 
 @dataclass
 class Saved:
@@ -119,8 +122,11 @@ class Audit:
         target = target_of(line)
         if target is not None:
             self.branch(line, insn, target)
-        elif insn.mnemonic in ("ret", "retf") and self.stack:
-            self.complain(line, f"leaves {len(self.stack)} values on the stack")
+        elif insn.mnemonic in RETURNS:
+            # a far return may be a jump to the segment and the address that were pushed
+            taken = FAR_ADDRESS if insn.mnemonic == "retf" else 0
+            if len(self.stack) not in (0, taken):
+                self.complain(line, f"leaves {len(self.stack)} values on the stack")
 
     def push(self, insn: CsInsn) -> None:
         if insn.mnemonic in PUSHES:

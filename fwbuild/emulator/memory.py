@@ -62,6 +62,22 @@ class Memory:
         uc.hook_add(unmapped | UC_HOOK_MEM_FETCH_UNMAPPED, self._on_unmapped)
         uc.hook_add(UC_HOOK_MEM_WRITE_PROT, lambda *_: True)  # writes to ROM are dropped
 
+    def inherit(self, before: "Memory") -> None:
+        """Take over what was written to another machine's RAM: a reset leaves it there. PAM is
+        closed here, so RAM that it hid or showed is taken from where it is."""
+        for page in sorted(before.writes):
+            base = page * PAGE
+            segment = base // chipset.PAM_SEGMENT * chipset.PAM_SEGMENT
+            if segment in before._rom and segment in before._closed:
+                data = before._closed[segment][base - segment :][:PAGE]
+            else:
+                data = before.read(base, PAGE)
+            if segment in self._closed:
+                old, at = self._closed[segment], base - segment
+                self._closed[segment] = old[:at] + data + old[at + PAGE :]
+            else:
+                self._uc.mem_write(base, data)
+
     def read(self, address: int, size: int) -> bytes:
         """The bytes there; MemoryError unless there is memory for all of them."""
         try:

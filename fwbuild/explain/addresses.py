@@ -60,7 +60,7 @@ def addresses(text: str, image: Image) -> Iterator[Meaning]:
     if ALIAS <= address < e820.EXTENDED:
         rom = _in_rom(address - ALIAS + ROM.base, image)
         yield Meaning(kind="lower alias of the image", what=rom.what, facts=rom.facts)
-    for region in (*layout.RAM, layout.BIOS):
+    for region in (*layout.RAM, layout.BIOS, layout.EBDA):
         if region.base <= address < region.end:
             yield _in(region, address, "RAM that the firmware uses")
     for region in FIXED:

@@ -30,10 +30,10 @@ def gdt() -> bytes:
     return b"".join(entries[selector] for selector in sorted(entries))
 
 
-def bios_gdt() -> bytes:
-    """The GDT for the way to real mode: null, code at the `bios` region, data at 0, 64 KiB each
-    as real mode's segments, at work.SELECTOR_*."""
-    code = x86.descriptor(layout.BIOS.base, work.REAL_LIMIT, x86.Access.CODE, 0)
+def real_mode_gdt(base: int) -> bytes:
+    """A GDT for the way to real mode: null, code at `base`, data at 0, 64 KiB each as real
+    mode's segments, at work.SELECTOR_*."""
+    code = x86.descriptor(base, work.REAL_LIMIT, x86.Access.CODE, 0)
     data = x86.descriptor(0, work.REAL_LIMIT, x86.Access.DATA, 0)
     entries = {0: bytes(8), work.SELECTOR_CODE16: code, work.SELECTOR_DATA16: data}
     return b"".join(entries[selector] for selector in sorted(entries))
@@ -132,7 +132,8 @@ def fragments(template: str) -> list[Fragment]:
         data_fragment("memmap_template", memmap_template(), "the memory map below 1 MiB"),
         data_fragment("handoff_template", handoff_template(), "what handoff_init puts into RAM"),
         data_fragment("smbios_type0", smbios_data.type0(), "SMBIOS structure of type 0"),
-        data_fragment("bios_gdt", bios_gdt(), "16-bit segments on the way to real mode"),
+        data_fragment("bios_gdt", real_mode_gdt(layout.BIOS.base), "16-bit segments of the BIOS"),
+        data_fragment("wake_gdt", real_mode_gdt(layout.ROM.base), "16-bit segments of a wake"),
         data_fragment("pci_note_line", pci_plan.NOTE.encode("ascii"), "for a BAR without address"),
         data_fragment("stop_table", stop_table(), "stop codes and their words"),
     ]

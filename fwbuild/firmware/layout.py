@@ -52,8 +52,12 @@ RAM = (
 # Stays the firmware's after the handoff, where a payload may call the BIOS.
 BIOS = Region("bios", 0x9EC00, 0x1000, "code and data of the BIOS calls, up to the EBDA")
 
+# Stays the firmware's, too: what a wake from S3 needs, and the stack that it runs on.
+EBDA = Region("ebda", e820.EBDA, e820.VGA - e820.EBDA, "what a wake from S3 needs, and its stack")
+
 # The same as real mode has them: segments, and KiB of conventional memory (INT 12h).
 BIOS_SEGMENT = BIOS.base >> 4
+EBDA_SEGMENT, EBDA_SIZE = EBDA.base >> 4, EBDA.size
 SETUP_SEGMENT = next(r.base for r in RAM if r.name == "setup") >> 4
 CONVENTIONAL_KIB = BIOS.base >> 10
 
@@ -61,7 +65,7 @@ CONVENTIONAL_KIB = BIOS.base >> 10
 # lower alias, so the image keeps clear of it.
 F_SEGMENT = Region("f_segment", e820.SYSTEM_ROM, 0x8000, "RSDP, SMBIOS entry point, MP table")
 
-REGIONS = (*RAM, BIOS, F_SEGMENT, ROM)
+REGIONS = (*RAM, BIOS, EBDA, F_SEGMENT, ROM)
 
 
 def region(name: str) -> Region:
@@ -89,6 +93,7 @@ STRUCTURES = {
     "plan": (region("pci").base, pci_plan.PLAN),
     "bda": (bios.BDA_BASE, bios.BDA),
     "bios_data": (BIOS.base, work.BIOS_DATA),
+    "ebda": (EBDA.base, work.EBDA),
 }
 
 

@@ -6,6 +6,8 @@ Codes are stable: a number is never given a second meaning.
 
 from dataclasses import dataclass
 
+from fwbuild.machines import PC, Q35
+
 
 @dataclass(frozen=True)
 class Stop:
@@ -84,6 +86,13 @@ STOPS: tuple[Stop, ...] = (
          "give the guest fewer PCI devices"),
     Stop(0x61, "PCI_BUSES", "no PCI bus number left", "configuration address of the bridge",
          "give the guest fewer bridges, or its extra root buses higher numbers (bus_nr)"),
+    Stop(0x68, "WAKE_VMLINUX",
+         f"no wake: QEMU loaded the vmlinux again; set {PC.s3_off}, {Q35.s3_off}",
+         "none",
+         f"boot the bzImage, or start QEMU with -global {PC.s3_off} (pc) or "
+         f"-global {Q35.s3_off} (q35), so that the guest does not suspend to RAM"),
+    Stop(0x69, "WAKE_VECTOR", "no waking vector", "RSDP address",
+         "the guest's memory does not hold what it suspended with"),
 )  # fmt: skip
 
 BY_CODE = {stop.code: stop for stop in STOPS}

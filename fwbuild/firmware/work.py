@@ -3,7 +3,7 @@
 Nothing outside the firmware relies on this layout; where it lies is in layout.py.
 """
 
-from construct import Array, Bytes, Int32ul, Int64ul, Padding, Struct
+from construct import Array, Bytes, Int8ul, Int32ul, Int64ul, Padding, Struct
 
 from fwbuild.abi import acpi, e820, fw_cfg, multiboot, offsets, pvh, x86
 
@@ -94,7 +94,6 @@ WORK = Struct(
     "cpus" / Int32ul * "CPUs that the guest starts with",
     "topology" / Array(1 + TOPOLOGY_LEVELS, LEVEL) * "a CPU, then each level that CPUID tells",
     "topology_end" / Int32ul * "address after the last level",
-    "feature_control" / Int64ul * "IA32_FEATURE_CONTROL as the host wants it; 0: as it is",
     "cpus_awake" / Int32ul * "CPUs that have reported so far",
     "cpu_lock" / Int32ul * "not 0: a woken CPU has the stack",
     "script_end" / Int32ul * "address after the ACPI loader's script",
@@ -109,6 +108,20 @@ BIOS_DATA = Struct(
     "memmap" / Array(pvh.MEMMAP_ENTRIES_MAX, e820.ENTRY) * "what INT 15h, AX=E820h tells",
 )
 BIOS_CODE = 0xA00
+
+# What a wake from S3 needs, in the EBDA, which the map reserves. The rest of it is the stack then.
+# The mark tells a guest's reset from the first one; it may be there by chance, or in the file
+# that a guest's RAM is, so the clock's memory is asked as well.
+EBDA = Struct(
+    "size" / Int8ul * "KiB; only the BIOS writes it",
+    Padding(15),
+    "mark" / Int32ul * "WAKE_MARK from the first handoff on",
+    "rsdp" / Int32ul * "address, 0 without ACPI",
+    "enter" / Int32ul * "the routine that entered the kernel",
+    "devices" / Int32ul * "where the uncached range below 4 GiB starts",
+    "feature_control" / Int64ul * "IA32_FEATURE_CONTROL as the host wants it, 0 for nothing",
+)
+WAKE_MARK = int.from_bytes(b"S3ok", "little")
 
 # The GDT for the way to real mode: its code segment's base is the `bios` region's.
 REAL_LIMIT = 0xFFFF

@@ -22,6 +22,8 @@ class MachineFamily:
     shadow_ram:     whether RAM may take the place of the image's lower alias, by PAM registers.
     pic_with_kvm:   whether there are interrupt controllers and a timer under KVM, too.
     acpi_data_size: bytes that QEMU's loader keeps free for ACPI tables at the end of low RAM.
+    s3_off:         QEMU's property that takes suspend to RAM (S3) from the guest, "" where the
+                    machine has none.
     seabios:        name of SeaBIOS' image for it, in Debian's package.
     tcg_arguments:  what QEMU needs under TCG so that Linux trusts a clock, with one CPU.
     """
@@ -37,6 +39,7 @@ class MachineFamily:
     shadow_ram: bool
     pic_with_kvm: bool
     acpi_data_size: int
+    s3_off: str = ""
     seabios: str
     tcg_arguments: tuple[str, ...] = ()
 

@@ -27,6 +27,7 @@ PC = MachineFamily(
     shadow_ram=True,
     pic_with_kvm=True,
     acpi_data_size=0x28000,
+    s3_off="PIIX4_PM.disable_s3=1",
     seabios="bios-256k.bin",
 )
 CONFIG_WRITES = len(PC.config_writes)

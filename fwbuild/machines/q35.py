@@ -33,6 +33,7 @@ Q35 = MachineFamily(
     shadow_ram=True,
     pic_with_kvm=True,
     acpi_data_size=0x28000,
+    s3_off="ICH9-LPC.disable_s3=1",
     seabios="bios-256k.bin",
 )
 ECAM_WRITES = len(Q35.ecam_writes)

@@ -10,9 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from fwbuild.abi import ports
+from fwbuild.abi import elf, ports
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.files import read_file
 from fwbuild.firmware import stop_codes, test_kernel
+from fwbuild.guest import Guest
+from fwbuild.kernel.multiboot import find_header
 from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.qemu import complaint
 from fwbuild.qemu.command import command
@@ -43,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    guest = guest_from(args)
+    guest = without_s3(guest_from(args))
     if args.dry_run:
         if not (args.bios and args.kernel):
             raise FwbuildError(
@@ -77,6 +80,18 @@ def run(args: argparse.Namespace) -> int:
     if wrong:
         raise FwbuildError(ExitCode.QEMU, f"QEMU {program().version} ended with status {status}")
     return int(ExitCode.OK)
+
+
+def without_s3(guest: Guest) -> Guest:
+    """The guest, but that a vmlinux does not suspend to RAM: it could not wake, since QEMU loads
+    its segments again at each reset, and a wake is one."""
+    off = guest.family.s3_off
+    if guest.kernel is None or not off:
+        return guest
+    data = read_file(guest.kernel)
+    if not data.startswith(elf.MAGIC) or find_header(data):
+        return guest
+    return replace(guest, extra=("-global", off, *guest.extra))
 
 
 def _wait(argv: list[str], seconds: float | None) -> tuple[int, str]:

@@ -1,6 +1,8 @@
 """A Guest as QEMU's arguments, and how `run` takes QEMU's end."""
 
+import itertools
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,11 @@ from fwbuild.cli import main
 from fwbuild.errors import ExitCode
 from fwbuild.firmware import stop_codes
 from fwbuild.guest import Guest
+from fwbuild.payloads.test_kernel import (
+    build_test_bzimage,
+    build_test_kernel,
+    build_test_multiboot,
+)
 from fwbuild.qemu.command import command
 from fwbuild.qemu.program import VARIABLE
 from fwbuild.verbs import run
@@ -84,3 +91,30 @@ def test_dry_run_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str
     argv = shlex.split(capsys.readouterr().out)
     assert argv[argv.index("-bios") + 1] == str(bios)
     assert argv[argv.index("-kernel") + 1] == str(kernel)
+
+
+KINDS: dict[str, Callable[[], bytes]] = {
+    "vmlinux": build_test_kernel,
+    "Multiboot": build_test_multiboot,
+    "bzImage": build_test_bzimage,
+}
+S3 = {
+    ("pc", "vmlinux"): ["PIIX4_PM.disable_s3=1"],
+    ("q35", "vmlinux"): ["ICH9-LPC.disable_s3=1"],
+    ("microvm", "vmlinux"): [],
+    ("pc", "Multiboot"): [],
+    ("q35", "bzImage"): [],
+}
+
+
+@pytest.mark.parametrize("machine, kind", S3)
+def test_run_lets_no_vmlinux_suspend(
+    machine: str, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bios, kernel = tmp_path / "bios.bin", tmp_path / "kernel"
+    bios.touch()
+    kernel.write_bytes(KINDS[kind]())
+    arguments = ["run", "-M", machine, "--dry-run", "--bios", str(bios), "--kernel", str(kernel)]
+    assert main(arguments) == ExitCode.OK
+    argv = shlex.split(capsys.readouterr().out)
+    assert [b for a, b in itertools.pairwise(argv) if a == "-global"] == S3[machine, kind]

@@ -22,12 +22,14 @@ BAD = {
     "push before a tail jump": (" push eax\n jmp other\n" + OTHER, "leaves 1 values"),
     "restored elsewhere": (" push eax\n mov eax, 1\n pop ebx\n ret\n", "changes eax"),
     "pop of the caller's": (" pop eax\n ret\n", "changes eax"),
+    "far return to too little": (" push eax\n retf\n", "leaves 1 values"),
     "two stacks": (" jz .a\n push eax\n.a:\n ret\n", "different stacks"),
 }
 GOOD = {
     "nothing": " ret\n",
     "saved": " push eax\n mov eax, 1\n pop eax\n ret\n",
     "saved around a call": " push ecx\n call other\n pop ecx\n ret\n" + OTHER,
+    "far return to what was pushed": " push eax\n push ebx\n retf\n",
     "all saved": " pushad\n mov eax, 1\n popad\n ret\n",
     "before a stop": " jz .stop\n ret\n.stop:\n mov eax, 1\n jmp other\n" + NEVER,
 }

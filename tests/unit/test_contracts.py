@@ -49,6 +49,10 @@ def words(base: int, data: bytes) -> dict[int, int]:
     return {base + i: int.from_bytes(data[i : i + 4], "little") for i in range(0, len(data), 4)}
 
 
+def acpi_at(struct: str, field: str) -> int:
+    return WORDS[f"acpi.{struct}.{field}"]
+
+
 E820 = {"size": e820.ENTRY.sizeof(), "select": 0x20, "reserved": 0, "name": file_names.E820}
 PCI_FIELDS: tuple[tuple[int, object, dict[str, int]], ...] = (
     (FUNCTION, pci_plan.FUNCTION, {"config": pci.CONFIG_ENABLE, "command": 7}),
@@ -94,6 +98,7 @@ ROWS: dict[str, dict[str, int]] = {
     "files_find": {"esi": image().linked.addresses["name_e820"]},
     "name_equal": {"esi": DESTINATION, "edi": DESTINATION},
     "chipset_init": {},
+    "chipset_program": {},
     "high_alloc": {"ecx": 0x1234, "edx": 0x100},
     "high_find": {"ecx": 0x1234, "edx": 0x100},
     "ranges_overlap": {"eax": 0x1000, "ecx": 0x1000, "ebx": 0x1800, "edi": 0x1000},
@@ -115,6 +120,8 @@ ROWS: dict[str, dict[str, int]] = {
     "smp_init": {},
     "smp_read": {},
     "feature_control_set": {},
+    "wake_arm": {},
+    "waking_vector": {},
     "smbios_load": {},
     "smbios_read_tables": {},
     "smbios_has_type0": {"edi": DESTINATION, "ecx": 0},
@@ -137,6 +144,7 @@ ROWS: dict[str, dict[str, int]] = {
     "memmap_check": {},
     "memmap_covers": {"eax": 0x1000000, "ecx": 0x1000},
     "mtrr_init": {},
+    "mtrr_set": {"esi": 1 << 31},
     "device_window": {},
     "phys_bits": {},
     "pic_init": {},
@@ -190,12 +198,21 @@ ROWS: dict[str, dict[str, int]] = {
 }
 # What else a routine needs in memory.
 NAME = words(CURRENT + 4, file_names.E820.encode().ljust(12, b"\0"))
+RSDT, FADT, FACS = (DESTINATION + 0x100 * n for n in (1, 2, 3))
+TABLES = {
+    **words(DESTINATION, acpi.RSDP_SIGNATURE),
+    DESTINATION + acpi_at("RSDP", "rsdt_address"): RSDT,
+    RSDT: acpi.RSDT_SIGNATURE, RSDT + acpi_at("TABLE_HEADER", "length"): 40, RSDT + 36: FADT,
+    FADT: acpi.FADT_SIGNATURE, FADT + acpi_at("FADT", "firmware_ctrl"): FACS,
+    FACS: acpi.FACS_SIGNATURE, FACS + acpi_at("FACS", "firmware_waking_vector"): 0x9A010,
+}  # fmt: skip
 MORE: dict[str, dict[int, int]] = {
     "pci_init": {WORDS["ram.work.host_bridge"]: chipset.Device.I440FX},
     "acpi_allocate": {CURRENT: 1, **NAME, CURRENT + 60: 64, CURRENT + 64: int(acpi.Zone.HIGH)},
     "acpi_add_pointer": {CURRENT: 2, CURRENT + 120: 4},
     "acpi_add_checksum": {CURRENT: 3, CURRENT + 68: 16},
     "acpi_write_pointer": {CURRENT: 4, **NAME, CURRENT + 124: 8},
+    "waking_vector": {WORDS["ram.ebda.rsdp"]: DESTINATION, **TABLES},
     "linux_read": {WORDS["ram.work.item.cmdline_size"]: 0},
     "linux_move_setup_data": {
         WORDS["ram.work.kernel_start"]: DESTINATION, WORDS["ram.work.kernel_span"]: 0x10},
@@ -211,9 +228,8 @@ def routines(of: Image) -> list[str]:
 
 
 def allowed(address: int, size: int) -> bool:
-    regions = [(r.base, r.end) for r in (*layout.RAM, layout.BIOS, layout.F_SEGMENT)]
+    regions = [(r.base, r.end) for r in (*layout.RAM, layout.BIOS, layout.EBDA, layout.F_SEGMENT)]
     regions += [(DESTINATION, DESTINATION + 0x400), (0x1000, 0x2000), APIC]
-    regions += [(e820.EBDA, e820.EBDA + 1)]
     return any(base <= address and address + size <= end for base, end in regions)
 
 

@@ -1,0 +1,125 @@
+"""A guest that suspends to RAM goes on where it was: memory, disk, CPUs."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fwbuild.cli import main
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.firmware import stop_codes
+from fwbuild.guest import Guest
+from fwbuild.image.build import Image
+from fwbuild.qemu.command import command
+from fwbuild.sizes import MIB
+from tests.support import debian, qmp
+
+pytestmark = pytest.mark.qemu
+
+TIMES = 3
+SECONDS = 240
+# A random mark in memory, and random data on their way to a disk while the guest falls asleep.
+INIT = """#!/bin/busybox sh
+B=/bin/busybox
+$B mount -t proc proc /proc
+$B mount -t sysfs sys /sys
+$B mount -t devtmpfs dev /dev
+for m in /modules/*; do [ -e $m ] && $B insmod $m; done
+$B mkdir -p /tmp; $B mount -t tmpfs tmpfs /tmp
+$B dd if=/dev/urandom of=/tmp/mark bs=1M count=4 2>/dev/null
+sum=$($B sha256sum < /tmp/mark)
+echo "mark $sum"
+for n in $($B seq {times}); do
+    $B dd if=/dev/urandom of=/tmp/data bs=1M count=16 2>/dev/null
+    $B dd if=/tmp/data of=/dev/vda bs=4k 2>/dev/null &
+    writer=$!
+    echo "sleeps $n"
+    echo mem > /sys/power/state
+    echo "awake $n"
+    wait $writer
+    $B sync
+    echo 3 > /proc/sys/vm/drop_caches
+    [ "$sum" = "$($B sha256sum < /tmp/mark)" ] && echo "memory $n is whole"
+    $B dd if=/dev/vda bs=1M count=16 2>/dev/null | $B cmp - /tmp/data && echo "disk $n is whole"
+    echo "cpus $($B grep -c ^processor /proc/cpuinfo)"
+done
+$B dmesg | $B grep -E "BUG|WARNING|Oops|hardware signature|[Ff]irmware [Bb]ug"
+echo "userspace is done"
+$B poweroff -f
+"""
+
+
+MACHINES = ("pc", "q35")  # microvm offers no S3
+
+
+def sleeper(folder: Path, machine: str, smp: int, kernel: Path) -> Guest:
+    """A guest that suspends; `folder` is a scratch folder."""
+    disk = folder / "disk"
+    disk.write_bytes(bytes(32 * MIB))
+    script = INIT.format(times=TIMES)
+    drive = ("-drive", f"if=none,id=d,format=raw,file={disk}", "-device", "virtio-blk-pci,drive=d")
+    return Guest(
+        machine,
+        smp=smp,
+        kernel=kernel,
+        initrd=debian.make_initrd(folder, script, modules=debian.cloud_modules()),
+        append="console=ttyS0 reboot=t panic=-1 no_console_suspend",
+        extra=drive,
+    )
+
+
+@pytest.mark.parametrize("smp", [1, 2])
+@pytest.mark.parametrize("machine", MACHINES)
+def test_suspend(machine: str, smp: int, image: Image, tmp_path: Path) -> None:
+    bios, serial = tmp_path / "bios.bin", tmp_path / "serial"
+    bios.write_bytes(image.image)
+    guest = sleeper(tmp_path, machine, smp, debian.cloud_vmlinuz())
+    argv = [*command(guest, bios=bios), "-serial", f"file:{serial}"]
+    with qmp.started(argv, SECONDS) as monitor:
+        monitor.execute("cont")
+        for _ in range(TIMES):
+            assert monitor.wait("SUSPEND", "RESET", "SHUTDOWN")["event"] == "SUSPEND"
+            monitor.execute("system_wakeup")
+            monitor.wait("WAKEUP")
+        assert monitor.wait("SUSPEND", "RESET", "SHUTDOWN")["event"] == "SHUTDOWN"
+    text = serial.read_text(errors="replace").replace("\r", "")
+    assert len(re.findall(r"^mark ", text, re.MULTILINE)) == 1, text[-3000:]
+    for n in range(1, TIMES + 1):
+        for line in (f"awake {n}", f"memory {n} is whole", f"disk {n} is whole"):
+            assert f"\n{line}\n" in text, text[-3000:]
+    assert text.count(f"\ncpus {smp}\n") == TIMES
+    assert "userspace is done" in text
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_vmlinux_cannot_wake(machine: str, image: Image, tmp_path: Path) -> None:
+    """QEMU loads its segments again at each reset: the firmware says so, and how to avoid it."""
+    bios, console = tmp_path / "bios.bin", tmp_path / "console"
+    bios.write_bytes(image.image)
+    guest = sleeper(tmp_path, machine, 1, debian.cloud_vmlinux())
+    stop = stop_codes.BY_NAME["WAKE_VMLINUX"]
+    with (
+        pytest.raises(FwbuildError, match=re.escape(stop.what)) as caught,
+        qmp.started(command(guest, bios=bios, console=console), SECONDS) as monitor,
+    ):
+        monitor.execute("cont")
+        monitor.wait("SUSPEND")
+        monitor.execute("system_wakeup")
+        monitor.wait("SHUTDOWN", "RESET")
+        raise OSError("QEMU goes on")
+    assert caught.value.code == ExitCode.STOPPED
+    assert console.read_text() == f"fwbuild: {stop.code:02x} {stop.what} 00000000\n"
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_run_lets_no_vmlinux_suspend(
+    machine: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`fwbuild run` takes S3 from such a guest: it cannot fall asleep, and does not get lost."""
+    guest = sleeper(tmp_path, machine, 1, debian.cloud_vmlinux())
+    arguments = ["run", "-M", machine, "--kernel", str(guest.kernel), "--initrd", str(guest.initrd)]
+    arguments += ["--append", guest.append, "--timeout", str(SECONDS)]
+    assert main(arguments) == ExitCode.OK
+    text = capfd.readouterr().out
+    assert "userspace is done" in text
+    assert "ACPI: PM: (supports S0 S4 S5)" in text
