@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from fwbuild import cli
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -31,3 +33,22 @@ def test_a_target_that_is_named_is_there(path: Path) -> None:
     targets = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = re.findall(r"`make ([a-z][a-z -]*)", path.read_text(encoding="utf-8"))
     assert {word for words in named for word in words.split()} <= targets
+
+
+# (document, files that it has to name, as it names them)
+LISTS = {
+    "docs/firmware.md": [
+        str(path.relative_to(ROOT / "asm"))
+        for path in sorted((ROOT / "asm").rglob("*.s"))
+        if path.parent.name not in ("test_kernel", "bench")  # programs of a guest
+    ],
+    "docs/decisions/README.md": [path.name for path in (ROOT / "docs/decisions").glob("[0-9]*.md")],
+    "README.md": [f"`{verb}`" for verb in cli.VERBS],
+}
+
+
+@pytest.mark.parametrize("document", LISTS)
+def test_a_list_is_whole(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    assert [name for name in LISTS[document] if name not in text] == []
+    assert LISTS[document]
