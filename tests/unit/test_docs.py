@@ -52,3 +52,13 @@ def test_a_list_is_whole(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     assert [name for name in LISTS[document] if name not in text] == []
     assert LISTS[document]
+
+
+def test_the_order_of_a_boot_is_that_of_main() -> None:
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    drawing = page.partition("## A boot, in order")[2].partition("## ")[0]
+    source = (ROOT / "asm/boot/main.s").read_text(encoding="utf-8")
+    body = source.partition("\nmain:\n")[2].partition("\n#:")[0]
+    called = re.findall(r"^    call (\w+)", body, re.MULTILINE)
+    assert called
+    assert [name for name in re.findall(r"\w+", drawing) if name in called] == called
