@@ -14,7 +14,7 @@ from fwbuild.bench.events import Event, Step
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
 from fwbuild.kernel.bzimage import extract_vmlinux
-from fwbuild.protocols import MULTIBOOT, PVH, identify
+from fwbuild.protocols import MULTIBOOT, expect
 from fwbuild.protocols.bzimage import BzimageProtocol
 
 START_KERNEL = "start_kernel"
@@ -39,7 +39,7 @@ class Kernel:
 def read_kernel(path: Path) -> Kernel:
     """Linux, in a file that QEMU takes for -kernel: a PVH vmlinux or a bzImage."""
     data = read_file(path)
-    protocol = identify(data) or PVH
+    protocol = expect(data)
     if protocol is MULTIBOOT:
         raise FwbuildError(
             ExitCode.KERNEL,
@@ -69,7 +69,7 @@ def read_kernel(path: Path) -> Kernel:
 def read_entries(path: Path) -> dict[str, int]:
     """The linear address of each entry that a firmware may take, by name."""
     data = read_file(path)
-    return (identify(data) or PVH).entries(data, str(path))
+    return expect(data).entries(data, str(path))
 
 
 def start_kernel(elf: ELFFile, vmlinux: bytes) -> tuple[int | None, str]:

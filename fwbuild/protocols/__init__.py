@@ -24,6 +24,11 @@ def identify(data: bytes) -> Protocol | None:
     return next((protocol for protocol in PROTOCOLS if protocol.recognises(data)), None)
 
 
+def expect(data: bytes) -> Protocol:
+    """The same of a file that has to be a kernel: of another one PVH says why it is none."""
+    return identify(data) or PVH
+
+
 def load(guest: Guest, recording: Recording, kernel: bytes | None = None) -> Loaded | None:
     """Everything that QEMU puts in for `guest`, None without a kernel; `kernel` stands in for
     the kernel's file. Raises FwbuildError for a file that QEMU refuses."""
@@ -31,8 +36,7 @@ def load(guest: Guest, recording: Recording, kernel: bytes | None = None) -> Loa
         if guest.kernel is None:
             return None
         kernel = read_file(guest.kernel)
-    protocol = identify(kernel) or PVH
-    return protocol.load(guest, recording, kernel, name_of(guest))
+    return expect(kernel).load(guest, recording, kernel, name_of(guest))
 
 
 def judge(state: State) -> list[str]:
@@ -47,5 +51,5 @@ def read(state: State) -> Handoff:
 
 __all__ = [
     "BY_NAME", "LINUX", "LINUX16", "MULTIBOOT", "PROTOCOLS", "PVH", "BootProtocol", "Handoff",
-    "Protocol", "identify", "judge", "load", "read",
+    "Protocol", "expect", "identify", "judge", "load", "read",
 ]  # fmt: skip
