@@ -1,6 +1,6 @@
 """Count device accesses and instructions from reset to a kernel's entry, beside other images.
 
-Counted on a real QEMU, and for our image in the emulated machine too, which also says how much
+The counts are those of a real QEMU. The emulated machine counts our image too, and says how much
 each of its stages takes. With --grow: how both grow with the guest.
 """
 
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--grow", action="store_true", help="vary CPUs, PCI functions, memory and initrd instead"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON (keys: docs/json.md)")
     add_qemu_argument(parser)
 
 

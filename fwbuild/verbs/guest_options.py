@@ -79,7 +79,9 @@ def add_kernel_arguments(
         metavar="FILE",
         help=f"a vmlinux, bzImage or Multiboot kernel; default: {kernel}",
     )
-    group.add_argument("--initrd", type=Path, metavar="FILE", help="default: none")
+    group.add_argument(
+        "--initrd", type=Path, metavar="FILE", help="an initial RAM disk; default: none"
+    )
     group.add_argument(
         "--append", default="", metavar="CMDLINE", help="the kernel's command line; default: empty"
     )
