@@ -1,4 +1,5 @@
-# The end of every failure: a line on both consoles, a code for isa-debug-exit, halt.
+# The end of every failure: a line on both consoles, a code for isa-debug-exit, a panic for pvpanic,
+# halt.
 #
 # A routine stops by jumping to stop_with with a code in AL and a detail in EDX, whatever is on the
 # stack: nothing returns from there. `mov al, CODE` comes before the conditional jump, as it leaves
@@ -11,7 +12,7 @@
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, eflags
 #: returns: never
-#: source: fwbuild/firmware/stop_codes.py
+#: source: fwbuild/firmware/stop_codes.py; QEMU docs/specs/pvpanic.rst
 stop_with:
     # EBX: the code, EDI: the detail
     movzx ebx, al
@@ -42,6 +43,19 @@ stop_with:
     call print_hex
     mov al, '\n'
     call print_char
+    mov eax, ebx
+    mov edx, ports.DEBUG_EXIT
+    out dx, al
+    # It goes on where there is no such device. Is there pvpanic? All ones: nobody is there
+    mov edx, ports.PVPANIC
+    in al, dx
+    cmp al, 0xff
+    jz .halt
+    test al, ports.PVPANIC_PANICKED
+    jz .halt
+    mov al, ports.PVPANIC_PANICKED
+    out dx, al
+.halt:
     mov eax, ebx
     jmp exit_and_halt
 
