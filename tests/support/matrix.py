@@ -36,6 +36,7 @@ class Stanza:
     expect: tuple[str, ...] = ()
     windows: bool = False
     plug: tuple[str, ...] = ()
+    kernels: tuple[str, ...] = ("5.10", "cloud", "7.2")
     reboots: int = 0
     since: str = ""
     until: str = ""
