@@ -102,7 +102,7 @@ pci_open_bus:
     jmp stop_with
 
 #: note what a bridge's capabilities tell: which kind of express port it is, and where QEMU's hints
-#: are. Without ECAM there are no express ports
+#: are
 #: mode: 32
 #: in: esi bus behind it, ebx configuration address of any register of it
 #: out: -

@@ -139,7 +139,6 @@ EXPRESS_TYPE_SHIFT = 20  # in the capability's first dword
 EXPRESS_TYPE_MASK = 0xF
 EXPRESS_TYPE_ROOT_PORT = 4
 EXPRESS_TYPE_DOWNSTREAM = 6
-EXPRESS_TYPE_UPSTREAM = 5
 CAPABILITY_MASK = 0xFC  # of a pointer to a capability
 CAPABILITIES_MAX = 48  # as many as the room behind the header takes
 

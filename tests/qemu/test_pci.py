@@ -9,6 +9,7 @@ from typing import Protocol
 import pytest
 from unicorn import UC_PROT_WRITE
 
+from fwbuild.abi import pci
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.recording import PciFunction, Recording
 from fwbuild.guest import Guest
@@ -19,6 +20,7 @@ from fwbuild.qemu.record import record
 from fwbuild.qemu.session import stopped
 from tests.support.matrix import recorded
 from tests.support.offered import is_later_than
+from tests.support.pci_functions import Reserve
 
 pytestmark = pytest.mark.qemu
 
@@ -178,6 +180,37 @@ def test_reads_and_writes(name: str) -> None:
                     machines.do(place.put(at + half, 0x6996, 2))
                     machines.same(place.get(at + half, 2), f"{what} after half {half}")
                 machines.do(place.put(at, before))
+
+
+# a bridge, and what its capability says then; all ones for the rest
+RESERVED = {
+    "pc": (
+        "pci-bridge,bus=pci.0,addr=4,chassis_nr=1,io-reserve=4k,mem-reserve=1m,pref64-reserve=64m",
+        Reserve(io=0x1000, memory=1 << 20, prefetch_64=64 << 20),
+    ),
+    "q35": (
+        "pcie-root-port,bus=pcie.0,addr=4,chassis=1,bus-reserve=3,mem-reserve=8M,pref32-reserve=2M",
+        Reserve(bus=3, memory=8 << 20, prefetch_32=2 << 20),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_what_a_bridge_asks_for(name: str) -> None:
+    """The capability that the tests' own bridges have is QEMU's."""
+    device, reserve = RESERVED[name]
+    expected = reserve.capability()
+    with pair(Guest(name, extra=("-device", device))) as machines:
+        (bridge,) = (f for f in machines.recording.pci if is_bridge(f) and f.path == (4 << 3,))
+        place = Place(0, bridge)
+        at, found = machines.same(place.get(0x34, 1), "the first capability"), []
+        while at:
+            words = [machines.same(place.get(at + n), f"{at + n:#x}") for n in range(0, 32, 4)]
+            found.append(b"".join(word.to_bytes(4, "little") for word in words))
+            at = found[-1][1]
+        (ours,) = (c for c in found if c[0] == pci.Capability.VENDOR)
+        assert ours[0:1] + ours[2:] == expected[0:1] + expected[2:]  # but for its link
+        assert machines.same(place.get(0, 2), "vendor") == reserve.vendor
 
 
 @pytest.mark.parametrize("name", BY_PORT)
