@@ -75,14 +75,14 @@ class GdbStub:
 
     def read(self, address: int, size: int) -> bytes:
         """Guest memory, through the identity map of a guest without paging."""
-        found = b""
+        found = bytearray()
         while len(found) < size:
             length = min(CHUNK, size - len(found))
             reply = self.command(f"m{address + len(found):x},{length:x}")
             if reply.startswith("E"):
                 raise MemoryError(f"no memory at {address + len(found):#x}")
             found += bytes.fromhex(reply)
-        return found
+        return bytes(found)
 
     def monitor(self, line: str) -> str:
         """The output of a line for QEMU's monitor."""
