@@ -1,12 +1,21 @@
 """What several tests share: the images, the test kernel."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
 from fwbuild.image.build import Image, build_image
 from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.qemu import program
+from tests.support.sandbox import Sandbox
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """Every emulated run of a module that uses this is held against the declared layout."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield Sandbox(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,8 @@ from fwbuild.sizes import MIB
 from tests.support.files import put_files, put_sizes, with_files
 from tests.unit.test_stops import claim
 
+pytestmark = pytest.mark.usefixtures("sandbox")
+
 RAM, RESERVED, NVS = e820.Type.RAM, e820.Type.RESERVED, e820.Type.NVS
 RANGE = ("addr", "size", "type")
 GIB = 1 << 30

@@ -26,6 +26,8 @@ from fwbuild.sizes import MIB
 from tests.support.files import put_files, put_sizes
 from tests.support.pci_functions import MEMORY, bridge, endpoint
 
+pytestmark = pytest.mark.usefixtures("sandbox")
+
 Keys = dict[int, int]
 
 
