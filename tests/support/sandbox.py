@@ -36,7 +36,8 @@ def _granules(start: int, end: int) -> range:
 
 DECLARED = frozenset(
     granule
-    for region in (*layout.RAM, layout.BIOS, layout.F_SEGMENT)
+    for region in layout.REGIONS
+    if region != layout.ROM
     for granule in _granules(region.base, region.end)
 )
 
