@@ -82,6 +82,7 @@ def extra_root(machine: Machine) -> None:
 
 
 BARS = 6
+WINDOWS = 3  # of a bridge: I/O, memory, prefetchable memory
 BEHIND = 24  # functions behind each bridge; sorting their BARs takes the square of them
 
 
@@ -99,14 +100,15 @@ def crowd() -> list[PciFunction]:
 
 def one_too_many() -> int:
     """Where one of those buses no longer fits the tables: the function, or its BAR."""
-    function, resource, bus = (
-        s.sizeof() for s in (pci_plan.FUNCTION, pci_plan.RESOURCE, pci_plan.BUS)
+    function, resource, bus, window = (
+        s.sizeof() for s in (pci_plan.FUNCTION, pci_plan.RESOURCE, pci_plan.BUS, pci_plan.WINDOW)
     )
     room = layout.region("pci").size - pci_plan.PLAN.sizeof()
     room -= function + resource  # the IDE controller and its BAR
     each = function + BARS * resource
-    before, room = divmod(room, function + bus + BEHIND * each + resource)  # the memory window
-    fit, rest = divmod(room - function - bus, each)
+    begin = function + bus + WINDOWS * window  # a bridge, before what is behind it
+    before, room = divmod(room, begin + BEHIND * each)
+    fit, rest = divmod(room - begin, each)
     assert 0 < before < 29 and 0 < fit < BEHIND
     bars = (rest - function) // resource
     register = 0 if rest < function else 0x10 + 4 * bars
