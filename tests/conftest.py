@@ -1,4 +1,4 @@
-"""What several tests share: the images, the test kernel."""
+"""Fixtures that several tests share: the images, the test kernel."""
 
 import os
 from collections.abc import Iterator

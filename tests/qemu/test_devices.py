@@ -200,7 +200,7 @@ def test_transfers_above_4_gib(name: str) -> None:
 
 
 def test_writable_items() -> None:
-    """What ACPI's WRITE_POINTER does, and what may go wrong with it."""
+    """Writes to fw_cfg files as ACPI's WRITE_POINTER does them, and writes that must fail."""
     guest = Guest("pc", extra=("-device", "vmgenid", "-device", "vmcoreinfo"))
     found = record(guest)
     files = {f.name: f for f in found.files}
@@ -286,7 +286,7 @@ PLACES = (
 @pytest.mark.parametrize("name", MACHINES)
 @pytest.mark.parametrize("kib", [64, 128, 192])
 def test_memory_at_reset(name: str, kib: int, tmp_path: Path) -> None:
-    """What is where, what takes a write, and what is the same memory."""
+    """Memory around the ROM at reset: its contents, the parts that take writes, the aliases."""
     image = b"".join(bytes([n + 1]) * 0x4000 for n in range(kib // 16))
     bios = tmp_path / "bios.bin"
     bios.write_bytes(image)

@@ -1,4 +1,4 @@
-"""What inspect says of a kernel against what QEMU makes of it."""
+"""inspect and QEMU agree on kernels: same entry, same refusals."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def report(path: Path) -> Report:
 
 
 def numbers(kernel: Path, *keys: Key, machine: str = "pc") -> list[int]:
-    """What QEMU puts into fw_cfg's items for a kernel."""
+    """The fw_cfg items that QEMU fills for a kernel, as integers."""
     found = record(Guest(machine, kernel=kernel)).keys
     return [int.from_bytes(found[key], "little") for key in keys]
 

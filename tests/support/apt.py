@@ -56,7 +56,7 @@ class Archive:
         return self._asked("pkgnames", start).split()
 
     def depends(self, package: str) -> str:
-        """What `apt-cache depends` says of a package."""
+        """The output of `apt-cache depends` for a package."""
         return self._asked("depends", package)
 
     def _asked(self, *arguments: str) -> str:

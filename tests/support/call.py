@@ -21,7 +21,7 @@ STATUS = 0xCD5  # the flags that instructions compute, and DF
 
 @dataclass
 class Called:
-    """What a call changed. `writes` are (address, bytes) pairs."""
+    """The effects of a call. `writes` are (address, bytes) pairs."""
 
     returned: bool
     changed: set[str]

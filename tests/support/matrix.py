@@ -43,8 +43,8 @@ class Stanza:
     once: bool = False
 
     def guest(self, **more: Any) -> Guest:
-        """What QEMU is asked for. -m and -smp with options go with the other arguments: QEMU
-        takes the last word on them."""
+        """The guest to start. -m and -smp with options go with the other arguments, since QEMU
+        obeys the last one."""
         size, _, memory_options = self.memory.partition(",")
         cpus, _, cpu_options = self.smp.partition(",")
         extra = [word for device in self.devices for word in ("-device", device)]

@@ -1,4 +1,4 @@
-"""What the QEMU in use cannot do: a test that needs it is skipped, and says why."""
+"""Skips a test, with the reason, if the QEMU in use lacks something that it needs."""
 
 from functools import cache
 

@@ -14,7 +14,7 @@ UNSAID = (1 << 64) - 1
 
 @dataclass(frozen=True)
 class Reserve:
-    """What QEMU's capability asks a firmware to reserve, in numbers and bytes."""
+    """The reservation that QEMU's capability asks firmware for: bus numbers, and bytes."""
 
     bus: int = UNSAID
     io: int = UNSAID
@@ -26,9 +26,12 @@ class Reserve:
     def capability(self) -> bytes:
         """docs/pcie_pci_bridge.txt in QEMU has its fields."""
         fields = (
-            (self.bus, 4), (self.io, 8), (self.memory, 4), (self.prefetch_32, 4),
+            (self.bus, 4),
+            (self.io, 8),
+            (self.memory, 4),
+            (self.prefetch_32, 4),
             (self.prefetch_64, 8),
-        )  # fmt: skip
+        )
         body = b"".join((v & (1 << 8 * n) - 1).to_bytes(n, "little") for v, n in fields)
         return bytes([9, 0, 4 + len(body), 1]) + body
 

@@ -9,7 +9,7 @@ from tests.support.pci_judge import buses
 
 
 def headers(machine: Machine) -> Iterator[tuple[int, int, bytes]]:
-    """What the firmware has left in PCI's headers, of the functions within reach."""
+    """(bus, devfn, header) as the firmware left it, for each function within reach."""
     for bus, devfn, function in within_reach(machine):
         yield bus, devfn, bytes(function.config[: pci.HEADER.sizeof()])
 

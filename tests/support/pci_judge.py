@@ -1,4 +1,4 @@
-"""What is wrong with the addresses that a firmware has given PCI's functions."""
+"""Judges the addresses that a firmware has given to PCI functions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ class Range:
 
 
 def host_windows(machine: Machine) -> list[Range]:
-    """What a root bus may use: QEMU's PCI holes, as hw/pci-host/i440fx.c and q35.c have them.
-    QEMU ends the upper one behind the last BAR, so here it has no end."""
+    """The apertures of a root bus: QEMU's PCI holes, as in hw/pci-host/i440fx.c and q35.c.
+    QEMU ends the upper one after the last BAR, so here it has no end."""
     ram = machine.recording.ram()
     low = max(a + s for a, s in ram if a < FOUR_GIB)
     family = machine.recording.family
@@ -106,7 +106,7 @@ def complaints(machine: Machine) -> list[str]:
 
 
 def _claims(bus: Bus) -> Iterator[Range]:
-    """What the functions of a bus decode, and the windows of its bridges."""
+    """The ranges that a bus's functions decode, and the windows of its bridges."""
     for devfn, function in bus.functions.items():
         owner = f"{bus.number:02x}:{devfn >> 3:02x}.{devfn & 7}"
         for bar in assigned(function):

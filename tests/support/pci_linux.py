@@ -35,8 +35,8 @@ class Root:
 
 @dataclass(frozen=True)
 class Linux:
-    """What a kernel says: the map that the firmware gave it, the root buses by their numbers, and
-    the functions' BARs, ROMs and, behind ROM, windows."""
+    """A kernel's report: the firmware's memory map, the root buses by number, and the functions'
+    BARs, then ROM, then windows."""
 
     memmap: list[Range]
     roots: dict[int, Root]

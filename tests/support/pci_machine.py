@@ -41,5 +41,5 @@ def slot(device: int, function: int = 0) -> int:
 
 
 def roots(count: int) -> File:
-    """What tells of extra root buses."""
+    """The fw_cfg file that announces `count` extra root buses."""
     return File("etc/extra-pci-roots", 0x3000, 8, count.to_bytes(8, "little"))

@@ -78,7 +78,7 @@ class Strays:
 
 
 def _callers(machine: Machine) -> tuple[int, ...]:
-    """What look like return addresses on top of the stack."""
+    """The words on top of the stack that look like return addresses."""
     stack = machine.uc.reg_read(ux.UC_X86_REG_ESP)
     try:
         data = machine.read(stack, STACK)

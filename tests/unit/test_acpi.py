@@ -201,7 +201,7 @@ def test_bad_write_pointer(name: str, image: Image) -> None:
 
 
 def test_script_in_python() -> None:
-    """What the judge compares with, on a script small enough to do by hand."""
+    """install(), which the judge compares with, on a script small enough to do by hand."""
     script = allocate("a") + allocate("b") + pointer("a", "b", 1) + checksum("a", 0, 0, 6)
     done = install(
         script,

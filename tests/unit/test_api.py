@@ -31,7 +31,7 @@ def test_the_page_shows_every_function() -> None:
 
 
 def test_names() -> None:
-    """What type checkers see is what there is."""
+    """Type checkers see the same names that exist at run time."""
     assert {*fwbuild.__all__} == {*api.__all__, "__version__"}
     tree = ast.parse(Path(str(fwbuild.__file__)).read_text(encoding="utf-8"))
     seen = [

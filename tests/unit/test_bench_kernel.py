@@ -1,4 +1,4 @@
-"""What the bench reads out of a kernel file."""
+"""The bench finds a kernel's entries and symbols in its file."""
 
 import builtins
 import io

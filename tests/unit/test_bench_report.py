@@ -161,7 +161,7 @@ def test_scale(longest: float) -> None:
 
 
 def browse(page: str, folder: Path, *options: str) -> dict[str, Any]:
-    """What the page says of itself in headless Chromium."""
+    """The measurements that the page's probe takes in headless Chromium."""
     if not shutil.which(CHROMIUM):
         need(CHROMIUM)
     path = folder / "boot.html"

@@ -1,4 +1,4 @@
-"""What a boot may take from reset to the kernel: a 1 MiB initrd, 512 MiB, no devices added."""
+"""Budgets of a boot from reset to the kernel: 1 MiB of initrd, 512 MiB of RAM, no added devices."""
 
 from pathlib import Path
 

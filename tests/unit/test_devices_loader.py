@@ -71,7 +71,7 @@ def test_kernel_outside_ram() -> None:
 
 
 def test_recording_as_text() -> None:
-    """What it held is in it again, the packing of the contents aside."""
+    """A recording survives the trip to JSON and back."""
     kept = small(MIB)
     again = Recording.from_json(kept.to_json())
     assert again == kept

@@ -86,7 +86,7 @@ def test_command_line_as_long_as_the_header_allows(length: int, image: Image) ->
 
 
 def with_setup_data(loaded: Loaded, items: list[tuple[int, bytes]]) -> None:
-    """What QEMU makes of a bzImage with -dtb and the like: a list behind the kernel."""
+    """Append a setup_data list to the kernel, as QEMU does for -dtb and the like."""
     kernel = loaded.keys[Key.KERNEL_DATA]
     base = int.from_bytes(loaded.keys[Key.KERNEL_ADDR], "little")
     at = align_up(len(kernel), 16)

@@ -28,7 +28,7 @@ Report = dict[str, list[list[str]]]
 
 
 def reported(text: str) -> Report:
-    """What the test kernel prints: the words behind each label, a list for each time."""
+    """The test kernel's output by label: a list of words for each time a label is printed."""
     found: Report = {}
     for line in text.splitlines():
         label, *words = line.split()
@@ -106,7 +106,7 @@ def ranges_of(found: Report) -> list[Any]:
 
 
 def e801_of(ranges: list[Any]) -> list[str]:
-    """What AX and DX of INT 15h E801 say of a map: KiB from 1 to 16 MiB, 64 KiB above."""
+    """AX and DX of INT 15h E801 for a map: KiB from 1 to 16 MiB, 64 KiB units above."""
     (size,) = (r.size for r in ranges if r.addr == e820.EXTENDED)
     return ["3c00", f"{(size - 15 * MIB) // 0x10000:04x}"]
 

@@ -131,7 +131,7 @@ def feature_control(value: bytes) -> Callable[[Machine], None]:
 
 @dataclass
 class Case:
-    """What the host says, and the line that it ends in; none for a handoff."""
+    """A lie of the host, and the console line that the boot ends in ("" for a handoff)."""
 
     edit: Callable[[Machine], None]
     ends: str = ""

@@ -110,8 +110,8 @@ def drawn() -> list[set[str]]:
 
 def test_the_drawing_has_the_floors() -> None:
     rows = drawn()
-    assert set().union(*rows) >= {path.name for path in ROOT.iterdir() if path.is_dir()} - {
-        "__pycache__", "data"}  # fmt: skip
+    packages = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    assert set().union(*rows) >= packages - {"__pycache__", "data"}
     for floor, row in enumerate(rows):
         below = set().union(*rows[floor + 1 :], SMALL)
         for name in row & FLOORS.keys():

@@ -1,4 +1,4 @@
-"""What inspect says of kernels and images, good, odd and damaged."""
+"""inspect on kernels and images: good, odd and damaged ones."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""What the firmware makes of the MTRRs that a CPU has."""
+"""The firmware's MTRR setup, on CPUs with and without variable and fixed ranges."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ DEFAULT_TYPE = {
 
 @pytest.mark.parametrize("name", DEFAULT_TYPE)
 def test_capabilities(name: str, image: Image, test_kernel: bytes) -> None:
-    """They are left off unless both kinds of ranges are there. SDM volume 3A, 12.11.1."""
+    """MTRRs are left off unless both kinds of ranges are there. SDM volume 3A, 12.11.1."""
     capabilities, default_type = DEFAULT_TYPE[name]
     found = recording.find(Guest())
     machine = Machine(image.image, found, protocols.load(Guest(), found, test_kernel))

@@ -192,8 +192,8 @@ BRIDGES = ("pci-bridge", "pcie-root-port", "pcie-pci-bridge", "x3130", "xio3130"
 
 @pytest.mark.parametrize("name", [name for name in GUESTS if name != "microvm"])
 def test_packaged_devices(name: str) -> None:
-    """What the packaged guests are to have, and that firmware can find it: every function is
-    reachable once the buses have numbers, and BARs are of sizes that a BAR can have."""
+    """Firmware can find every function of the packaged guests once the buses have numbers, and each
+    BAR has a size that a BAR can have."""
     found = recording.find(GUESTS[name])
     machine = Machine(bytes(0x10000), found)
     functions = list(machine.board.pci.everything())

@@ -182,7 +182,7 @@ def test_bus_numbers_stay_before_the_next_root_bus(name: str) -> None:
 
 @WITH_PCI
 def test_bus_numbers_count_from_the_bridge(name: str) -> None:
-    """What is behind it takes of what it asks for."""
+    """Bridges downstream use up the bus numbers that a bridge reserves."""
     machine = run(
         name,
         [
@@ -293,7 +293,7 @@ def test_a_bridge_without_its_own_bar_forwards(name: str) -> None:
 
 @WITH_PCI
 def test_above_all_ram_there_is_no_room(name: str) -> None:
-    """What may move and finds no place above goes below where it can."""
+    """A BAR that could go above 4 GiB goes below when there is no room above."""
     functions = [
         endpoint((slot(3),), {0: (WIDE, 64 * GIB)}, kind=DISPLAY),
         endpoint((slot(4),), {0: (WIDE, MIB)}, kind=STORAGE),

@@ -92,7 +92,9 @@ def test_a_reset_that_is_no_wake(machine: str) -> None:
     assert outcome.kind == "handoff"
     cold = before.outcome.accesses
     assert [(a.direction, a.port) for a in outcome.accesses[:2]] == [
-        ("out", legacy.CMOS_INDEX), ("in", legacy.CMOS_DATA)]  # fmt: skip
+        ("out", legacy.CMOS_INDEX),
+        ("in", legacy.CMOS_DATA),
+    ]
     assert outcome.accesses[2:] == cold
     assert not any(a.port in (legacy.CMOS_INDEX, legacy.CMOS_DATA) for a in cold)
 
