@@ -39,9 +39,9 @@ def parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
 
 
 def with_verb(argv: list[str]) -> list[str]:
-    """The arguments with the default verb put in where none is named.
+    """The arguments, with the default verb added if none is named.
 
-    The default verb takes options only, so a first word that is no option was meant as a verb.
+    The default verb takes options only, so a first word that is not an option was meant as a verb.
     Raises FwbuildError for one that does not exist.
     """
     if argv and (argv[0] in VERBS or argv[0] in ("-h", "--help", "--version")):

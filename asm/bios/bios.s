@@ -229,7 +229,7 @@ bios_system:
     mov eax, edx
     jmp .done
 
-#: INT 16h: no key was ever pressed; who waits for one, waits
+#: INT 16h: no key is ever pressed; a caller that waits for one waits forever
 #: mode: 16
 #: in: eax function
 #: out: eax

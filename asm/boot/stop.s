@@ -46,7 +46,7 @@ stop_with:
     mov eax, ebx
     mov edx, ports.DEBUG_EXIT
     out dx, al
-    # It goes on where there is no such device. Is there pvpanic? All ones: nobody is there
+    # Without that device the code goes on. Is there a pvpanic? All ones mean no.
     mov edx, ports.PVPANIC
     in al, dx
     cmp al, 0xff

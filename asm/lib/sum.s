@@ -7,8 +7,8 @@
 #: clobbers: eax, ecx, edx, esi, eflags
 #: source: -
 checksum_set:
-    # ESI and ECX: after the range, and a round before it. The first round is what is no multiple of
-    # one: jump over as many additions, of 4 bytes each, as it has bytes too few.
+    # ESI points after the range, ECX counts up from a round before it. The first round may be short:
+    # jump over one addition, 4 bytes of code, for each byte that it lacks.
     lea esi, [esi + ecx + work.SUM_ROUND]
     xor eax, eax
     neg ecx

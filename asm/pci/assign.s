@@ -13,7 +13,7 @@ pci_assign:
     call pci_fit
     mov ecx, pci_plan.Kind.MEMORY
     call pci_fit
-    # A bus comes before those behind it.
+    # A bus comes before its downstream buses.
     mov esi, ram.plan.root
 .bus:
     xor ecx, ecx
@@ -27,7 +27,7 @@ pci_assign:
     mov esi, dword ptr [esi + pci_plan.BUS.next]
     test esi, esi
     jnz .bus
-    # What was found last comes first, so a bridge is on after all behind it.
+    # The last function found comes first, so a bridge is enabled after everything downstream of it.
     mov esi, dword ptr [ram.plan.functions]
 .function:
     test esi, esi
@@ -41,7 +41,7 @@ pci_assign:
 .done:
     ret
 
-#: place resources one behind the other, each on its alignment, up to ram.plan.limit; one that
+#: place resources one after the other, each on its alignment, up to ram.plan.limit; one that
 #: does not fit gets address 0
 #: mode: 32
 #: in: edi first resource or 0, eax where to begin low, edx high, ecx which of pci_plan.Flag.MOVED
@@ -155,7 +155,7 @@ pci_place_left:
     add ebx, pci_plan.APERTURES.other_start
     jmp pci_fill
 
-#: place a list of the root buses in an aperture, what has lost behind all else
+#: place a list of the root buses in an aperture; resources that have lost go after all others
 #: mode: 32
 #: in: esi address of the list's head, ebx start and end of the aperture, ecx pci_plan.Flag.MOVED
 #:   or 0

@@ -32,7 +32,7 @@ pci_bars:
 #: size one BAR and put it on a list
 #: mode: 32
 #: in: esi bus, ebp function, ebx configuration address of the BAR, ecx bit 0 set if the dword
-#:   behind it is a BAR's too
+#:   after it is a BAR's too
 #: out: eflags CF set if it has an upper half
 #: clobbers: eax, ebx, ecx, edx, edi
 #: reads: ram.work.ecam, ram.plan.limits, region.scratch
@@ -136,7 +136,7 @@ pci_bar:
     clc
     ret
 .broken:
-    # The bits that take a one are no run up to the top: no address but 0 is sure to be kept.
+    # The bits that take a one do not reach to the top without a gap: only address 0 surely sticks.
     xor eax, eax
     call pci_write32
     mov al, -1 - pci.Command.MEMORY & 0xff

@@ -1,9 +1,9 @@
 # PCI-to-PCI bridges: their bus numbers and which windows they have.
 
-#: number the bus behind a bridge and close its windows, which get their sizes later
+#: number the secondary bus of a bridge and close its windows, which get their sizes later
 #: mode: 32
-#: in: esi bus of the bridge, ebp function, ecx what interrupt pins behind it get added
-#: out: esi bus behind it
+#: in: esi bus of the bridge, ebp function, ecx offset added to interrupt pins downstream
+#: out: esi its secondary bus
 #: clobbers: eax, ebx, ecx, edx, edi, eflags
 #: reads: ram.work.ecam, ram.plan.bus_last, ram.plan.bus_number, ram.plan.limits, ram.plan.roots,
 #:   region.scratch
@@ -35,7 +35,7 @@ pci_open_bus:
     shl ecx, pci.CONFIG_BUS_SHIFT
     add ecx, pci.CONFIG_ENABLE
     mov dword ptr [esi + pci_plan.BUS.config], ecx
-    # primary, secondary, and all that may come behind it
+    # primary, secondary, and every bus that may come downstream
     mov ah, al
     bswap eax
     mov ecx, ebx
@@ -104,7 +104,7 @@ pci_open_bus:
 #: note what a bridge's capabilities tell: which kind of express port it is, and where QEMU's hints
 #: are
 #: mode: 32
-#: in: esi bus behind it, ebx configuration address of any register of it
+#: in: esi its secondary bus, ebx configuration address of any register of it
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, eflags
 #: reads: ram.work.ecam
@@ -150,7 +150,7 @@ pci_capabilities:
 
 #: make a window of a bridge, with room for what comes later, and put it on a list of the bus above
 #: mode: 32
-#: in: esi bus behind the bridge, ebp the bridge, ecx pci_plan.List
+#: in: esi its secondary bus, ebp the bridge, ecx pci_plan.List
 #: out: -
 #: clobbers: eax, ebx, edx, edi, eflags
 #: reads: ram.work.ecam, ram.plan.limits, region.scratch
@@ -253,7 +253,7 @@ pci_room:
 .done:
     ret
 
-#: leave a bus: all numbers behind its bridge are given, and those that the host asks for are spared
+#: leave a bus: every number downstream is given, and those that the host asks for are spared
 #: mode: 32
 #: in: esi bus
 #: out: esi the bus of its bridge

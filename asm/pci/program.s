@@ -166,7 +166,7 @@ pci_note:
 #: write the upper digits of a number in hexadecimal
 #: mode: 32
 #: in: eax number, ecx digits, edi where
-#: out: edi behind them
+#: out: edi after them
 #: clobbers: eax, ecx, edx, eflags
 #: source: -
 pci_note_hex:

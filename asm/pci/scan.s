@@ -167,7 +167,7 @@ pci_function:
 #: set the interrupt line of a function that has an interrupt pin
 #: mode: 32
 #: in: esi bus, ebp function
-#: out: ecx what pins behind it get added on their way to the host
+#: out: ecx offset added to pins downstream on their way to the host
 #: clobbers: eax, ebx, edx, eflags
 #: reads: ram.work.ecam
 #: source: PCI-to-PCI Bridge Architecture Specification 1.2, 9.1

@@ -55,7 +55,7 @@ pci_try:
 
 #: give a window its size: what it must hold, or its room if that is more
 #: mode: 32
-#: in: esi bus behind the bridge, ecx pci_plan.List
+#: in: esi the bridge's secondary bus, ecx pci_plan.List
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, edi, eflags
 #: reads: ram.plan.buckets, ram.plan.keys, ram.plan.limit, ram.plan.threshold
@@ -277,7 +277,7 @@ pci_try_root:
 #: mode: 32
 #: in: esi address of the list's head, ebx start and end of the aperture, ecx flags of those to
 #:   place as in pci_place
-#: out: eax bytes behind the end low, edx high (all ones for more than can be), eflags CF set if
+#: out: eax bytes after the end low, edx high (all ones for more than can be), eflags CF set if
 #:   there are any
 #: clobbers: edi
 #: reads: ram.plan.limit

@@ -132,7 +132,7 @@ acpi_allocate:
     mov eax, ebp
     mov ecx, dword ptr [ebx + work.ALLOCATED.size]
     call fw_cfg_transfer
-    # Which file is the RSDP is for its signature to say.
+    # The signature tells which file is the RSDP.
     cmp dword ptr [edi], acpi.RSDP_SIGNATURE_LOW
     jnz .done
     cmp dword ptr [edi + 4], acpi.RSDP_SIGNATURE_HIGH

@@ -49,7 +49,7 @@ memmap_build:
     test edx, edx
     jz .stop
 .if option.machines.q35
-    # ECAM is no RAM, and nobody may put a device there
+    # ECAM is not RAM, and nobody may put a device there
     mov eax, dword ptr [ram.work.ecam]
     test eax, eax
     jz .check

@@ -9,11 +9,11 @@
 #: writes: ram.work.enter, ram.pvh_area.modules.size, ram.multiboot_area.info
 #: source: QEMU hw/i386/multiboot.c
 multiboot_read:
-    # What kernel_read took for the initrd's size is that of the information: there is no initrd.
+    # kernel_read took the size of the information for an initrd's. There is no initrd.
     mov dword ptr [ram.pvh_area.modules.size], 0
     mov dword ptr [ram.work.enter], multiboot_enter
     mov eax, fw_cfg.Read.INITRD_DATA
-    # what the host's is too short for reads as zeros
+    # if the host's information is too short, the rest reads as zeros
     mov ecx, work.MULTIBOOT_AREA.mmap
     mov edi, ram.multiboot_area.info
     jmp fw_cfg_transfer

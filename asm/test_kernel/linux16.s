@@ -141,7 +141,7 @@ test_linux16_memmap:
 #: print a string that ends in a zero, by the BIOS
 #: mode: 16
 #: in: esi string
-#: out: esi behind its zero
+#: out: esi after its zero
 #: clobbers: eax, eflags
 #: source: -
 print16:

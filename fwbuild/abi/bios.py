@@ -18,7 +18,7 @@ class Vector(IntEnum):
     """Interrupt vectors."""
 
     TIMER = legacy.PIC_MASTER_VECTOR  # IRQ 0
-    KEYBOARD = 0x09  # IRQ 1, and the six behind it
+    KEYBOARD = 0x09  # IRQ 1, and the six after it
     VIDEO = 0x10
     EQUIPMENT = 0x11
     MEMORY = 0x12
@@ -29,7 +29,7 @@ class Vector(IntEnum):
     BOOTSTRAP = 0x19
     TIME = 0x1A
     TICK = 0x1C
-    CLOCK = legacy.PIC_SLAVE_VECTOR  # IRQ 8, and the seven behind it
+    CLOCK = legacy.PIC_SLAVE_VECTOR  # IRQ 8, and the seven after it
 
 
 class Call(IntEnum):
@@ -46,7 +46,6 @@ class Call(IntEnum):
     KEYS_PEEK = 0x01
     KEYS_SHIFT = 0x02
     KEYS_PEEK_ENHANCED = 0x11
-    TIME_TICKS = 0x00
 
 
 DISK_BAD = 0x01  # AH: no such function or drive

@@ -126,7 +126,7 @@ PM_CONTROL_SCI_ENABLE = 1 << 0  # the machine is in ACPI mode
 PM_CONTROL_SLEEP_ENABLE = 1 << 13
 PM_TIMER_MASK = 0xFFFFFF  # 24 bits
 
-# PCI interrupts: four routes a register group, a byte each: bit 7 set is no route, else the IRQ.
+# PCI interrupts: four routes a register group, a byte each: the IRQ, or bit 7 set for no route.
 PIIX3_PIRQ = 0x60  # QEMU: PIIX_PIRQCA. A to D
 ICH9_PIRQ_A = 0x60  # QEMU: ICH9_LPC_PIRQA_ROUT. A to D
 ICH9_PIRQ_E = 0x68  # QEMU: ICH9_LPC_PIRQE_ROUT. E to H

@@ -108,7 +108,7 @@ BAR_IO = 1 << 0
 BAR_MEMORY_TYPE = 3 << 1
 BAR_64 = 2 << 1
 BAR_PREFETCH = 1 << 3
-BAR_IO_FLAGS = 3  # the low bits that are no address
+BAR_IO_FLAGS = 3  # the low bits that are not part of the address
 BAR_MEMORY_FLAGS = 0xF
 ROM_ENABLE = 1 << 0
 ROM_FLAGS = 0x7FF
@@ -140,7 +140,7 @@ EXPRESS_TYPE_MASK = 0xF
 EXPRESS_TYPE_ROOT_PORT = 4
 EXPRESS_TYPE_DOWNSTREAM = 6
 CAPABILITY_MASK = 0xFC  # of a pointer to a capability
-CAPABILITIES_MAX = 48  # as many as the room behind the header takes
+CAPABILITIES_MAX = 48  # as many as fit after the header
 
 # QEMU's capability of a bridge for firmware: what to reserve for devices that come later. All
 # ones: nothing is said. Source: QEMU docs/pcie_pci_bridge.txt, include/hw/pci/pci_bridge.h.

@@ -89,4 +89,4 @@ def _value(node: ast.expr, symbols: Mapping[str, int]) -> int:
             if name not in symbols:
                 raise ExpressionError(f"undefined symbol '{name}'")
             return symbols[name]
-    raise ExpressionError(f"'{ast.unparse(node)}' is no integer expression")
+    raise ExpressionError(f"'{ast.unparse(node)}' is not an integer expression")

@@ -211,7 +211,7 @@ class _Reader:
             self.add(Statement(self.file, number, name, self.bits, "label"))
             return
         if name in RESERVED or keyword.iskeyword(name):
-            raise self.error(number, "a reserved word is no label", name)
+            raise self.error(number, "a reserved word cannot be a label", name)
         if not self.header:
             raise self.error(number, "no contract (`#:` lines) above the label", name)
         contract = parse_contract(self.header, f"{self.file}:{number}")

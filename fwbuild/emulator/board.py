@@ -47,12 +47,12 @@ class Board:
             self.map_mmio(family.ecam, chipset.ECAM_SIZE, ecam.read, ecam.write)
 
     def map_ports(self, device: Device) -> None:
-        """The device answers at its ports, but for those that another has."""
+        """The device answers at its ports, except those that another one has."""
         for port in device.ports:
             self.devices.setdefault(port, device)
 
     def unmap_ports(self, device: Device) -> None:
-        """It does so no longer."""
+        """The device stops answering at its ports."""
         for port in device.ports:
             if self.devices.get(port) is device:
                 del self.devices[port]
@@ -62,5 +62,5 @@ class Board:
         self.mmio.map(base, size, read, write)
 
     def unmap_mmio(self, base: int) -> None:
-        """It does so no longer."""
+        """The device at `base` stops answering."""
         self.mmio.unmap(base)

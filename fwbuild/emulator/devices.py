@@ -6,7 +6,7 @@ from fwbuild.abi.ports import Uart
 
 
 class DebugConsole:
-    """QEMU's isa-debugcon. A wider access reaches the ports behind it too, where nothing is."""
+    """QEMU's isa-debugcon. A wider access also reaches the next ports, where nothing is."""
 
     ports = frozenset({ports.DEBUG_CONSOLE})
 

@@ -89,7 +89,7 @@ class FwCfg:
         self._bus.dma_write(address, int(answer).to_bytes(4, "big"))
 
     def _execute(self, descriptor: Any) -> bool:
-        """One transfer; False for the error bit. Even then the item is read on from behind."""
+        """One transfer; False sets the error bit. The item's position advances even then."""
         control, size, address = descriptor.control, descriptor.length, descriptor.address
         if control & DmaControl.SELECT:
             self._select(control >> fw_cfg.DMA_KEY_SHIFT)

@@ -135,7 +135,7 @@ class Machine:
         self.board.map_mmio(base, size, read, write)
 
     def unmap_mmio(self, base: int) -> None:
-        """It does so no longer."""
+        """The device at `base` stops answering."""
         self.board.unmap_mmio(base)
 
     def _hooks(self) -> None:

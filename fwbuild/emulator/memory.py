@@ -49,7 +49,7 @@ class Memory:
         self.holes: set[int] = set()
         self._high = [(a, a + s) for a, s in recording.ram() if a >= e820.FOUR_GIB]
         self._pieces: set[int] = set()  # of `_high`, mapped
-        self._closed: dict[int, bytes] = {}  # PAM segments: the RAM behind each ROM
+        self._closed: dict[int, bytes] = {}  # PAM segments: the RAM under each ROM
         self._rom: dict[int, bytes] = {}  # and what their ROM holds
         self._alias = e820.EXTENDED - min(len(image), ALIAS_MAX)
         shadow = recording.family.shadow_ram

@@ -71,8 +71,8 @@ class PciFunction:
 class Recording:
     """One QEMU's fw_cfg and PCI. `memory` is in bytes; `extra` are further arguments it ran
     with; `keys` are the numeric items that do not depend on the kernel (little-endian bytes);
-    `files` are in directory order; of `pci`, a bridge comes before what is behind it; `cmos` are
-    the 128 bytes behind ports 0x70 and 0x71, the clock's zeroed, none without a clock."""
+    `files` are in directory order; of `pci`, a bridge comes before its devices; `cmos` are
+    the 128 bytes at ports 0x70 and 0x71, the time zeroed, none without a clock."""
 
     qemu: str
     machine: str
@@ -173,13 +173,13 @@ def load(path: Path) -> Recording:
 
 
 def _check_pci(functions: list[PciFunction]) -> None:
-    """Raise the ValueError of a function that cannot be: of no known size, or behind nothing."""
+    """Raise ValueError for a function of unknown size, or one without its bridge."""
     bridges: set[tuple[int, tuple[int, ...]]] = set()
     for f in functions:
         if len(f.config) not in (pci.CONFIG_SIZE, pci.ECAM_FUNCTION_SIZE):
             raise ValueError(f"PCI function {f.place} has {len(f.config)} bytes")
         if len(f.path) > 1 and (f.root, f.path[:-1]) not in bridges:
-            raise ValueError(f"PCI function {f.place} is behind no bridge that comes before it")
+            raise ValueError(f"PCI function {f.place} has no bridge that comes before it")
         if f.is_bridge:
             bridges.add((f.root, f.path))
 

@@ -40,7 +40,7 @@ def real_mode_gdt(base: int) -> bytes:
 
 
 def handoff_template() -> bytes:
-    """The start of work.PVH_AREA and, behind it, of work.WORK: what is known before the guest
+    """The start of work.PVH_AREA and, after it, of work.WORK: what is known before the guest
     is."""
     size = x86.DESCRIPTOR.sizeof()
     table = gdt()

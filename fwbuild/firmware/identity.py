@@ -1,6 +1,6 @@
 """The record in which an image names itself, for `fwbuild inspect`.
 
-A record lies behind the reset vector's jump, in bytes that nothing else can use. It tells
+A record lies after the reset vector's jump, in bytes that nothing else can use. It tells
 where the used part of the image starts, and that starts with a text that ends with a zero:
 fwbuild's version, a space and the template's name. The last two bytes of the image stay zero;
 the first of them is where programs look for a PC's model.

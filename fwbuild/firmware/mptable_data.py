@@ -39,7 +39,7 @@ def head() -> bytes:
 
 
 def fixed() -> bytes:
-    """The entries behind the processors that are the same for every guest; interrupts by PCI
+    """The entries after the processors that are the same for every guest; interrupts by PCI
     follow them."""
     interrupt = {
         "type": mptable.Entry.INTERRUPT,

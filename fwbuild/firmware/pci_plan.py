@@ -1,6 +1,6 @@
 """The tables that the firmware makes of PCI's functions while it gives them addresses.
 
-They lie in the RAM region `pci` behind PLAN, in the order in which they are made. All pointers
+They lie in the RAM region `pci` after PLAN, in the order in which they are made. All pointers
 are addresses, 0 for none. Nothing outside the firmware relies on this layout.
 """
 
@@ -66,7 +66,7 @@ WINDOW = Struct(
 )
 
 BUS = Struct(
-    "next" / Int32ul * "the one made after it: those behind it come later",
+    "next" / Int32ul * "the one made after it; buses downstream come later",
     "previous" / Int32ul * "the one made before it",
     "parent" / Int32ul * "the BUS above it",
     "function" / Int32ul * "its bridge",

@@ -44,7 +44,7 @@ PVH_AREA = Struct(
 )
 PVH_TEMPLATE_SIZE = offsets(PVH_AREA)["modules"] + pvh.MODLIST_ENTRY.sizeof()
 
-# What the firmware notes in an ALLOCATE entry of the ACPI loader script, behind its fields.
+# What the firmware notes in an ALLOCATE entry of the ACPI loader script, after its fields.
 ALLOCATED = Struct(
     Padding(acpi.ALLOCATE.sizeof()),
     "address" / Int32ul * "0 until the file is in memory",

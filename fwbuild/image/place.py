@@ -35,8 +35,8 @@ def place(fragments: Sequence[Fragment], sizes: Mapping[str, int]) -> dict[str, 
     return {name: base + offset for name, offset in offsets.items()} | FIXED
 
 
-def one_behind_the_other(base: int) -> Place:
-    """The placement of a program that is no ROM: from `base` on, in the given order."""
+def one_after_the_other(base: int) -> Place:
+    """The placement of a program that is not a ROM: from `base` on, in the given order."""
 
     def place_all(fragments: Sequence[Fragment], sizes: Mapping[str, int]) -> dict[str, int]:
         addresses, at = {}, base
@@ -49,7 +49,7 @@ def one_behind_the_other(base: int) -> Place:
 
 
 def check(addresses: Mapping[str, int], sizes: Mapping[str, int], budget: int) -> None:
-    """Raise what is wrong with a finished placement: the region, its size, the shortfall."""
+    """Raise FwbuildError for a placement that does not fit: the region, its size, the shortfall."""
     for problem in layout.problems():
         raise FwbuildError(ExitCode.LAYOUT, problem, where="the RAM layout")
     used = ROM.end - min(addresses.values())

@@ -1,4 +1,4 @@
-"""Reads the assembly sources: the firmware's chapters, and programs that are no firmware."""
+"""Reads the assembly sources: the firmware's chapters, and those of programs for a guest."""
 
 from collections.abc import Mapping
 

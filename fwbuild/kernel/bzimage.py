@@ -27,7 +27,7 @@ class Bzimage:
 
     @property
     def setup_size(self) -> int:
-        """Bytes of the boot sector and the setup code, which the kernel proper lies behind."""
+        """Bytes of the boot sector and the setup code, which come before the kernel proper."""
         sectors = self.header.setup_sects or linux_boot.SETUP_SECTS_DEFAULT
         return int((sectors + 1) * linux_boot.SECTOR)
 
@@ -42,7 +42,7 @@ class Bzimage:
 
     @property
     def payload(self) -> bytes:
-        """The compressed kernel and the size behind it; what is missing raises PayloadError."""
+        """The compressed kernel with its size at the end. PayloadError without one."""
         if self.header.version < linux_boot.PROTOCOL_PAYLOAD:
             version = version_text(self.header.version)
             raise PayloadError(f"boot protocol {version} does not tell where the kernel is")
@@ -87,7 +87,7 @@ def unpack(image: Bzimage) -> tuple[str, bytes, Elf]:
     try:
         return name, vmlinux, parse_elf(vmlinux)
     except ELFError as error:
-        raise PayloadError(f"the payload is no ELF file to boot: {error}") from None
+        raise PayloadError(f"the payload has no ELF file to boot: {error}") from None
 
 
 def extract_vmlinux(path: Path) -> tuple[str, bytes, Elf]:

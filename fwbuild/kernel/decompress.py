@@ -60,7 +60,7 @@ def _zstd(data: bytes, size: int) -> bytes:
 
 
 def _lz4(data: bytes, size: int) -> bytes:
-    """The legacy frame: a magic, then blocks, each behind its compressed size (u32)."""
+    """The legacy frame: a magic, then blocks, each after its compressed size (u32)."""
     found, at = bytearray(), 4
     while at + 4 <= len(data) and len(found) <= size:
         length = int.from_bytes(data[at : at + 4], "little")

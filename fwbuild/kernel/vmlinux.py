@@ -84,7 +84,7 @@ def parse_vmlinux(data: bytes, where: str) -> Vmlinux:
             ExitCode.KERNEL,
             f"no ELF file to boot: {error}",
             where=where,
-            hint="a bzImage's vmlinux is to be had with `fwbuild extract`",
+            hint="`fwbuild extract` takes the vmlinux out of a bzImage",
         ) from None
     if problem := pvh_problem(elf):
         what, hint = problem

@@ -11,7 +11,7 @@ from fwbuild.machines.family import MachineFamily
 Q35 = MachineFamily(
     name="q35",
     types=("q35", "pc-q35-*", "ubuntu-q35"),
-    # chipset.PCIEXBAR opens ECAM; the registers behind it are reached there. The upper half is 0.
+    # chipset.PCIEXBAR opens ECAM, and ecam_writes go through it. Its upper half is 0.
     config_writes=(
         (
             chipset.Config.HOST_BRIDGE + chipset.PCIEXBAR,

@@ -10,7 +10,7 @@ from fwbuild.abi.elf import ET_EXEC, EV_CURRENT, PT_LOAD
 from fwbuild.assembler.link import Linker
 from fwbuild.firmware import bench
 from fwbuild.firmware.symbols import symbols as all_symbols
-from fwbuild.image.place import one_behind_the_other
+from fwbuild.image.place import one_after_the_other
 from fwbuild.image.sources import read_sources
 from fwbuild.sizes import padded
 
@@ -50,7 +50,7 @@ def build_init() -> bytes:
     symbols = all_symbols()
     start = bench.BASE + EHDR64.sizeof() + PHDR64.sizeof()
     linked = Linker(symbols).link(
-        read_sources("asm/bench", symbols), [ENTRY], one_behind_the_other(start)
+        read_sources("asm/bench", symbols), [ENTRY], one_after_the_other(start)
     )
     end = max(linked.addresses[f.name] + linked.size(f.name) for f in linked.fragments)
     size = end - bench.BASE

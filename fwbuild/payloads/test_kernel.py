@@ -11,7 +11,7 @@ from fwbuild.assembler.source import Fragment, data_fragment
 from fwbuild.firmware import layout, test_kernel
 from fwbuild.image.build import all_symbols
 from fwbuild.image.elf import Segment, pvh_note, symbols_of, write_elf
-from fwbuild.image.place import one_behind_the_other
+from fwbuild.image.place import one_after_the_other
 from fwbuild.image.sources import read_firmware, read_sources
 from fwbuild.image.template import DEFAULT, Template
 
@@ -38,7 +38,7 @@ def _link(
     fragments = read_sources("asm/test_kernel", symbols) + read_firmware(symbols)
     fragments.append(_spoils(spoils, protocol))
     fragments.sort(key=lambda f: f.name != entries[0])
-    linked = Linker(symbols).link(fragments, entries, one_behind_the_other(base))
+    linked = Linker(symbols).link(fragments, entries, one_after_the_other(base))
     end = max(linked.addresses[f.name] + linked.size(f.name) for f in linked.fragments)
     return linked, linked.bytes_at(base, end - base)
 

@@ -209,7 +209,7 @@ def _inside(image: Bzimage, found: Report) -> None:
         if found.facts["compression"]:
             what = f"the kernel inside cannot be unpacked: {error}"
             found.problems.append(Problem(what, "copy the file again"))
-        else:  # not all that is made like Linux has one: memtest86+, iPXE
+        else:  # some payloads in this format have none: memtest86+, iPXE
             found.notes.append(f"no vmlinux is seen inside: {error}")
         return
     found.facts["vmlinux"] = elf_facts(vmlinux)

@@ -179,10 +179,10 @@ def _task_register(state: State) -> Iterator[str]:
     base, limit, access, flags = descriptor(state, state.tr)
     kinds = (x86.Access.TSS32, x86.Access.TSS32_BUSY)
     if (base, limit, flags) != (0, x86.TSS32_LIMIT, 0) or access not in kinds:
-        yield f"TR is no 32-bit TSS of base 0, limit 0x67: {base:#x} {limit:#x} {access:#x}"
+        yield f"TR is not a 32-bit TSS of base 0, limit 0x67: {base:#x} {limit:#x} {access:#x}"
     used = state.hidden.get("tr")
     if used and used != (0, x86.TSS32_LIMIT, x86.Access.TSS32_BUSY):
-        yield f"the CPU's TR is no 32-bit TSS of base 0, limit 0x67: {used}"
+        yield f"the CPU's TR is not a 32-bit TSS of base 0, limit 0x67: {used}"
 
 
 def _start_info(handoff: PvhHandoff) -> Iterator[str]:

@@ -17,7 +17,7 @@ ACCEL_SUFFIX = "-accel"
 
 def explain(qemu: Qemu, argv: Sequence[str], words: str) -> FwbuildError | None:
     """The error that a user sees for what QEMU wrote on stderr before it ended, or None where
-    it is no complaint about the command line."""
+    it does not complain about the command line."""
     for line in words.splitlines():
         for kind in KINDS:
             if found := kind.pattern.search(line):

@@ -111,7 +111,7 @@ def _functions(space: ConfigSpace, window: Ecam | None, buses: range) -> list[Pc
     if window and isinstance(space, ConfigPorts):
         enable_ecam(space)
     rest = [_extended(window, f) if window else b"" for f in found]
-    # last to first: a bridge's own registers reset what is behind it
+    # last to first: a bridge's own registers reset its devices
     masks = [_mask(space, f) for f in reversed(found)]
     return [
         replace(f.function, config=f.function.config + extended, mask=mask)
@@ -120,7 +120,7 @@ def _functions(space: ConfigSpace, window: Ecam | None, buses: range) -> list[Pc
 
 
 def _walk(space: ConfigSpace, buses: range) -> list[Found]:
-    """Every function; a bridge comes before what is behind it. While no bridge has a bus
+    """Every function; a bridge comes before its devices. While no bridge has a bus
     number yet, whatever answers on another bus than 0 is on an extra root bus."""
     roots = [n for n in buses if any(True for _ in _present(space, n))]
     found: list[Found] = []

@@ -99,6 +99,6 @@ def _asked(path: str) -> Qemu:
     match = re.search(r"QEMU emulator version (\d+(\.\d+)+)", done.stdout)
     if not match:
         words = (done.stderr or done.stdout).strip().splitlines()[-1:]
-        what = f"it is no QEMU: {words[0]}" if words else "it is no QEMU"
+        what = f"it is not a QEMU: {words[0]}" if words else "it is not a QEMU"
         raise FwbuildError(ExitCode.QEMU, what, where=path, hint=f"it should be a {NAME}")
     return Qemu(path, match[1])

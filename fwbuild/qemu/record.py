@@ -31,7 +31,7 @@ def record(guest: Guest, headers: Iterable[tuple[int, int, bytes]] = ()) -> Reco
 
     QEMU makes the windows that ACPI describes from what BARs and bridges hold when a file is
     first read. `headers` says what that is: (bus, devfn, 64 bytes of configuration), a bridge
-    before what is behind it; without it they are as at reset. On pc and q35 only."""
+    before its devices; without it they are as at reset. On pc and q35 only."""
     argv = [*command(guest), *_large(guest)]
     with stopped(argv, "-qtest") as connection:
         qtest = Qtest(connection)

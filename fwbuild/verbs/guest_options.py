@@ -22,14 +22,14 @@ def memory_size(text: str) -> int:
     """QEMU's -m: a number of MiB, or with a suffix K, M, G or T. Bytes."""
     match = re.fullmatch(r"(\d+)([KMGT]?)", text.upper())
     if not match or int(match[1]) == 0:
-        raise argparse.ArgumentTypeError(f"'{text}' is no memory size; say 512M or 2G")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a memory size; say 512M or 2G")
     return int(match[1]) * UNITS[match[2]]
 
 
 def positive(text: str) -> int:
     """A whole number from 1 on."""
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
     return int(text)
 
 
@@ -157,7 +157,7 @@ def image_from(args: argparse.Namespace) -> bytes:
     if not data or len(data) % IMAGE_SIZE:
         raise FwbuildError(
             ExitCode.INPUT,
-            f"{len(data)} bytes are no image",
+            f"{len(data)} bytes are not an image",
             where=str(args.bios),
             hint=f"QEMU takes multiples of {IMAGE_SIZE}",
         )

@@ -64,7 +64,7 @@ BAD = {
         ["emulate", "--recording", "{tmp}/null.json"], ExitCode.INPUT, "no recording"),
     "kernel beyond RAM": (["emulate", "--kernel", "{tmp}/far"], ExitCode.KERNEL, "outside RAM"),
     "bad recording": (["emulate", "--recording", "{tmp}/file"], ExitCode.INPUT, "no recording"),
-    "odd image": (["emulate", "--bios", "{tmp}/file"], ExitCode.INPUT, "no image"),
+    "odd image": (["emulate", "--bios", "{tmp}/file"], ExitCode.INPUT, "not an image"),
     "initrd too large": (
         ["emulate", "-m", "64M", "--initrd", "{tmp}/large"], ExitCode.INPUT, "larger than"),
     "extract text": (["extract", "{tmp}/file"], ExitCode.KERNEL, "bzImage"),

@@ -88,7 +88,7 @@ def test_registers(name: str, machine: Machine) -> None:
     assert words in " / ".join(PVH.judge(machine.state()))
 
 
-@pytest.mark.parametrize(("selector", "words"), [(0, "never loaded"), (0x18, "no 32-bit TSS")])
+@pytest.mark.parametrize(("selector", "words"), [(0, "never loaded"), (0x18, "not a 32-bit TSS")])
 def test_task_register(selector: int, words: str, machine: Machine) -> None:
     machine.outcome.tr = selector
     assert words in " / ".join(PVH.judge(machine.state()))
@@ -132,7 +132,7 @@ HIDDEN = {
     "CS based": ("cs", Hidden(0xFFFF0000, 0xFFFFFFFF, 0x9B), "the CPU's CS is not flat"),
     "DS of 64 KiB": ("ds", Hidden(0, 0xFFFF, 0x93), "the CPU's DS is not flat"),
     "SS is code": ("ss", Hidden(0, 0xFFFFFFFF, 0x9B), "the CPU's SS is not flat"),
-    "TR not busy": ("tr", Hidden(0, 0x67, 0x89), "the CPU's TR is no 32-bit TSS"),
+    "TR not busy": ("tr", Hidden(0, 0x67, 0x89), "the CPU's TR is not a 32-bit TSS"),
 }
 
 

@@ -44,7 +44,7 @@ def test_order(fake: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "text, words", [("GNU grub 2", "it is no QEMU: GNU grub 2"), ("", "it is no QEMU")]
+    "text, words", [("GNU grub 2", "it is not a QEMU: GNU grub 2"), ("", "it is not a QEMU")]
 )
 def test_another_program(text: str, words: str, fake: Maker) -> None:
     with program.chosen(str(fake("other", text))), pytest.raises(FwbuildError, match=words):

@@ -57,8 +57,8 @@ def bare(place: str) -> Callable[[dict[str, Any]], None]:
 
 
 BAD: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
-    "behind no bridge": (bare("00:00.0/01.0"), "00:00.0/01.0 is behind no bridge"),
-    "behind nothing": (bare("00:1d.0/01.0"), "behind no bridge"),
+    "below no bridge": (bare("00:00.0/01.0"), "00:00.0/01.0 has no bridge"),
+    "below nothing": (bare("00:1d.0/01.0"), "has no bridge"),
     "odd size": (lambda p: p["pci"][0].update(config=recording._pack(bytes(255))), "255 bytes"),
     "no place": (lambda p: p["pci"][0].update(place="nowhere"), "no recording"),
     "no such slot": (bare("00:zz.0"), "zz"),

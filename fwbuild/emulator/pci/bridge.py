@@ -1,4 +1,4 @@
-"""Buses, and PCI-to-PCI bridges: functions with a bus behind them.
+"""Buses, and PCI-to-PCI bridges: functions with a secondary bus.
 
 Source: PCI-to-PCI Bridge Architecture Specification 1.2, 3.2.5; QEMU, hw/pci/pci_bridge.c.
 """
@@ -27,7 +27,7 @@ class Bus:
         return self.bridge.bus_number if self.bridge else self._root_number
 
     def in_range(self, number: int) -> bool:
-        """Whether a bus of this number is behind this one's bridge, or behind a root's."""
+        """Whether a bus of this number is downstream of this one's bridge, or of a root bus."""
         if self.bridge:
             return self.bridge.in_range(number)
         return any(bus.in_range(number) for bus in self.children())
@@ -37,7 +37,7 @@ class Bus:
         return [f.secondary for f in self.functions.values() if isinstance(f, Bridge)]
 
     def everything(self) -> Iterator[Function]:
-        """Every function on this bus and behind it."""
+        """Every function on this bus and downstream of it."""
         yield from self.functions.values()
         for bus in self.children():
             yield from bus.everything()
@@ -51,7 +51,7 @@ class Bridge(Function):
         self.secondary = Bus(bridge=self)
 
     def written(self, registers: range, before: bytes) -> None:
-        """A rising bus reset bit resets everything behind the bridge."""
+        """A rising bus reset bit resets everything downstream of the bridge."""
         control = BRIDGE["control"]
         rising = self.config[control] & ~before[control] & pci.BRIDGE_CONTROL_BUS_RESET
         if control in registers and rising:

@@ -125,7 +125,7 @@ KINDS: dict[int, type[HostBridge] | type[Piix4Pm] | type[Ich9Lpc]] = {
 
 
 def build(recording: Recording, board: Surroundings) -> Hierarchy:
-    """The buses and functions that a recording lists; a bridge comes before what is behind it."""
+    """The buses and functions that a recording lists; a bridge comes before its devices."""
     roots = {0: Bus(0)}
     behind: dict[tuple[int, tuple[int, ...]], Bus] = {}
     hierarchy = Hierarchy(roots)

@@ -87,8 +87,8 @@ def nvs_ranges(memmap: Sequence[Any]) -> list[tuple[int, int]]:
 
 
 def find_rsdp(state: State) -> int:
-    """The RSDP's address as one finds it whom nobody tells: on 16-byte boundaries of the F
-    segment; 0 if it is not there."""
+    """The RSDP's address, found by a search of the F segment on 16-byte boundaries; 0 if it is
+    not there."""
     segment = state.read(e820.SYSTEM_ROM, e820.EXTENDED - e820.SYSTEM_ROM)
     found = (i for i in range(0, len(segment), 16) if segment[i:].startswith(RSDP_SIGNATURE))
     return next((e820.SYSTEM_ROM + i for i in found), 0)
