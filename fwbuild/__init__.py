@@ -5,9 +5,10 @@ they are first used, so that `import fwbuild` costs nothing.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from fwbuild.version import __version__
+
+TYPE_CHECKING = False  # as type checkers know it; typing itself takes long to import
 
 if TYPE_CHECKING:
     from fwbuild.api import (

@@ -2,6 +2,6 @@
 
 import sys
 
-from fwbuild.cli import main
+from fwbuild.process import main
 
 sys.exit(main())

@@ -18,6 +18,7 @@ class ExitCode(IntEnum):
     STOPPED = 9
     QEMU = 10
     INTERRUPTED = 130
+    BROKEN_PIPE = 141
 
     @property
     def meaning(self) -> str:
@@ -29,7 +30,7 @@ MEANINGS = {
     ExitCode.OK: "all went well",
     ExitCode.INTERNAL: "a bug of fwbuild's",
     ExitCode.USAGE: "the command line is wrong",
-    ExitCode.INPUT: "a file is missing, unreadable or not what it should be",
+    ExitCode.INPUT: "a file is missing, cannot be read or written, or is not what it should be",
     ExitCode.ASSEMBLY: "a line of assembly is wrong",
     ExitCode.LAYOUT: "a region overflows or overlaps another",
     ExitCode.TEMPLATE: "a template is wrong",
@@ -38,6 +39,7 @@ MEANINGS = {
     ExitCode.STOPPED: "the firmware stopped with a stop code",
     ExitCode.QEMU: "QEMU is missing, or failed",
     ExitCode.INTERRUPTED: "the user interrupted fwbuild",
+    ExitCode.BROKEN_PIPE: "nobody reads the output any more, as behind `head -1`",
 }
 
 

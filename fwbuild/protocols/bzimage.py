@@ -5,6 +5,7 @@ Source: QEMU, hw/i386/x86.c x86_load_linux(); Linux, Documentation/arch/x86/boot
 "Details of Header Fields".
 """
 
+import os
 import re
 from abc import abstractmethod
 from enum import IntFlag
@@ -76,7 +77,7 @@ class BzimageProtocol(Protocol):
         image = parse_bzimage(data)
         _check(image, where)
         initrd = initrd_items(guest, recording, _initrd_limit(image.header))
-        cmdline = guest.append.encode() + b"\0"
+        cmdline = os.fsencode(guest.append) + b"\0"
         keys = number_items(
             {
                 Key.KERNEL_ADDR: linux_boot.QEMU_KERNEL_ADDR,

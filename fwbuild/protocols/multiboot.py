@@ -5,6 +5,7 @@ Source: Multiboot Specification 0.6.96, 3.1 to 3.3; QEMU, hw/i386/multiboot.c
 load_multiboot().
 """
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,11 +91,11 @@ class Multiboot(Protocol):
         kernel = parse_multiboot(data, where)
         named = re.split(r"(?<!,),(?!,)", str(guest.initrd)) if guest.initrd else []
         modules = [module.replace(",,", ",") for module in named]
-        texts = [module.encode() + b"\0" for module in modules]
-        texts.append(f"{where} {guest.append}".encode() + b"\0")
+        texts = [os.fsencode(module) + b"\0" for module in modules]
+        texts.append(os.fsencode(f"{where} {guest.append}") + b"\0")
         # QEMU leaves room for the whole -initrd once more; nobody looks at what is there.
-        room = len(where) + 1 + len(guest.append) + 1
-        room += len(str(guest.initrd)) + 1 if guest.initrd else 0
+        room = len(texts[-1])
+        room += len(os.fsencode(guest.initrd)) + 1 if guest.initrd else 0
         list_at = kernel.address + len(padded(kernel.content, x86.PAGE))
         texts_at = list_at + len(modules) * multiboot.MODULE.sizeof()
         end = texts_at + room + len(LOADER_NAME)

@@ -5,6 +5,7 @@ Source: Xen, docs/misc/pvh.pandoc; Linux, arch/x86/platform/pvh/enlighten.c; QEM
 hw/i386/x86.c load_elfboot() and include/hw/elf_ops.h.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ class Pvh(Protocol):
             if not recording.has_ram(address, len(content)):
                 what = f"a segment at {address:#x} lies outside RAM"
                 raise FwbuildError(ExitCode.KERNEL, what, where=where, hint=MORE_MEMORY)
-        cmdline = guest.append.encode() + b"\0"
+        cmdline = os.fsencode(guest.append) + b"\0"
         keys = number_items(
             {
                 Key.KERNEL_ADDR: vmlinux.low,
