@@ -25,7 +25,8 @@ def identify(data: bytes) -> Protocol | None:
 
 
 def expect(data: bytes) -> Protocol:
-    """The same of a file that has to be a kernel: of another one PVH says why it is none."""
+    """The protocol of a file that has to be a kernel. PVH stands in for none: its loader names the
+    fault."""
     return identify(data) or PVH
 
 

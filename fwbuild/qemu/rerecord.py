@@ -1,5 +1,5 @@
-"""Makes the packaged recordings of a release of QEMU, each of the guest that another release's
-recording of the same name is of: `make recordings`."""
+"""Makes the packaged recordings of a release of QEMU: `make recordings`. The guests are those of
+the other releases' recordings."""
 
 from pathlib import Path
 

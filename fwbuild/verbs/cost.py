@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--machine",
         action="append",
         metavar="TYPE",
-        help="QEMU's machine type, repeatable; default: microvm, pc, q35",
+        help=f"QEMU's machine type, repeatable; default: {', '.join(MACHINES)}",
     )
     parser.add_argument(
         "--template",
