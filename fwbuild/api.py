@@ -75,8 +75,11 @@ class Emulation:
     @property
     def handoff(self) -> Handoff | None:
         """The kernel's view at its entry: memory map, command line, modules. None after a run that
-        did not get there."""
-        return protocols.read(self.state) if self.state.end == End.HANDOFF else None
+        did not get there, and where a pointer in it leads nowhere; judge() tells which."""
+        try:
+            return protocols.read(self.state) if self.state.end == End.HANDOFF else None
+        except MemoryError:
+            return None
 
 
 def emulate(

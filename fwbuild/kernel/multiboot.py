@@ -11,10 +11,10 @@ from typing import Any
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
-from fwbuild.abi import multiboot, multiboot2
+from fwbuild.abi import e820, multiboot, multiboot2
 from fwbuild.abi.multiboot import HeaderFlag
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.kernel.vmlinux import check_segment, elf_errors
+from fwbuild.kernel.vmlinux import MEMORY_MAX, TOO_LARGE, check_segment, elf_errors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,11 +103,13 @@ def _by_elf(data: bytes) -> MultibootKernel:
         raise ELFError("nothing to load")
     for segment in segments:
         check_segment(segment, len(data))
+    if sum(s["p_filesz"] for s in segments) > MEMORY_MAX:
+        raise ELFError(TOO_LARGE)
     low = min(s["p_paddr"] for s in segments)
     size = max(s["p_paddr"] + s["p_memsz"] for s in segments) - low
     entry = elf.header["e_entry"]
     for s in segments:
         if s["p_vaddr"] <= elf.header["e_entry"] < s["p_vaddr"] + s["p_filesz"]:
-            entry = elf.header["e_entry"] - s["p_vaddr"] + s["p_paddr"]
+            entry = (elf.header["e_entry"] - s["p_vaddr"] + s["p_paddr"]) % e820.FOUR_GIB
     parts = [(s["p_paddr"] - low, s.data()) for s in segments]
     return MultibootKernel(entry=entry, address=low, size=size, parts=parts)

@@ -12,9 +12,12 @@ from elftools.elf.segments import Segment
 
 from fwbuild.abi import e820
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.kernel.notes import PvhNote, qemu_entry, written_note
+from fwbuild.kernel.notes import AREA_MAX, PvhNote, qemu_entry, written_note
 
 MACHINES = ("EM_386", "EM_X86_64")
+MEMORY_MAX = 512 << 20  # of all segments; what is emulated lies in this process's memory
+TOO_LARGE = f"its segments take more than {MEMORY_MAX >> 20} MiB of memory"
+RELINK = "look at its program headers: readelf -lW"
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,14 @@ def parse_elf(data: bytes) -> Elf:
     segments = [s for s in elf.iter_segments("PT_LOAD") if s["p_memsz"]]
     for segment in segments:
         check_segment(segment, len(data))
-    for part in (*elf.iter_segments("PT_NOTE"), *elf.iter_sections("SHT_NOTE")):
+    notes = (*elf.iter_segments("PT_NOTE"), *elf.iter_sections("SHT_NOTE"))
+    for part in notes:
         _check_inside(part, len(data))
+    if (
+        sum(part["p_filesz" if isinstance(part, Segment) else "sh_size"] for part in notes)
+        > AREA_MAX
+    ):
+        raise ELFError(f"its notes take more than {AREA_MAX} bytes")
     if elf.header["e_machine"] not in MACHINES or not elf.little_endian:
         raise ELFError(f"it is for {elf.header['e_machine']}")
     if not segments:
@@ -90,6 +99,8 @@ def parse_vmlinux(data: bytes, where: str) -> Vmlinux:
         what, hint = problem
         raise FwbuildError(ExitCode.KERNEL, what, where=where, hint=hint)
     assert elf.pvh_qemu is not None
+    if sum(s["p_memsz"] for s in elf.segments) > MEMORY_MAX:
+        raise FwbuildError(ExitCode.KERNEL, TOO_LARGE, where=where, hint=RELINK)
     memory = [(s["p_paddr"], s.data().ljust(s["p_memsz"], b"\0")) for s in elf.segments]
     return Vmlinux(elf.pvh_qemu, elf.low, elf.high, memory)
 

@@ -11,7 +11,7 @@ from typing import Any
 from fwbuild.abi import e820, linux_boot, offsets, x86
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.abi.linux_boot import BOOT_PARAMS, XLoadFlag
-from fwbuild.emulator.state import State
+from fwbuild.emulator.state import Read, State
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.kernel.bzimage import Bzimage
 from fwbuild.protocols import tables
@@ -37,6 +37,7 @@ LOADERS_OWN = frozenset(
 )
 OFFSETS = offsets(linux_boot.SETUP_HEADER)
 SETUP_DATA_MAX = 16  # items of the list that are followed
+SETUP_DATA_BYTES = 1 << 24  # of an item; a device tree takes 2 MiB at most
 FILLED = frozenset("acpi_rsdp_addr e820_entries e820_table hdr".split())
 
 
@@ -79,19 +80,12 @@ class Linux(BzimageProtocol):
     def read(self, state: State) -> LinuxHandoff:
         address = state.registers[self.pointer]
         params = BOOT_PARAMS.parse(state.read(address, BOOT_PARAMS.sizeof()))
-        setup_data: list[tuple[int, bytes]] = []
-        at = params.hdr.setup_data
-        while at and len(setup_data) < SETUP_DATA_MAX:
-            size = linux_boot.SETUP_DATA.sizeof()
-            item = linux_boot.SETUP_DATA.parse(state.read(at, size))
-            setup_data.append((item.type, state.read(at + size, item.len)))
-            at = item.next
         return LinuxHandoff(
             address=address,
             boot_params=params,
             memmap=params.e820_table[: min(params.e820_entries, linux_boot.E820_MAX)],
             cmdline=read_string(state.read, params.hdr.cmd_line_ptr),
-            setup_data=setup_data,
+            setup_data=_setup_list(state.read, params.hdr.setup_data),
         )
 
     def registers(self, state: State) -> Iterator[str]:
@@ -171,11 +165,28 @@ def _contents(state: State, handoff: LinuxHandoff) -> Iterator[str]:
 def _host_setup_data(state: State) -> list[tuple[int, bytes]]:
     """The list that QEMU appended to the kernel, its addresses relative to the kernel's."""
     kernel, base = state.items[Key.KERNEL_DATA], number(state, Key.KERNEL_ADDR)
-    at, found = linux_boot.SETUP_HEADER.parse(state.items[Key.SETUP_DATA]).setup_data, []
+
+    def read(address: int, size: int) -> bytes:
+        if not base <= address <= base + len(kernel) - size:
+            raise MemoryError(f"the host's setup_data at {address:#x} lies outside the kernel")
+        return kernel[address - base :][:size]
+
+    first = linux_boot.SETUP_HEADER.parse(state.items[Key.SETUP_DATA]).setup_data
+    return _setup_list(read, first)
+
+
+def _setup_list(read: Read, at: int) -> list[tuple[int, bytes]]:
+    """(type, bytes) of each item of the list. Raises MemoryError for a list without an end, and
+    for an item that is absurd."""
+    found: list[tuple[int, bytes]] = []
     size = linux_boot.SETUP_DATA.sizeof()
     while at:
-        item = linux_boot.SETUP_DATA.parse(kernel[at - base :])
-        found.append((item.type, kernel[at - base + size :][: item.len]))
+        if len(found) == SETUP_DATA_MAX or at >= e820.FOUR_GIB:
+            raise MemoryError(f"setup_data goes on at {at:#x} after {len(found)} items")
+        item = linux_boot.SETUP_DATA.parse(read(at, size))
+        if item.len > SETUP_DATA_BYTES:
+            raise MemoryError(f"setup_data of {item.len} bytes at {at:#x}")
+        found.append((item.type, read(at + size, item.len)))
         at = item.next
     return found
 

@@ -18,12 +18,13 @@ from fwbuild.abi.multiboot import INFO, HeaderFlag, InfoFlag
 from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.recording import Recording
 from fwbuild.emulator.state import State
-from fwbuild.errors import FwbuildError
+from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
 from fwbuild.firmware import layout
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
 from fwbuild.kernel.multiboot import find_header, parse_multiboot
+from fwbuild.kernel.vmlinux import MEMORY_MAX, RELINK, TOO_LARGE
 from fwbuild.protocols import tables
 from fwbuild.protocols.checks import (
     clear_flags,
@@ -89,6 +90,8 @@ class Multiboot(Protocol):
         """The guest's initrd is QEMU's -initrd: a list `FILE ARGUMENTS,FILE ARGUMENTS` of modules,
         commas in them doubled."""
         kernel = parse_multiboot(data, where)
+        if kernel.size > MEMORY_MAX:
+            raise FwbuildError(ExitCode.KERNEL, TOO_LARGE, where=where, hint=RELINK)
         named = re.split(r"(?<!,),(?!,)", str(guest.initrd)) if guest.initrd else []
         modules = [module.replace(",,", ",") for module in named]
         texts = [os.fsencode(module) + b"\0" for module in modules]
@@ -112,6 +115,9 @@ class Multiboot(Protocol):
             at += len(text)
         middle = entries + b"".join(texts).ljust(room, b"\0") + LOADER_NAME
         blob = padded(kernel.content, x86.PAGE) + padded(middle, x86.PAGE) + files
+        if kernel.address + len(blob) > e820.FOUR_GIB:
+            what = f"the kernel and its modules at {kernel.address:#x} pass 4 GiB"
+            raise FwbuildError(ExitCode.KERNEL, what, where=where, hint="link the kernel lower")
         info = multiboot.INFO.parse(bytes(multiboot.INFO.sizeof()))
         info.flags = (
             InfoFlag.MEMORY
