@@ -10,7 +10,6 @@ pytestmark = [pytest.mark.qemu, pytest.mark.versions]
 
 # arguments: what QEMU does not have, and what the hint names
 TABLE = {
-    "-M nonsense": ("machine type 'nonsense'", "(hint: it has microvm, pc, q35)"),
     "-M pc-q35-1.0": ("machine type 'pc-q35-1.0'", "(hint: it has q35, pc-q35-"),
     "-M pc,acpo=on": ("property 'acpo' of pc-i440fx-", "(hint: it has acpi)"),
     "-M pc --device e100": ("device 'e100'", "(hint: it has e1000"),
@@ -31,3 +30,25 @@ def test_offer(arguments: str, verb: str, capfd: pytest.CaptureFixture[str]) -> 
     line = capfd.readouterr().err.splitlines()[-1]
     assert line.startswith(f"fwbuild: error: QEMU {program().version} has no {lacks}")
     assert offers in line
+
+
+@pytest.mark.parametrize(
+    ("verb", "code", "line"),
+    [
+        (
+            "record --out never",
+            ExitCode.QEMU,
+            "has no machine type 'nonsense' (hint: it has microvm,",
+        ),
+        (
+            "run",
+            ExitCode.USAGE,
+            "no firmware for machine type 'nonsense' (hint: it runs on microvm,",
+        ),
+    ],
+)
+def test_a_machine_of_no_family(
+    verb: str, code: ExitCode, line: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*verb.split(), "-M", "nonsense"]) == code
+    assert line in capfd.readouterr().err
