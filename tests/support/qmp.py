@@ -45,7 +45,7 @@ class Qmp:
     def _receive(self) -> dict[str, Any]:
         line = self._stream.readline()
         if not line:
-            raise EOFError("QEMU has ended")
+            raise ConnectionError("QEMU has ended")
         reply: dict[str, Any] = json.loads(line)
         return reply
 
