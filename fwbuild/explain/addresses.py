@@ -45,12 +45,17 @@ PORTS = {
 }
 
 
-def addresses(text: str, image: Image) -> Iterator[Meaning]:
-    """The meanings of an address or a port: hexadecimal after 0x, or eight digits."""
+def number(text: str) -> int | None:
+    """An address as users write it: hexadecimal after 0x, or eight digits."""
     found = NUMBER.fullmatch(text)
-    if not found:
+    return int(found[1] or found[2], 16) if found else None
+
+
+def addresses(text: str, image: Image) -> Iterator[Meaning]:
+    """The meanings of an address or a port."""
+    address = number(text)
+    if address is None:
         return
-    address = int(found[1] or found[2], 16)
     if address in PORTS:
         yield Meaning(kind="I/O port", what=PORTS[address])
     if ROM.base <= address < ROM.end:

@@ -21,7 +21,7 @@ def names(text: str, image: Image) -> Iterator[Meaning]:
         facts = {"decimal": str(value), "declared": declared(text)}
         yield Meaning(kind="symbol of the assembly", what=f"{value:#x}", facts=facts)
     if stop := stop_codes.BY_NAME.get(text.rpartition(".")[2]):
-        yield from codes.numbers(f"{stop.code:02x}")
+        yield codes.of_stop(stop)
     for region in layout.REGIONS:
         if region.name == text:
             what = {"range": f"{region.base:#x}-{region.end - 1:#x}, {region.size} bytes"}

@@ -4,6 +4,7 @@ The firmware prints `fwbuild: <code> <what> <detail>` and writes <code> to isa-d
 Codes are stable: a number is never given a second meaning.
 """
 
+import re
 from dataclasses import dataclass
 
 from fwbuild.machines import PC, Q35
@@ -97,3 +98,12 @@ STOPS: tuple[Stop, ...] = (
 
 BY_CODE = {stop.code: stop for stop in STOPS}
 BY_NAME = {stop.name: stop for stop in STOPS}
+LINE = re.compile(r"fwbuild: ([0-9a-f]{2}) (?:.*?\b([0-9a-f]{8})\b)?")
+
+
+def told(console: str) -> tuple[Stop | None, str]:
+    """The stop that the firmware told on its console, and the detail's digits; (None, "") if
+    there is none."""
+    found = LINE.search(console)
+    stop = BY_CODE.get(int(found[1], 16)) if found else None
+    return (stop, found[2] or "") if found and stop else (None, "")

@@ -61,12 +61,15 @@ class Protocol(ABC):
     title:   the name of its specification.
     pointer: the register that leads to what is handed over.
     nowhere: what a wrong pointer leads to nothing from, in words.
+    reloaded: whether QEMU puts the kernel into RAM itself, again at each reset. Then a kernel
+             cannot wake from S3, for a wake is a reset.
     """
 
     name: BootProtocol
     title: str
     pointer: str
     nowhere: str
+    reloaded = False
 
     @abstractmethod
     def recognises(self, data: bytes) -> bool:

@@ -77,6 +77,7 @@ class Pvh(Protocol):
     name = BootProtocol.PVH
     title = "PVH ABI"
     pointer = "ebx"
+    reloaded = True
     nowhere = "GDT or hvm_start_info"
 
     def recognises(self, data: bytes) -> bool:

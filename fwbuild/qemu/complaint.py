@@ -72,8 +72,9 @@ def _devices(qemu: Qemu, _name: str) -> list[str]:
     return re.findall(r'^name "([^"]+)"', qemu.ask("-device", "help"), re.MULTILINE)
 
 
-def _accelerators(qemu: Qemu, _name: str) -> list[str]:
-    return _first_words(qemu.ask("-accel", "help"))
+def _listed(option: str) -> Callable[[Qemu, str], list[str]]:
+    """The names in QEMU's own list for an option."""
+    return lambda qemu, _name: _first_words(qemu.ask(option, "help"))
 
 
 def _cpus(qemu: Qemu, _name: str) -> list[str]:
@@ -89,14 +90,6 @@ def _options(qemu: Qemu, _name: str) -> list[str]:
 def _properties(qemu: Qemu, name: str) -> list[str]:
     """The properties of a machine type, an accelerator or a device: "e1000.foo" is a device's."""
     return re.findall(r"^ +([\w.-]+)=<", qemu.ask(*_property_help(name).split()), re.MULTILINE)
-
-
-def _objects(qemu: Qemu, _name: str) -> list[str]:
-    return _first_words(qemu.ask("-object", "help"))
-
-
-def _netdevs(qemu: Qemu, _name: str) -> list[str]:
-    return _first_words(qemu.ask("-netdev", "help"))
 
 
 def _property_help(name: str) -> str:
@@ -158,7 +151,7 @@ KINDS = (
     Kind(
         re.compile(r"invalid accelerator (\S+)"),
         "accelerator",
-        _accelerators,
+        _listed("-accel"),
         _always("-accel help"),
     ),
     Kind(
@@ -168,13 +161,13 @@ KINDS = (
     Kind(
         re.compile(r"-object .*does not accept value '([^']*)'"),
         "object",
-        _objects,
+        _listed("-object"),
         _always("-object help"),
     ),
     Kind(
         re.compile(r"-netdev .*does not accept value '([^']*)'"),
         "netdev",
-        _netdevs,
+        _listed("-netdev"),
         _always("-netdev help"),
     ),
 )

@@ -9,7 +9,8 @@ from fwbuild.errors import ExitCode
 from fwbuild.firmware.declared import declared
 from fwbuild.firmware.options import OPTIONS, Option
 from fwbuild.image.build import all_symbols
-from fwbuild.image.template import DEFAULT, Template, parse_settings
+from fwbuild.image.template import Template, parse_settings
+from fwbuild.verbs.guest_options import add_template_argument
 
 HELP = "build an image (the default)"
 
@@ -22,12 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="IMG",
         help="where the image goes; default: %(default)s",
     )
-    parser.add_argument(
-        "--template",
-        default=DEFAULT,
-        metavar="NAME",
-        help="a template or a TOML file; default: %(default)s",
-    )
+    add_template_argument(parser)
     parser.add_argument(
         "--set",
         action="append",

@@ -6,10 +6,11 @@ import difflib
 from fwbuild.api import build
 from fwbuild.assembler.source import Fragment
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.explain.addresses import NUMBER
-from fwbuild.image import artefacts, template
+from fwbuild.explain.addresses import number
+from fwbuild.image import artefacts
 from fwbuild.image.build import Image, all_symbols
 from fwbuild.image.sources import read_firmware
+from fwbuild.verbs.guest_options import add_template_argument
 
 HELP = "list an image's instructions with their sources"
 
@@ -21,12 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SYMBOL",
         help="a routine, a data item, or an address in one of them; default: the whole image",
     )
-    parser.add_argument(
-        "--template",
-        default=template.DEFAULT,
-        metavar="NAME",
-        help="a template or a TOML file; default: %(default)s",
-    )
+    add_template_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,8 +37,7 @@ def run(args: argparse.Namespace) -> int:
 def _find(image: Image, symbol: str) -> Fragment:
     """The fragment of that name or at that address. Raises FwbuildError."""
     linked = image.linked
-    number = NUMBER.fullmatch(symbol)
-    address = int(number[1] or number[2], 16) if number else None
+    address = number(symbol)
     for fragment in linked.fragments:
         start = linked.addresses[fragment.name]
         inside = address is not None and start <= address < start + linked.size(fragment.name)

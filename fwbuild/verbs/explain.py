@@ -13,8 +13,8 @@ from fwbuild.api import build
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.explain import Meaning, explain
 from fwbuild.explain.names import near
-from fwbuild.image import template
 from fwbuild.verbs import inspect
+from fwbuild.verbs.guest_options import add_template_argument
 
 HELP = "explain an address, a code, a name or a file"
 
@@ -27,12 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="an address (0x6000), a code (21), QEMU's exit status (67), a symbol, the name of a "
         "fw_cfg file, a stop's line from the console, or a file",
     )
-    parser.add_argument(
-        "--template",
-        default=template.DEFAULT,
-        metavar="NAME",
-        help="the template of the image that is meant; default: %(default)s",
-    )
+    add_template_argument(parser, "the template of the image that is meant")
     parser.add_argument("--json", action="store_true", help="print JSON (keys: docs/json.md)")
 
 

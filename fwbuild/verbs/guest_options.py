@@ -115,16 +115,23 @@ def add_qemu_argument(
     )
 
 
+def add_template_argument(
+    parser: argparse._ActionsContainer, help_text: str = "a template or a TOML file"
+) -> None:
+    """--template: which image is built."""
+    parser.add_argument(
+        "--template",
+        default=template.DEFAULT,
+        metavar="NAME",
+        help=f"{help_text}; default: %(default)s",
+    )
+
+
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     """--bios or --template: which image."""
     group = parser.add_argument_group("the image").add_mutually_exclusive_group()
     group.add_argument("--bios", type=Path, metavar="IMG", help="a built image; default: none")
-    group.add_argument(
-        "--template",
-        default=template.DEFAULT,
-        metavar="NAME",
-        help="a template or a TOML file, built now; default: %(default)s",
-    )
+    add_template_argument(group, "a template or a TOML file, built now")
 
 
 def check_files(*paths: Path | None) -> None:

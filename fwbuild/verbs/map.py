@@ -6,18 +6,14 @@ import json
 from fwbuild.api import build
 from fwbuild.documents import render
 from fwbuild.errors import ExitCode
-from fwbuild.image import artefacts, template
+from fwbuild.image import artefacts
+from fwbuild.verbs.guest_options import add_template_argument
 
 HELP = "show an image's map of ROM and RAM"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--template",
-        default=template.DEFAULT,
-        metavar="NAME",
-        help="a template or a TOML file; default: %(default)s",
-    )
+    add_template_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON (keys: those of build)")
 
 

@@ -1,7 +1,6 @@
 """Boot the image in QEMU, the guest's serial port on this terminal."""
 
 import argparse
-import re
 import shlex
 import subprocess
 import sys
@@ -10,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from fwbuild.abi import elf, ports
+from fwbuild.abi import ports
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
 from fwbuild.firmware import stop_codes, test_kernel
 from fwbuild.guest import Guest
-from fwbuild.kernel.multiboot import find_header
 from fwbuild.payloads.test_kernel import build_test_kernel
+from fwbuild.protocols import identify
 from fwbuild.qemu import complaint
 from fwbuild.qemu.command import command
 from fwbuild.qemu.program import program
@@ -30,7 +29,6 @@ from fwbuild.verbs.guest_options import (
 
 HELP = "boot the image in QEMU"
 QEMU_FAILED = 1  # QEMU's own exit status after it has said what is wrong
-STOP_LINE = re.compile(r"fwbuild: ([0-9a-f]{2}) ")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,8 +64,8 @@ def run(args: argparse.Namespace) -> int:
         argv = [*command(guest, bios=bios, console=console), "-serial", "stdio"]
         print(f"fwbuild: {program()}", file=sys.stderr, flush=True)
         status, complaints = _wait(argv, args.timeout)
-        stop = STOP_LINE.search(console.read_text(errors="replace") if console.exists() else "")
-    found = stop_codes.BY_CODE.get(int(stop[1], 16)) if stop else None
+        said = console.read_text(errors="replace") if console.exists() else ""
+    found, _ = stop_codes.told(said)
     # a guest may print such a line too, but then QEMU does not end with that code
     if found and status == ports.debug_exit_status(found.code):
         raise FwbuildError(ExitCode.STOPPED, f"the firmware stopped: {found.what}", hint=found.hint)
@@ -88,8 +86,8 @@ def without_s3(guest: Guest) -> Guest:
     off = guest.family.s3_off
     if guest.kernel is None or not off:
         return guest
-    data = read_file(guest.kernel)
-    if not data.startswith(elf.MAGIC) or find_header(data):
+    protocol = identify(read_file(guest.kernel))
+    if protocol is None or not protocol.reloaded:
         return guest
     return replace(guest, extra=("-global", off, *guest.extra))
 

@@ -90,7 +90,7 @@ def find_rsdp(state: State) -> int:
     """The RSDP's address, found by a search of the F segment on 16-byte boundaries; 0 if it is
     not there."""
     segment = state.read(e820.SYSTEM_ROM, e820.EXTENDED - e820.SYSTEM_ROM)
-    found = (i for i in range(0, len(segment), 16) if segment[i:].startswith(RSDP_SIGNATURE))
+    found = (i for i in range(0, len(segment), 16) if segment.startswith(RSDP_SIGNATURE, i))
     return next((e820.SYSTEM_ROM + i for i in found), 0)
 
 
