@@ -19,9 +19,15 @@ from tests.support.pci_judge import complaints, unassigned
 pytestmark = pytest.mark.qemu
 
 CASES = stanzas()
-AT_ENTRY = [(name, t) for name, case in CASES.items() if case.entry for t in case.templates]
+EACH_VERSION = pytest.mark.versions
+AT_ENTRY = [
+    pytest.param(name, t, marks=() if case.once == "all" else EACH_VERSION)
+    for name, case in CASES.items()
+    if case.entry
+    for t in case.templates
+]
 BOOTED = [
-    pytest.param(name, t, marks=() if case.once else pytest.mark.versions)
+    pytest.param(name, t, marks=() if case.once else EACH_VERSION)
     for name, case in CASES.items()
     if case.boot
     for t in case.templates
@@ -80,7 +86,6 @@ def sets_up_pci(case: Stanza, image: Image) -> bool:
     return image.template.values["pci"] == "full" and case.guest().family.config_ports
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize("name, template", AT_ENTRY)
 def test_entry(name: str, template: str, tmp_path: Path, test_kernel: bytes) -> None:
     case, image = offered(name), build_image(template)
@@ -132,7 +137,6 @@ def count(text: str, pattern: str) -> int:
     return len(re.findall(pattern, text, re.MULTILINE))
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize("name", REBOOTED)
 def test_reboots(name: str, image: Image, tmp_path: Path) -> None:
     """Each from a clean start: what the last guest left in RAM, PAM and PCI does not matter."""

@@ -40,7 +40,7 @@ class Stanza:
     reboots: int = 0
     since: str = ""
     until: str = ""
-    once: bool = False
+    once: str = ""
 
     def guest(self, **more: Any) -> Guest:
         """The guest to start. -m and -smp with options go with the other arguments, since QEMU
