@@ -1,18 +1,18 @@
-# The end of every failure: a line on both consoles, a code for isa-debug-exit, a panic for pvpanic,
-# halt.
+# The end of every failure: a line on both consoles, a code for isa-debug-exit, a panic for pvpanic
+# (panic.s), and then halt or reset, as the template has it.
 #
 # A routine stops by jumping to stop_with with a code in AL and a detail in EDX, whatever is on the
 # stack: nothing returns from there. `mov al, CODE` comes before the conditional jump, as it leaves
 # the flags alone; .stop_if in macros.s is the two of them. Where one routine may stop for
 # several reasons EDX is loaded once, ahead of all of them.
 
-#: print `fwbuild: <code> <what> <detail>` and halt for good
+#: print `fwbuild: <code> <what> <detail>`, tell the host, and halt or reset
 #: mode: 32
 #: in: eax stop code in al, edx detail
 #: out: -
-#: clobbers: eax, ebx, ecx, edx, esi, edi, eflags
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, esp, eflags
 #: returns: never
-#: source: fwbuild/firmware/stop_codes.py; QEMU docs/specs/pvpanic.rst
+#: source: fwbuild/firmware/stop_codes.py; QEMU hw/misc/debugexit.c
 stop_with:
     # EBX: the code, EDI: the detail
     movzx ebx, al
@@ -46,18 +46,30 @@ stop_with:
     mov eax, ebx
     mov edx, ports.DEBUG_EXIT
     out dx, al
-    # Without that device the code goes on. Is there a pvpanic? All ones mean no.
-    mov edx, ports.PVPANIC
-    in al, dx
-    cmp al, 0xff
-    jz .halt
-    test al, ports.PVPANIC_PANICKED
-    jz .halt
-    mov al, ports.PVPANIC_PANICKED
-    out dx, al
-.halt:
-    mov eax, ebx
-    jmp exit_and_halt
+    # without that device the code goes on
+    jmp panic_isa
+
+#: what a stop ends in where isa-debug-exit and pvpanic have not ended the guest. A triple fault is
+#: a reset that every machine has
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eflags
+#: returns: never
+#: source: Intel SDM volume 3A, 6.15 "Interrupt 8"; QEMU target/i386/tcg/excp_helper.c
+stop_end:
+.if option.stop.reset
+    .att lidtl {no_idtr}
+    int3
+.endif
+    jmp halt_for_good
+
+.if option.stop.reset
+#: IDTR of a table without a gate
+#: mode: data
+no_idtr:
+    .pseudo_descriptor 0, 0
+.endif
 
 #: end QEMU where it has isa-debug-exit, else halt for good
 #: mode: 32
@@ -69,10 +81,19 @@ stop_with:
 exit_and_halt:
     mov edx, ports.DEBUG_EXIT
     out dx, al
-.halt:
+    jmp halt_for_good
+
+#: halt; a non-maskable interrupt changes nothing
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eflags
+#: returns: never
+#: source: -
+halt_for_good:
     cli
     hlt
-    jmp .halt
+    jmp halt_for_good
 
 #: print a string that ends in a zero
 #: mode: 32

@@ -24,6 +24,7 @@ from fwbuild.abi import (
     pci,
     ports,
     pvh,
+    pvpanic,
     smbios,
     x86,
 )
@@ -31,7 +32,7 @@ from fwbuild.abi import (
 # Those that the assembly knows. `elf` and `multiboot2` describe files, which only Python reads.
 CONTRACTS: tuple[ModuleType, ...] = (
     acpi, bios, chipset, e820, fw_cfg, legacy, linux_boot, linux_user, mptable, multiboot, pci,
-    ports, pvh, smbios, x86,
+    ports, pvh, pvpanic, smbios, x86,
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ SIGNATURE_TEXT = b"QEMU"
 DMA_SIGNATURE = b"QEMU CFG"  # what the two DMA ports read as
 DMA_SIGNATURE_LOW = int.from_bytes(DMA_SIGNATURE[4:], "little")
 KEY_WRITE_CHANNEL = 0x4000  # a bit of the selector that means nothing any more
+FILES_MAX = 0x4000  # no more than keys that mean something
 
 
 class Key(IntEnum):

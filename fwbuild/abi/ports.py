@@ -44,11 +44,6 @@ UART_MCR_LOOP = 0x10
 UART_MSR_CONNECTED = 0xB0  # DCD, DSR and CTS
 UART_DIVISOR = 12  # at reset: 9600 baud
 
-# QEMU's pvpanic: a read tells the events that it knows, all ones where there is no such device; a
-# write reports one. Source: QEMU, docs/specs/pvpanic.rst (the port is its default)
-PVPANIC = 0x505
-PVPANIC_PANICKED = 1 << 0
-
 DEBUG_EXIT = 0x501  # QEMU's isa-debug-exit: the process ends with (value << 1) | 1
 
 

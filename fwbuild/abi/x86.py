@@ -77,6 +77,7 @@ SELECTOR_CODE = 0x10
 SELECTOR_DATA = 0x18
 
 UNDEFINED_INSTRUCTION = 6
+DOUBLE_FAULT = 8
 EXCEPTIONS = 22  # vectors that the CPU's exceptions have
 INTERRUPT_GATE = 0x8E  # present, DPL 0, 32-bit
 EXCEPTIONS_WITH_ERROR_CODE = frozenset({8, 10, 11, 12, 13, 14, 17, 21})

@@ -1,7 +1,7 @@
-"""The consoles and the exit, as QEMU's hw/char/debugcon.c, hw/char/serial.c and
-hw/misc/debugexit.c behave."""
+"""The consoles, the exit and the panic, as QEMU's hw/char/debugcon.c, hw/char/serial.c,
+hw/misc/debugexit.c and hw/misc/pvpanic-isa.c behave."""
 
-from fwbuild.abi import ports
+from fwbuild.abi import ports, pvpanic
 from fwbuild.abi.ports import Uart
 
 
@@ -124,3 +124,18 @@ class DebugExit:
 
     def port_out(self, port: int, size: int, value: int) -> None:
         self.value = value
+
+
+class Pvpanic:
+    """QEMU's pvpanic on ISA, which knows no event but the panic. `reported`: the bits of the
+    events that the guest reported."""
+
+    def __init__(self, port: int) -> None:
+        self.ports = frozenset({port})
+        self.reported = 0
+
+    def port_in(self, port: int, size: int) -> int:
+        return pvpanic.PANICKED
+
+    def port_out(self, port: int, size: int, value: int) -> None:
+        self.reported |= value

@@ -21,13 +21,14 @@ from fwbuild.abi import fw_cfg, x86
 from fwbuild.abi.x86 import PAGE
 from fwbuild.emulator.board import Board, pieces
 from fwbuild.emulator.device import Device
-from fwbuild.emulator.devices import DebugConsole, DebugExit, Serial
+from fwbuild.emulator.devices import DebugConsole, DebugExit, Pvpanic, Serial
 from fwbuild.emulator.fw_cfg import FwCfg
 from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.memory import Memory
 from fwbuild.emulator.mmio import Read, Write
 from fwbuild.emulator.recording import Recording
 from fwbuild.emulator.state import End, State
+from fwbuild.firmware import file_names
 from fwbuild.firmware.options import BootProtocol
 
 HLT = b"\xf4"
@@ -94,6 +95,10 @@ class Machine:
         self.devices = self.board.devices
         for device in (self.fw_cfg, self.console, self.serial, self.exit):
             self.board.map_ports(device)
+        self.pvpanic: Pvpanic | None = None
+        if port := recording.file(file_names.PVPANIC_PORT):
+            self.pvpanic = Pvpanic(int.from_bytes(port.data, "little"))
+            self.board.map_ports(self.pvpanic)
         self.outcome = Outcome(End.LIMIT)
         self._last = 0  # address of the instruction before
         self._left = 0  # iterations that it still has, if it is a `rep`
@@ -249,7 +254,9 @@ class Machine:
         if self.real_mode:
             self._through_vector(number)
         elif not self._through_gate(number):
-            self._fault(uc, f"exception {number}")
+            end = End.FAULT if self._has_gate(x86.DOUBLE_FAULT) else End.RESET
+            self.outcome.kind, self.outcome.detail = end, f"exception {number}"
+            uc.emu_stop()
 
     def _on_invalid(self, _uc: Uc, _data: Any) -> bool:
         """An instruction that does not exist: True where there is a handler for it."""
@@ -277,14 +284,20 @@ class Machine:
         uc.reg_write(ux.UC_X86_REG_CS, int.from_bytes(vector[2:], "little"))
         uc.reg_write(ux.UC_X86_REG_IP, int.from_bytes(vector[:2], "little"))
 
+    def _has_gate(self, number: int) -> bool:
+        """Whether the table has room for a gate: where an exception's and that of the double
+        fault are missing, the CPU shuts down, and the machine resets."""
+        limit = self.uc.reg_read(ux.UC_X86_REG_IDTR)[2]
+        return bool((number + 1) * x86.DESCRIPTOR.sizeof() - 1 <= limit)
+
     def _through_gate(self, number: int) -> bool:
         """Do as an exception does in protected mode; unicorn leaves that to its user.
         Returns whether there is a 32-bit interrupt gate for it that stays in its code segment. The
         error code is 0."""
         uc = self.uc
-        _, base, limit, _ = uc.reg_read(ux.UC_X86_REG_IDTR)
+        _, base, _, _ = uc.reg_read(ux.UC_X86_REG_IDTR)
         size = x86.DESCRIPTOR.sizeof()
-        if number * size + size - 1 > limit:
+        if not self._has_gate(number):
             return False
         gate = self.read(base + number * size, size)
         cs = uc.reg_read(ux.UC_X86_REG_CS)

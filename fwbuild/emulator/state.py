@@ -35,6 +35,7 @@ class End(StrEnum):
     HALT = "halt"  # for good
     WAIT = "wait"  # a halt that an interrupt would end
     LIMIT = "limit"  # more instructions than were allowed
+    RESET = "reset"  # a triple fault
     FAULT = "fault"  # an exception that nobody handled, or an access that QEMU refuses
     RUNNING = ""  # the kernel has been entered, and runs
 

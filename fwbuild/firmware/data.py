@@ -102,6 +102,7 @@ NAMES = {
     "name_smbios_tables": file_names.SMBIOS_TABLES,
     "name_extra_roots": file_names.EXTRA_ROOTS,
     "name_reserved_memory_end": file_names.RESERVED_MEMORY_END,
+    "name_pvpanic_port": file_names.PVPANIC_PORT,
 }
 
 

@@ -1,6 +1,7 @@
 """The fw_cfg files that the firmware asks for, by the names that QEMU gives them.
 
-Source: QEMU, docs/specs/fw_cfg.rst; hw/i386/fw_cfg.c, hw/i386/pc.c, hw/i386/acpi-build.c.
+Source: QEMU, docs/specs/fw_cfg.rst; hw/i386/fw_cfg.c, hw/i386/pc.c, hw/i386/acpi-build.c,
+hw/misc/pvpanic-isa.c.
 """
 
 E820 = "etc/e820"
@@ -10,6 +11,7 @@ SMBIOS_ANCHOR = "etc/smbios/smbios-anchor"
 SMBIOS_TABLES = "etc/smbios/smbios-tables"
 EXTRA_ROOTS = "etc/extra-pci-roots"
 RESERVED_MEMORY_END = "etc/reserved-memory-end"
+PVPANIC_PORT = "etc/pvpanic-port"
 
 MODULE = "opt/fwbuild/module/1"
 MODULE_DIGIT = len(MODULE) - 1
@@ -23,5 +25,6 @@ CONTENTS = {
     SMBIOS_TABLES: "the SMBIOS structures",
     EXTRA_ROOTS: "u64: how many root buses there are besides bus 0",
     RESERVED_MEMORY_END: "u64: where the memory hot-plug region ends",
+    PVPANIC_PORT: "u16: the port of the pvpanic device on ISA",
     MODULE: "a further module of the user's; the last digit goes up to 9",
 }

@@ -133,6 +133,11 @@ OPTIONS = (
         what="wake every CPU and give it the boot CPU's MTRRs and feature control",
     ),
     Option(
+        name="stop", kind=Kind.CHOICE, default="halt", values=("halt", "reset"),
+        what="the end of a stop where neither isa-debug-exit nor pvpanic ends the guest: halt, or "
+             "reset, which ends QEMU under -no-reboot and else boots again",
+    ),
+    Option(
         name="trace", kind=Kind.SWITCH, default=False,
         what="write a number to port 0xf5 at the start of each stage",
     ),
