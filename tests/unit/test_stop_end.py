@@ -1,4 +1,4 @@
-"""The end of a stop where isa-debug-exit does not end the guest: pvpanic is told, then halt or reset."""
+"""The end of a stop that isa-debug-exit does not end: pvpanic is told, then halt or reset."""
 
 from dataclasses import replace
 
