@@ -15,6 +15,7 @@ from fwbuild.firmware.options import OPTIONS, Value
 from fwbuild.image import template
 from fwbuild.image.build import all_symbols, build_image
 from fwbuild.image.template import Template
+from fwbuild.qemu.ending import How
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 FULLEST = "all-cpus"  # the template that leaves nothing out
@@ -93,6 +94,7 @@ def documents() -> dict[str, str]:
             stops=stop_codes.STOPS,
             status=ports.debug_exit_status,
             exits=list(ExitCode),
+            ends=list(How),
         ),
         "templates.md": render(
             "templates.md.j2",

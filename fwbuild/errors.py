@@ -17,6 +17,8 @@ class ExitCode(IntEnum):
     JUDGEMENT = 8
     STOPPED = 9
     QEMU = 10
+    PANICKED = 11
+    TIMEOUT = 12
     INTERRUPTED = 130
     BROKEN_PIPE = 141
 
@@ -37,7 +39,9 @@ MEANINGS = {
     ExitCode.KERNEL: "a kernel cannot be used",
     ExitCode.JUDGEMENT: "the handoff departs from the protocol",
     ExitCode.STOPPED: "the firmware stopped with a stop code",
-    ExitCode.QEMU: "QEMU is missing, or failed",
+    ExitCode.QEMU: "QEMU is missing, failed, or was ended by a signal",
+    ExitCode.PANICKED: "the guest panicked: it told pvpanic",
+    ExitCode.TIMEOUT: "the guest was still running after --timeout",
     ExitCode.INTERRUPTED: "the user interrupted fwbuild",
     ExitCode.BROKEN_PIPE: "nobody reads the output any more, as behind `head -1`",
 }

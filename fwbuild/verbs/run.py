@@ -12,13 +12,15 @@ from pathlib import Path
 from fwbuild.abi import ports
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
-from fwbuild.firmware import stop_codes, test_kernel
+from fwbuild.firmware import test_kernel
 from fwbuild.guest import Guest
 from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.protocols import identify
 from fwbuild.qemu import complaint
 from fwbuild.qemu.command import command
+from fwbuild.qemu.ending import Ending, How, ending
 from fwbuild.qemu.program import program
+from fwbuild.qemu.watch import Watch
 from fwbuild.verbs.guest_options import (
     add_guest_arguments,
     add_image_arguments,
@@ -28,7 +30,7 @@ from fwbuild.verbs.guest_options import (
 )
 
 HELP = "boot the image in QEMU"
-QEMU_FAILED = 1  # QEMU's own exit status after it has said what is wrong
+TEST_PASSED = ports.debug_exit_status(test_kernel.EXIT_OK)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,20 +65,13 @@ def run(args: argparse.Namespace) -> int:
             guest.kernel.write_bytes(build_test_kernel())
         argv = [*command(guest, bios=bios, console=console), "-serial", "stdio"]
         print(f"fwbuild: {program()}", file=sys.stderr, flush=True)
-        status, complaints = _wait(argv, args.timeout)
-        said = console.read_text(errors="replace") if console.exists() else ""
-    found, _ = stop_codes.told(said)
-    # a guest may print such a line too, but then QEMU does not end with that code
-    if found and status == ports.debug_exit_status(found.code):
-        raise FwbuildError(ExitCode.STOPPED, f"the firmware stopped: {found.what}", hint=found.hint)
-    if status == QEMU_FAILED and (error := complaint.explain(program(), argv, complaints)):
+        end, complaints = _wait(argv, args.timeout, console)
+    if end.how == How.FAILURE and (error := complaint.explain(program(), argv, complaints)):
         raise error
-    if args.kernel is None:
-        wrong = status != ports.debug_exit_status(test_kernel.EXIT_OK)
-    else:
-        wrong = status == QEMU_FAILED or status < 0  # below 0: ended by a signal
-    if wrong:
-        raise FwbuildError(ExitCode.QEMU, f"QEMU {program().version} ended with status {status}")
+    end.check()
+    if args.kernel is None and end.status != TEST_PASSED:
+        raise FwbuildError(ExitCode.QEMU, f"the test kernel failed: {end.line}")
+    print(f"fwbuild: {end.line}", file=sys.stderr)
     return int(ExitCode.OK)
 
 
@@ -92,17 +87,29 @@ def without_s3(guest: Guest) -> Guest:
     return replace(guest, extra=("-global", off, *guest.extra))
 
 
-def _wait(argv: list[str], seconds: float | None) -> tuple[int, str]:
-    """QEMU's exit status, and what it said of its command line; the rest it says at once."""
-    process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, errors="replace")
-    with process, ThreadPoolExecutor(1) as pool:
-        complaints = pool.submit(_pass_on, process)
-        try:
-            return process.wait(seconds), complaints.result()
-        except subprocess.TimeoutExpired:
-            raise FwbuildError(ExitCode.QEMU, f"QEMU was ended after {seconds} s") from None
-        finally:
-            process.kill()
+def _wait(argv: list[str], seconds: float | None, console: Path) -> tuple[Ending, str]:
+    """How QEMU and its guest ended, and what it said of its command line; the rest it says at
+    once."""
+    with Watch(argv) as watch:
+        process = subprocess.Popen(
+            [*argv, *watch.arguments],
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            pass_fds=watch.fds,
+        )
+        watch.begin()
+        late = None
+        with process, ThreadPoolExecutor(1) as pool:
+            complaints = pool.submit(_pass_on, process)
+            try:
+                process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                late = seconds
+            finally:
+                process.kill()
+        said = console.read_text(errors="replace") if console.exists() else ""
+        return ending(process.wait(), watch.events(), said, late), complaints.result()
 
 
 def _pass_on(process: subprocess.Popen[str]) -> str:

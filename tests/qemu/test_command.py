@@ -1,4 +1,4 @@
-"""A Guest as QEMU's arguments, and how `run` takes QEMU's end."""
+"""A Guest as QEMU's arguments, and `run`."""
 
 import itertools
 import shlex
@@ -19,7 +19,6 @@ from fwbuild.payloads.test_kernel import (
 )
 from fwbuild.qemu.command import command
 from fwbuild.qemu.program import VARIABLE
-from fwbuild.verbs import run
 
 pytestmark = pytest.mark.qemu
 
@@ -57,16 +56,6 @@ def test_scratch_folder_with_comma_and_long_name(
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     assert main(["run", "-m", "64M"]) == ExitCode.OK
     assert main(["record", "--out", str(tmp_path / "out.json")]) == ExitCode.OK
-
-
-@pytest.mark.parametrize("status", [1, -9])
-def test_run_reports_a_failed_qemu(
-    status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test_kernel: bytes
-) -> None:
-    kernel = tmp_path / "kernel"
-    kernel.write_bytes(test_kernel)
-    monkeypatch.setattr(run, "_wait", lambda _argv, _seconds: (status, ""))
-    assert main(["run", "--kernel", str(kernel)]) == ExitCode.QEMU
 
 
 def test_a_guest_that_prints_a_stop_line_has_not_stopped() -> None:

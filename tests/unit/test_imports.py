@@ -69,9 +69,9 @@ FLOORS = {
     "protocols": (
         "abi", "emulator", "errors", "files", "firmware", "guest", "image", "kernel", "sizes"),
     "payloads": ("abi", "assembler", "firmware", "image", "sizes"),
-    "docs": ("abi", "assembler", "documents", "errors", "firmware", "image"),
     "qemu": (
         "abi", "emulator", "errors", "files", "firmware", "guest", "machines", "sizes"),
+    "docs": ("abi", "assembler", "documents", "errors", "firmware", "image", "qemu"),
     "bench": (
         "abi", "docs", "documents", "emulator", "errors", "files", "firmware",
         "guest", "image", "kernel", "machines", "protocols", "qemu", "sizes"),

@@ -1,0 +1,20 @@
+"""Kernels of a few instructions, for what a guest does that no kernel at hand does so soon."""
+
+from keystone import KS_ARCH_X86, KS_MODE_32, Ks
+
+from fwbuild.firmware.test_kernel import BASE, STACK_END
+from fwbuild.image.elf import Segment, pvh_note, write_elf
+
+READ_WRITE_EXECUTE = 7
+
+
+def assembled(source: str) -> bytes:
+    """32-bit code in Intel syntax that runs at BASE; labels are as keystone has them."""
+    code, _ = Ks(KS_ARCH_X86, KS_MODE_32).asm(source, BASE)
+    return bytes(code)
+
+
+def pvh_kernel(source: str) -> bytes:
+    """A vmlinux whose entry is the first instruction of `source`."""
+    segment = Segment(BASE, assembled(source), STACK_END - BASE, READ_WRITE_EXECUTE)
+    return write_elf([segment], [], BASE, pvh_note(BASE))
