@@ -64,7 +64,13 @@ def build_test_multiboot(spoils: str = "", base: int = test_kernel.BASE) -> byte
 def build_test_bzimage(**fields: int) -> bytes:
     """A bzImage without real-mode code. `fields` of the header stand in for what a kernel says
     that runs where it is loaded."""
-    return _setup(fields, b"") + _link("test_linux_entry")[1]
+    return build_bzimage(_link("test_linux_entry")[1], **fields)
+
+
+def build_bzimage(code: bytes, **fields: int) -> bytes:
+    """A bzImage whose protected-mode part, linked at test_kernel.BASE, is `code`; `fields` as
+    above."""
+    return _setup(fields, b"") + code
 
 
 def build_test_bzimage16(**fields: int) -> bytes:
