@@ -1,6 +1,5 @@
 """Real QEMU: the test kernel by PVH, and what stops the firmware. Linux is in matrix.toml."""
 
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,23 +8,13 @@ import pytest
 from fwbuild.abi import ports
 from fwbuild.firmware import stop_codes
 from fwbuild.guest import Guest
-from fwbuild.image.build import build_image
 from fwbuild.machines import MACHINES
-from fwbuild.qemu.command import command
 from fwbuild.sizes import MIB
 from tests.support import debian
+from tests.support.boot import boot
 from tests.support.kvm import kvm_works
 
 pytestmark = [pytest.mark.qemu, pytest.mark.versions]
-
-
-def boot(guest: Guest, folder: Path, image: bytes | None = None) -> tuple[int, str, str]:
-    """(QEMU's exit status, serial text, debug console text). `image`: another than universal's."""
-    bios, console, serial = folder / "bios.bin", folder / "console", folder / "serial"
-    bios.write_bytes(image or build_image().image)
-    argv = [*command(guest, bios=bios, console=console), "-serial", f"file:{serial}"]
-    process = subprocess.run(argv, timeout=120, capture_output=True, check=False)
-    return process.returncode, serial.read_text(errors="replace"), console.read_text()
 
 
 @pytest.mark.parametrize("accel", ["tcg", pytest.param("kvm", marks=pytest.mark.kvm)])

@@ -11,14 +11,13 @@ from fwbuild.guest import Guest
 from fwbuild.machines import MACHINES
 from fwbuild.payloads.test_kernel import build_test_bzimage16, build_test_multiboot
 from fwbuild.sizes import MIB
-from tests.qemu.test_boot import boot
-from tests.qemu.test_boot_linux import serial_until
 from tests.support import debian
+from tests.support.bios_report import ANSWERS, e801_of, ranges_of, reported
+from tests.support.boot import boot, serial_until
 from tests.support.kvm import kvm_works
+from tests.support.low_memory import BUILD
+from tests.support.low_memory import CASES as LOW_MEMORY
 from tests.support.offered import need_machine
-from tests.unit.test_handoff_linux16 import ANSWERS, e801_of, ranges_of, reported
-from tests.unit.test_low_memory import BUILD
-from tests.unit.test_low_memory import CASES as LOW_MEMORY
 
 pytestmark = [pytest.mark.qemu, pytest.mark.versions]
 

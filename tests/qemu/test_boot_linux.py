@@ -1,20 +1,16 @@
 """Real QEMU: the test kernel as a bzImage, and memtest86+. Linux is in matrix.toml."""
 
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from fwbuild.abi import ports
 from fwbuild.guest import Guest
-from fwbuild.image.build import build_image
 from fwbuild.machines import MACHINES
 from fwbuild.payloads.test_kernel import build_test_bzimage
-from fwbuild.qemu.command import command
 from fwbuild.sizes import MIB
-from tests.qemu.test_boot import boot
 from tests.support import debian
+from tests.support.boot import boot, serial_until
 from tests.support.kvm import kvm_works
 from tests.support.offered import is_later_than
 
@@ -38,21 +34,6 @@ def test_test_kernel(name: str, accel: str, tmp_path: Path) -> None:
     assert "cmdline from QEMU\n" in console
     assert (" type 00000002 00001400\n" in console) == bool(extra)  # SETUP_DTB
     assert serial == console
-
-
-def serial_until(guest: Guest, folder: Path, text: str, seconds: float) -> str:
-    """The serial port's text once `text` is in it, or after so long."""
-    bios, serial = folder / "bios.bin", folder / "serial"
-    bios.write_bytes(build_image().image)
-    argv = [*command(guest, bios=bios), "-serial", f"file:{serial}"]
-    with subprocess.Popen(argv) as process:
-        end = time.monotonic() + seconds
-        found = ""
-        while text not in found and time.monotonic() < end and process.poll() is None:
-            time.sleep(0.1)
-            found = serial.read_text(errors="replace") if serial.exists() else ""
-        process.kill()
-    return found
 
 
 @pytest.mark.parametrize("name", ["ia32", "x64"])

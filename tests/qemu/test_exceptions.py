@@ -9,9 +9,9 @@ from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 from fwbuild.machines import MACHINES
 from fwbuild.payloads.test_kernel import build_test_kernel
-from tests.qemu.test_boot import boot
+from tests.support.boot import boot
+from tests.support.faults import FAULTS, STOP, broken, expected
 from tests.support.kvm import kvm_works
-from tests.unit.test_exceptions import FAULTS, STOP, broken, expected
 
 pytestmark = pytest.mark.qemu
 

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+from fwbuild.abi import e820
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.fw_cfg import directory
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.recording import File, Recording
+from fwbuild.firmware import file_names
 
 
 def with_files(recording: Recording, files: dict[str, bytes]) -> list[File]:
@@ -32,3 +34,14 @@ def put_sizes(machine: Machine, sizes: dict[str, int]) -> None:
     """Let the directory claim other sizes."""
     files = [replace(f, size=sizes.get(f.name, f.size)) for f in machine.recording.files]
     machine.fw_cfg.items[Key.FILE_DIR] = directory(files)
+
+
+def claim(machine: Machine, memmap: list[tuple[int, int, int]]) -> None:
+    """Let fw_cfg hold another etc/e820 than the machine's memory is."""
+    data = b"".join(e820.ENTRY.build({"addr": a, "size": s, "type": t}) for a, s, t in memmap)
+    files = [
+        replace(f, size=len(data), data=data) if f.name == file_names.E820 else f
+        for f in machine.recording.files
+    ]
+    machine.fw_cfg.items[Key.FILE_DIR] = directory(files)
+    machine.fw_cfg.items |= {f.select: f.data for f in files}

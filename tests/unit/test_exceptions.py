@@ -9,7 +9,6 @@ from unicorn import x86_const as ux
 from fwbuild import protocols
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
-from fwbuild.firmware import stop_codes, work
 from fwbuild.firmware.layout import ROM
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
@@ -19,17 +18,9 @@ from fwbuild.payloads.test_kernel import (
     build_test_kernel,
     build_test_multiboot,
 )
+from tests.support.faults import FAULTS, STOP, broken, expected
 from tests.support.files import with_cpus
 
-STOP = stop_codes.BY_NAME["EXCEPTION"]
-
-# name: (code, number of the exception, how far into the code it happens)
-FAULTS = {
-    "division by zero": ("31c9f7f1", 0, 2),
-    "undefined instruction": ("900f0b", 6, 1),
-    "bad selector": ("66b8f8078ed8", 13, 4),
-    "segment not present": ("66b800088ec0", 13, 4),
-}
 # where it happens: the first call of main, the last routine before each kernel
 ROUTINES = {
     "handoff_init": build_test_kernel(),
@@ -39,17 +30,6 @@ ROUTINES = {
     "bios_take_memory": build_test_multiboot(),
     "bios_install": build_test_bzimage16(),
 }
-
-
-def broken(image: Image, routine: str, code: bytes) -> bytes:
-    """The image with other instructions at the start of a routine."""
-    at = image.linked.addresses[routine] - ROM.base
-    return image.image[:at] + code + image.image[at + len(code) :]
-
-
-def expected(image: Image, routine: str, number: int, offset: int) -> str:
-    address = image.linked.addresses[routine] + offset & work.EXCEPTION_ADDRESS
-    return f"fwbuild: {STOP.code:02x} {STOP.what} {number:02x}{address:06x}\n"
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -19,7 +19,7 @@ from fwbuild.protocols import MULTIBOOT, load
 from fwbuild.protocols.multiboot import MultibootHandoff
 from fwbuild.sizes import MIB
 from tests.support.booted import SIZES, emulated
-from tests.unit.test_stops import claim
+from tests.support.files import claim
 
 INFO = offsets(multiboot.INFO)
 

@@ -18,8 +18,7 @@ from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.payloads.test_kernel import build_test_bzimage, build_test_kernel
 from fwbuild.sizes import MIB
-from tests.support.files import put_files, put_sizes, with_files
-from tests.unit.test_stops import claim
+from tests.support.files import claim, put_files, put_sizes, with_files
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

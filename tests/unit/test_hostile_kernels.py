@@ -9,7 +9,7 @@ import pytest
 from fwbuild import cli
 from fwbuild.errors import ExitCode
 from fwbuild.payloads.test_kernel import build_test_bzimage
-from tests.unit.test_inspect import multiboot1
+from tests.support.multiboot import multiboot1
 
 NOTE = struct.pack("<III4sI", 4, 4, 18, b"Xen\0", 0x100000)
 BASE = 0x100000

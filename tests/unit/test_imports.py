@@ -119,3 +119,14 @@ def test_the_drawing_has_the_floors() -> None:
 
 
 SMALL = {"errors", "files", "sizes", "documents", "version", "guest"}  # which are not drawn
+
+
+def test_a_test_module_imports_no_test_module() -> None:
+    """What two of them use is in tests/support."""
+    tests = ROOT.parent / "tests"
+    imported = {}
+    for path in tests.rglob("*.py"):
+        found = re.findall(r"(?m)^ *(?:from|import) +(tests\.(?:unit|qemu)\b.*)", path.read_text())
+        if found:
+            imported[str(path.relative_to(tests))] = found
+    assert imported == {}

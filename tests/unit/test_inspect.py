@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from fwbuild import __version__, cli
 from fwbuild.abi import multiboot, multiboot2, offsets
 from fwbuild.abi.linux_boot import LoadFlag, XLoadFlag
-from fwbuild.abi.multiboot import HeaderFlag
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import stop_codes
 from fwbuild.image import artefacts, template
@@ -25,6 +24,7 @@ from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.protocols.pvh import REFUSAL
 from fwbuild.sizes import padded
 from tests.support.bzimages import bzimage
+from tests.support.multiboot import multiboot1
 from tests.support.noted import LAYOUTS, WIDTHS, link
 
 KERNEL = build_test_kernel()
@@ -39,24 +39,6 @@ def patched(data: bytes, at: int, value: bytes) -> bytes:
 
 def with_machine(data: bytes, machine: int) -> bytes:
     return patched(data, E_MACHINE, machine.to_bytes(2, "little"))
-
-
-def multiboot1(
-    flags: int = HeaderFlag.ADDRESSES | HeaderFlag.MEMORY_INFO,
-    load: int = 0x100000,
-    header: int = 0x100000,
-) -> bytes:
-    fields = dict.fromkeys(offsets(multiboot.HEADER), 0)
-    checksum = -(multiboot.HEADER_MAGIC + flags) % (1 << 32)
-    fields |= {
-        "magic": multiboot.HEADER_MAGIC,
-        "flags": flags,
-        "checksum": checksum,
-        "header_addr": header,
-        "load_addr": load,
-        "entry_addr": load + 64,
-    }
-    return bytes(multiboot.HEADER.build(fields)).ljust(4096, b"\x90")
 
 
 def multiboot2_header() -> bytes:

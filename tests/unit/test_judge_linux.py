@@ -9,8 +9,9 @@ from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.state import End
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
+from fwbuild.payloads.test_kernel import build_test_bzimage
 from fwbuild.protocols import LINUX
-from tests.unit.test_handoff_linux import boot, handoff
+from tests.support.booted import emulated
 
 OFFSETS = offsets(linux_boot.BOOT_PARAMS)
 
@@ -52,7 +53,8 @@ MEMORY = {
 def machine(image: Image, tmp_path: Path) -> Machine:
     initrd = tmp_path / "initrd"
     initrd.write_bytes(b"initrd" * 1000)
-    good = boot(Guest("pc", initrd=initrd, append="a=b"), image.image)
+    guest = Guest("pc", initrd=initrd, append="a=b")
+    good = emulated(guest, image.image, build_test_bzimage())
     assert LINUX.judge(good.state()) == []
     return good
 
@@ -86,7 +88,7 @@ def test_registers(name: str, machine: Machine) -> None:
 
 
 def test_contents(machine: Machine) -> None:
-    header = handoff(machine).boot_params.hdr
+    header = LINUX.read(machine.state()).boot_params.hdr
     machine.uc.mem_write(header.code32_start, b"\0\0")
     machine.uc.mem_write(header.ramdisk_image + 5, b"\0")
     found = " / ".join(LINUX.judge(machine.state()))

@@ -1,6 +1,5 @@
 """Kernels that are not Linux use memory below 1 MiB early: nothing that they get is lost."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,15 +9,9 @@ from fwbuild.firmware import layout
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 from fwbuild.machines import MACHINES
-from fwbuild.payloads.test_kernel import build_test_kernel, build_test_multiboot
 from fwbuild.protocols import PVH
 from tests.support.booted import emulated
-
-BUILD: dict[str, Callable[..., bytes]] = {
-    "pvh": build_test_kernel,
-    "multiboot": build_test_multiboot,
-}
-CASES = sorted({(spoil.kernel, spoil.protocol) for spoil in low_memory.SPOILS})
+from tests.support.low_memory import BUILD, CASES
 
 
 @pytest.mark.parametrize("machine", MACHINES)

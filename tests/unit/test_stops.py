@@ -23,7 +23,7 @@ from fwbuild.payloads.test_kernel import (
     build_test_multiboot,
 )
 from fwbuild.sizes import MIB
-from tests.support.files import put_files, put_sizes
+from tests.support.files import claim, put_files, put_sizes
 from tests.support.pci_functions import MEMORY, bridge, endpoint
 
 pytestmark = pytest.mark.usefixtures("sandbox")
@@ -238,17 +238,6 @@ CASES = {
     "256 buses": Case("PCI_BUSES", 0x8000FE00, machine="pc", pci=[
         *bridges(239), *(PciFunction(0, (16, *f.path), f.config, f.mask) for f in bridges(17))]),
 }  # fmt: skip
-
-
-def claim(machine: Machine, memmap: list[tuple[int, int, int]]) -> None:
-    """Let fw_cfg hold another etc/e820 than the machine's memory is."""
-    data = b"".join(e820.ENTRY.build({"addr": a, "size": s, "type": t}) for a, s, t in memmap)
-    files = [
-        replace(f, size=len(data), data=data) if f.name == file_names.E820 else f
-        for f in machine.recording.files
-    ]
-    machine.fw_cfg.items[Key.FILE_DIR] = directory(files)
-    machine.fw_cfg.items |= {f.select: f.data for f in files}
 
 
 @pytest.mark.parametrize("name", CASES)
