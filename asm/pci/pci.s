@@ -6,9 +6,9 @@
 #
 #          root buses      [NIC's BAR] [window of A ........] [disk's BAR]     apertures
 #                                           |
-#          bus behind A          [BAR] [window of B] [BAR]                     window of A
+#          bus below A           [BAR] [window of B] [BAR]                     window of A
 #                                           |
-#          bus behind B                  [BAR]                                 window of B
+#          bus below B                   [BAR]                                 window of B
 #
 #   2. Sizes, from the last bus to the first (size.s): a list is sorted by alignment, the largest
 #      first, and laid out from 0. So no hole arises, and where it ends is the window's size, or the
@@ -240,8 +240,7 @@ pci_read_number:
     call files_find
     mov edx, ecx
     jecxz .none
-    push 8
-    pop ecx
+    mov ecx, 8
     mov edi, region.scratch.base
     call fw_cfg_transfer
     mov eax, dword ptr [edi]

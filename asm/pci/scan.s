@@ -42,7 +42,7 @@ pci_find_roots:
 .done:
     ret
 
-#: find all functions, on the root buses and behind bridges
+#: find all functions, on the root buses and downstream of bridges
 #: mode: 32
 #: in: esi root bus
 #: out: -
@@ -176,10 +176,10 @@ pci_interrupt:
     movzx ecx, bh
     shr ecx, pci.DEVFN_DEVICE_SHIFT
     cmp dword ptr [esi + pci_plan.BUS.function], 0
-    jnz .behind
+    jnz .downstream
     call pirq_rotation
     jmp .pin
-.behind:
+.downstream:
     add ecx, dword ptr [esi + pci_plan.BUS.intx]
 .pin:
     mov bl, pci.HEADER.interrupt_line
