@@ -48,6 +48,17 @@ class Linked:
         """Bytes of a fragment."""
         return sum(len(line.code) for line in self.lines[name])
 
+    def last_before(self, address: int) -> Fragment | None:
+        """The last fragment that starts at an address or before it."""
+        before = [f for f in self.fragments if self.addresses[f.name] <= address]
+        return before[-1] if before else None
+
+    def fragment_at(self, address: int) -> Fragment | None:
+        """The fragment that has a byte at an address."""
+        found = self.last_before(address)
+        inside = found and address < self.addresses[found.name] + self.size(found.name)
+        return found if inside else None
+
     def trace_points(self) -> dict[int, str]:
         """The address of each trace point, and its stage's name in lower case."""
         return {

@@ -8,7 +8,7 @@ from fwbuild.abi import chipset, x86
 from fwbuild.emulator import legacy
 from fwbuild.emulator.apic import Apic
 from fwbuild.emulator.device import Device, Shadow
-from fwbuild.emulator.mmio import Log, Mmio, Read, Write
+from fwbuild.emulator.mmio import Log, Mmio, MmioRead, MmioWrite
 from fwbuild.emulator.pci import chipset as pci_chipset
 from fwbuild.emulator.pci.access import ConfigAddress, ConfigData, Ecam
 from fwbuild.emulator.recording import Recording
@@ -57,7 +57,7 @@ class Board:
             if self.devices.get(port) is device:
                 del self.devices[port]
 
-    def map_mmio(self, base: int, size: int, read: Read, write: Write) -> None:
+    def map_mmio(self, base: int, size: int, read: MmioRead, write: MmioWrite) -> None:
         """A device answers at [base, base + size): whole pages where nothing else is."""
         self.mmio.map(base, size, read, write)
 

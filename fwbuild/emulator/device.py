@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from fwbuild.emulator.mmio import Read, Write
+from fwbuild.emulator.mmio import MmioRead, MmioWrite
 
 Shadow = Callable[[int, int, bool], None]  # base, size, writable: a segment below 1 MiB
 
@@ -24,7 +24,7 @@ class Surroundings(Protocol):
 
     shadow: Shadow
 
-    def map_mmio(self, base: int, size: int, read: Read, write: Write) -> None: ...
+    def map_mmio(self, base: int, size: int, read: MmioRead, write: MmioWrite) -> None: ...
 
     def unmap_mmio(self, base: int) -> None: ...
 

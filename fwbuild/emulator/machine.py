@@ -25,7 +25,7 @@ from fwbuild.emulator.devices import DebugConsole, DebugExit, Pvpanic, Serial
 from fwbuild.emulator.fw_cfg import FwCfg
 from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.memory import Memory
-from fwbuild.emulator.mmio import Read, Write
+from fwbuild.emulator.mmio import MmioRead, MmioWrite
 from fwbuild.emulator.recording import Recording
 from fwbuild.emulator.state import End, State
 from fwbuild.firmware import file_names
@@ -135,7 +135,7 @@ class Machine:
             writes=frozenset(self.writes),
         )
 
-    def map_mmio(self, base: int, size: int, read: Read, write: Write) -> None:
+    def map_mmio(self, base: int, size: int, read: MmioRead, write: MmioWrite) -> None:
         """A device answers at [base, base + size): whole pages where nothing else is."""
         self.board.map_mmio(base, size, read, write)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from unicorn import Uc
 
-Read = Callable[[int, int], int]  # offset, size -> value
-Write = Callable[[int, int, int], None]  # offset, size, value
+MmioRead = Callable[[int, int], int]  # offset, size -> value
+MmioWrite = Callable[[int, int, int], None]  # offset, size, value
 Log = Callable[[str, int, int, int], None]  # "read" or "write", address, size, value
 
 
@@ -17,8 +17,8 @@ class Range:
 
     base: int
     size: int
-    read: Read
-    write: Write
+    read: MmioRead
+    write: MmioWrite
 
 
 class Mmio:
@@ -29,7 +29,7 @@ class Mmio:
         self._uc, self._log = uc, log
         self._ranges: dict[int, Range] = {}  # by base
 
-    def map(self, base: int, size: int, read: Read, write: Write) -> None:
+    def map(self, base: int, size: int, read: MmioRead, write: MmioWrite) -> None:
         """[base, base + size) is a device's: whole pages, and unicorn's UcError where
         something is already."""
 

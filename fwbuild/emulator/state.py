@@ -12,7 +12,7 @@ from typing import NamedTuple
 from fwbuild.emulator.recording import Recording
 from fwbuild.firmware.options import BootProtocol
 
-Read = Callable[[int, int], bytes]
+ReadMemory = Callable[[int, int], bytes]
 
 
 class Hidden(NamedTuple):
@@ -65,7 +65,7 @@ class State:
     registers: Mapping[str, int]
     gdtr: tuple[int, int]
     tr: int
-    read: Read
+    read: ReadMemory
     host: Recording
     items: Mapping[int, bytes]
     file: Callable[[str], bytes]

@@ -1,7 +1,6 @@
 """The meanings of an address: in the image, in RAM, or among a PC's fixed ranges and ports."""
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterator
 
 from fwbuild.abi import chipset, e820, fields, fw_cfg, mptable, ports, x86
@@ -92,19 +91,16 @@ def variable_at(address: int) -> dict[str, str]:
 def _in_rom(address: int, image: Image) -> Meaning:
     """The routine or data item at an address of the image, and the line that made the byte."""
     linked = image.linked
-    starts = [linked.addresses[f.name] for f in linked.fragments]
-    index = bisect_right(starts, address) - 1
     kind = "address in the image"
-    if index < 0:
+    fragment = linked.last_before(address)
+    if not fragment:
         return Meaning(kind=kind, what="unused: zero", facts={"used": f"from {image.start:#x} on"})
-    fragment = linked.fragments[index]
-    behind = address - starts[index]
-    if behind >= linked.size(fragment.name):
+    if not linked.fragment_at(address):
         return Meaning(kind=kind, what=f"padding after {fragment.name}")
     line = [e for e in linked.lines[fragment.name] if e.address <= address][-1]
     return Meaning(
         kind=kind,
-        what=_beyond(fragment.name, behind),
+        what=_beyond(fragment.name, address - linked.addresses[fragment.name]),
         facts={
             "does": fragment.contract.title,
             "line": line.statement.where,

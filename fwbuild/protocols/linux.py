@@ -11,7 +11,7 @@ from typing import Any
 from fwbuild.abi import e820, linux_boot, offsets, x86
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.abi.linux_boot import BOOT_PARAMS, XLoadFlag
-from fwbuild.emulator.state import Read, State
+from fwbuild.emulator.state import ReadMemory, State
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.kernel.bzimage import Bzimage
 from fwbuild.protocols import tables
@@ -175,7 +175,7 @@ def _host_setup_data(state: State) -> list[tuple[int, bytes]]:
     return _setup_list(read, first)
 
 
-def _setup_list(read: Read, at: int) -> list[tuple[int, bytes]]:
+def _setup_list(read: ReadMemory, at: int) -> list[tuple[int, bytes]]:
     """(type, bytes) of each item of the list. Raises MemoryError for a list without an end, and
     for an item that is absurd."""
     found: list[tuple[int, bytes]] = []

@@ -12,7 +12,7 @@ from typing import Any
 from fwbuild.abi import bios, e820, linux_boot, x86
 from fwbuild.abi.bios import Vector
 from fwbuild.abi.fw_cfg import Key
-from fwbuild.emulator.state import Read, State
+from fwbuild.emulator.state import ReadMemory, State
 from fwbuild.firmware import layout, work
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.kernel.bzimage import Bzimage
@@ -119,7 +119,7 @@ class Linux16(BzimageProtocol):
 LINUX16 = Linux16()
 
 
-def _memmap(read: Read, segment: int, offset: int) -> list[Any]:
+def _memmap(read: ReadMemory, segment: int, offset: int) -> list[Any]:
     """The map that INT 15h tells, if the call leads to this firmware."""
     if not layout.BIOS.base <= segment * 16 + offset < layout.BIOS.end:
         return []

@@ -8,7 +8,7 @@ from typing import Any
 
 from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.recording import Recording
-from fwbuild.emulator.state import End, Read, State
+from fwbuild.emulator.state import End, ReadMemory, State
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
 from fwbuild.protocols.report import Report
@@ -122,7 +122,7 @@ def numbers(entry: Any) -> dict[str, int]:
     return {k: int(v) for k, v in entry.items() if isinstance(v, int)}
 
 
-def read_string(read: Read, address: int) -> bytes:
+def read_string(read: ReadMemory, address: int) -> bytes:
     """The bytes up to a zero, which is not part of them."""
     found = b""
     while b"\0" not in found and len(found) < STRING_MAX:

@@ -20,7 +20,7 @@ from fwbuild.abi.fw_cfg import Key
 from fwbuild.abi.x86 import PAGE
 from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.recording import Recording
-from fwbuild.emulator.state import Read, State
+from fwbuild.emulator.state import ReadMemory, State
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import file_names, layout
 from fwbuild.firmware.options import BootProtocol
@@ -167,7 +167,7 @@ class Pvh(Protocol):
 PVH = Pvh()
 
 
-def _table(read: Read, address: int, count: int, entry: Any) -> list[Any]:
+def _table(read: ReadMemory, address: int, count: int, entry: Any) -> list[Any]:
     """`count` structures that follow each other."""
     size = entry.sizeof()
     data = read(address, count * size) if count else b""

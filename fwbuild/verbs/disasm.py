@@ -38,11 +38,10 @@ def _find(image: Image, symbol: str) -> Fragment:
     """The fragment of that name or at that address. Raises FwbuildError."""
     linked = image.linked
     address = number(symbol)
-    for fragment in linked.fragments:
-        start = linked.addresses[fragment.name]
-        inside = address is not None and start <= address < start + linked.size(fragment.name)
-        if inside or fragment.name == symbol:
-            return fragment
+    found = None if address is None else linked.fragment_at(address)
+    found = found or next((f for f in linked.fragments if f.name == symbol), None)
+    if found:
+        return found
     placed = [f.name for f in linked.fragments]
     known = [f.name for f in read_firmware(all_symbols(image.template))]
     if symbol in known:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fwbuild.abi import acpi, e820
 from fwbuild.abi.acpi import Command, Zone
-from fwbuild.emulator.state import Read, State
+from fwbuild.emulator.state import ReadMemory, State
 
 Range = tuple[int, int]
 
@@ -121,7 +121,7 @@ def judge_tables(state: State, script: bytes, rsdp: int, nvs: list[Range]) -> It
     yield from walk(read, rsdp)
 
 
-def walk(read: Read, rsdp: int) -> Iterator[str]:
+def walk(read: ReadMemory, rsdp: int) -> Iterator[str]:
     """Follow the tables as a kernel does: signatures, lengths, checksums."""
     root = acpi.RSDP.parse(read(rsdp, acpi.RSDP.sizeof()))
     if root.signature != acpi.RSDP_SIGNATURE or sum(read(rsdp, acpi.RSDP.sizeof())) % 256:
@@ -145,7 +145,7 @@ def walk(read: Read, rsdp: int) -> Iterator[str]:
             yield f"ACPI: bad table at {at:#x}: {found[:4]!r}"
 
 
-def read_table(read: Read, address: int) -> bytes:
+def read_table(read: ReadMemory, address: int) -> bytes:
     """A table, header and all."""
     header = acpi.TABLE_HEADER.parse(read(address, acpi.TABLE_HEADER.sizeof()))
     return read(address, header.length)

@@ -9,7 +9,7 @@ from typing import Any
 
 from fwbuild.abi import e820, mptable
 from fwbuild.abi.mptable import Entry
-from fwbuild.emulator.state import Read
+from fwbuild.emulator.state import ReadMemory
 
 STRUCTURES = {
     Entry.PROCESSOR: mptable.PROCESSOR,
@@ -33,7 +33,7 @@ class MpTable:
         return [e for e in self.entries if e.type == kind]
 
 
-def read_mptable(read: Read) -> MpTable | None:
+def read_mptable(read: ReadMemory) -> MpTable | None:
     """The table that the F segment points at, None without one."""
     segment = read(e820.SYSTEM_ROM, e820.EXTENDED - e820.SYSTEM_ROM)
     for offset in range(0, len(segment), mptable.POINTER_ALIGN):

@@ -6,11 +6,11 @@ Source: DMTF DSP0134 (SMBIOS 3.6), 5.2 and 6.1.
 from collections.abc import Iterator
 
 from fwbuild.abi import e820, offsets, smbios
-from fwbuild.emulator.state import Read
+from fwbuild.emulator.state import ReadMemory
 from fwbuild.firmware import smbios_data
 
 
-def entry_point(read: Read) -> int | None:
+def entry_point(read: ReadMemory) -> int | None:
     """Address of the entry point, found as a kernel does, on a 16-byte boundary."""
     segment = read(e820.SYSTEM_ROM, e820.EXTENDED - e820.SYSTEM_ROM)
     for offset in range(0, len(segment), smbios.ENTRY_ALIGN):
@@ -33,7 +33,7 @@ def has_bios(tables: bytes) -> bool:
     return any(s[0] == smbios.TYPE_BIOS for s in structures(tables))
 
 
-def judge_smbios(read: Read, anchor: bytes, tables: bytes) -> Iterator[str]:
+def judge_smbios(read: ReadMemory, anchor: bytes, tables: bytes) -> Iterator[str]:
     """Each fault of the tables that the guest finds; `anchor` and `tables` are the host's files."""
     address = entry_point(read)
     if address is None:
