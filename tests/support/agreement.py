@@ -15,11 +15,13 @@ from tests.support.booted import booted
 from tests.support.pci_headers import within_reach
 
 
-def compare(guest: Guest, image: Image, folder: Path, *, registers: bool = True) -> Machine:
+def compare(
+    guest: Guest, image: Image, folder: Path, *, registers: bool = True, ram: int = 0
+) -> Machine:
     """Run both and assert that they agree: registers, all that is handed over, the tables, PCI.
     Returns the emulated machine. A guest whose firmware does what depends on the CPU (an MP
-    table's CPU signatures) leaves other `registers`."""
-    with booted(guest, image, folder) as pair:
+    table's CPU signatures) leaves other `registers`. RAM is full of `ram` bytes before."""
+    with booted(guest, image, folder, ram) as pair:
         machine, stub = pair.machine, pair.stub
         handoff = PVH.read(pair.real)
         tables = [(m.addr, m.size) for m in handoff.memmap if m.type == e820.Type.NVS]

@@ -59,9 +59,9 @@ class Pair:
 
 
 @contextmanager
-def booted(guest: Guest, image: Image, folder: Path) -> Iterator[Pair]:
+def booted(guest: Guest, image: Image, folder: Path, ram: int = 0) -> Iterator[Pair]:
     """Run a guest in both worlds. QEMU's loader and ours say the same of the kernel, and one
-    judge has nothing to say of either state."""
+    judge has nothing to say of either state. RAM is full of `ram` bytes before."""
     bios = folder / "bios.bin"
     bios.write_bytes(image.image)
     found = record(guest)
@@ -69,12 +69,12 @@ def booted(guest: Guest, image: Image, folder: Path) -> Iterator[Pair]:
     assert loaded
     for key in KERNEL_KEYS:
         assert loaded.keys.get(key, bytes(4)) == found.keys[key], Key(key).name
-    machine = Machine(image.image, found, loaded, poison=0)
+    machine = Machine(image.image, found, loaded, poison=ram)
     machine.run()
     if guest.family.config_ports:
         # QEMU makes ACPI tables from what the firmware has left in PCI's registers
         found = replace(found, files=record(guest, headers(machine)).files)
-        machine = Machine(image.image, found, loaded, poison=0)
+        machine = Machine(image.image, found, loaded, poison=ram)
         machine.run()
     assert protocols.judge(machine.state()) == []
     with at_entry(guest, bios, loaded.entry) as stub:

@@ -10,10 +10,11 @@ from typing import Any
 
 from fwbuild.guest import Guest
 from fwbuild.sizes import MIB
+from tests.support.old_ram import old_ram
 
 PATH = Path(__file__).resolve().parents[1] / "matrix.toml"
 UNITS = {"M": MIB, "G": 1024 * MIB}
-VARIED = ("machine", "boot", "form")  # where a list stands for a guest each
+VARIED = ("machine", "cpu", "boot", "form")  # where a list stands for a guest each
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Stanza:
     machine: str
     memory: str = "512M"
     smp: str = "1"
+    cpu: str = ""
+    old_ram: bool = False
     arguments: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     initrd: int = 1 << 20
@@ -51,9 +54,12 @@ class Stanza:
         extra[:0] = self.arguments
         extra += ["-m", self.memory] if memory_options else []
         extra += ["-smp", self.smp] if cpu_options else []
-        return Guest(
-            self.machine, int(size[:-1]) * UNITS[size[-1]], int(cpus), extra=tuple(extra), **more
-        )
+        extra += ["-cpu", self.cpu] if self.cpu else []
+        memory = int(size[:-1]) * UNITS[size[-1]]
+        if self.old_ram:
+            file = f"memory-backend-file,id=ram,share=off,size={size},mem-path={old_ram(memory)}"
+            extra += ["-object", file, "-machine", "memory-backend=ram"]
+        return Guest(self.machine, memory, int(cpus), extra=tuple(extra), **more)
 
     def count(self, model: str) -> int:
         """How many of `devices` are of a model."""
