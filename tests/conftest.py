@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,14 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture(scope="session")
 def image() -> Image:
     return build_image("universal")
+
+
+@pytest.fixture(scope="session")
+def bios(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with `image`, for QEMU's -bios."""
+    path = tmp_path_factory.mktemp("image") / "bios.bin"
+    path.write_bytes(image.image)
+    return path
 
 
 @pytest.fixture(scope="session")

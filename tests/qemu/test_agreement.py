@@ -57,9 +57,10 @@ def test_same_state(
 
 
 @pytest.mark.parametrize("name", MACHINES)
-def test_same_counts(name: str, image: Image, tmp_path: Path, test_kernel: bytes) -> None:
-    bios, kernel = tmp_path / "bios.bin", tmp_path / "kernel"
-    bios.write_bytes(image.image)
+def test_same_counts(
+    name: str, image: Image, bios: Path, tmp_path: Path, test_kernel: bytes
+) -> None:
+    kernel = tmp_path / "kernel"
     kernel.write_bytes(test_kernel)
     guest = Guest(name, kernel=kernel)
     found = record(guest)

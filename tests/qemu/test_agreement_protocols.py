@@ -94,9 +94,8 @@ def test_same_state_of_multiboot(name: str, image: Image, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", MACHINES)
-def test_same_counts(name: str, image: Image, tmp_path: Path) -> None:
-    bios, kernel = tmp_path / "bios.bin", tmp_path / "kernel"
-    bios.write_bytes(image.image)
+def test_same_counts(name: str, image: Image, bios: Path, tmp_path: Path) -> None:
+    kernel = tmp_path / "kernel"
     kernel.write_bytes(build_test_bzimage())
     guest = Guest(name, kernel=kernel)
     found = record(guest)

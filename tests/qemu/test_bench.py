@@ -21,7 +21,6 @@ from fwbuild.errors import ExitCode
 from fwbuild.firmware import bench
 from fwbuild.firmware.layout import IMAGE_SIZE
 from fwbuild.guest import Guest
-from fwbuild.image.build import Image
 from fwbuild.payloads.init import build_initrd
 from fwbuild.qemu.count import count
 from fwbuild.qemu.program import program
@@ -112,33 +111,31 @@ def test_bench_to_an_event(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert [list(run.events) for run in row.runs] == [expected] * 2
 
 
-def test_why_a_boot_failed(tmp_path: Path, image: Image, test_kernel: bytes) -> None:
-    path, resets, ours = tmp_path / "kernel", tmp_path / "resets", tmp_path / "ours"
+def test_why_a_boot_failed(tmp_path: Path, bios: Path, test_kernel: bytes) -> None:
+    path, resets = tmp_path / "kernel", tmp_path / "resets"
     initrd = tmp_path / "init.cpio"
     path.write_bytes(test_kernel)
     resets.write_bytes(RESETS.rjust(IMAGE_SIZE, b"\0"))
-    ours.write_bytes(image.image)
     initrd.write_bytes(build_initrd())
     steps = read_kernel(path).steps
     guest = Guest("pc", kernel=path, initrd=initrd)
     cases = [
         (resets, guest, "the guest reset itself after fw_start"),
-        (ours, Guest("pc"), "the firmware stopped: no kernel after fw_start"),
-        (ours, guest, "QEMU ended with status 3 after fw_do_boot"),  # no first user program
-        (ours, Guest("nonesuch"), f"QEMU {program().version} has no machine type 'nonesuch'"),
+        (bios, Guest("pc"), "the firmware stopped: no kernel after fw_start"),
+        (bios, guest, "QEMU ended with status 3 after fw_do_boot"),  # no first user program
+        (bios, Guest("nonesuch"), f"QEMU {program().version} has no machine type 'nonesuch'"),
     ]
-    for bios, asked, words in cases:
-        run = traced(asked, bios, steps, 20)
+    for firmware, asked, words in cases:
+        run = traced(asked, firmware, steps, 20)
         assert run.failure.startswith(words), run.failure
-        assert plain(asked, bios, 20).total is None
-    run = traced(guest, ours, steps, 20, to_user=False)
+        assert plain(asked, firmware, 20).total is None
+    run = traced(guest, bios, steps, 20, to_user=False)
     assert (run.failure, run.entry) == ("", steps[0].addresses[0])
 
 
 @pytest.mark.parametrize("machine", ["microvm", "pc"])
-def test_growth(machine: str, image: Image, tmp_path: Path, test_kernel: bytes) -> None:
-    bios, kernel = tmp_path / "bios", tmp_path / "kernel"
-    bios.write_bytes(image.image)
+def test_growth(machine: str, bios: Path, tmp_path: Path, test_kernel: bytes) -> None:
+    kernel = tmp_path / "kernel"
     kernel.write_bytes(test_kernel)
     entries = read_kernel(kernel).entries.values()
     found = {

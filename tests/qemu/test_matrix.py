@@ -140,7 +140,7 @@ def count(text: str, pattern: str) -> int:
 
 
 @pytest.mark.parametrize("name", REBOOTED)
-def test_reboots(name: str, image: Image, tmp_path: Path) -> None:
+def test_reboots(name: str, bios: Path, tmp_path: Path) -> None:
     """Each from a clean start: what the last guest left in RAM, PAM and PCI does not matter."""
     case = offered(name)
     initrd = debian.make_initrd(tmp_path, INIT)
@@ -149,8 +149,7 @@ def test_reboots(name: str, image: Image, tmp_path: Path) -> None:
         initrd=initrd,
         append="console=ttyS0 reboot=t panic=-1 quiet end=reboot",
     )
-    bios, serial = tmp_path / "bios.bin", tmp_path / "serial"
-    bios.write_bytes(image.image)
+    serial = tmp_path / "serial"
     argv = [a for a in command(guest, bios=bios) if a != "-no-reboot"]
     argv += ["-icount", "shift=auto", "-serial", f"file:{serial}"]
     with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as qemu:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from fwbuild.image.build import Image
 from fwbuild.qemu.command import command
 from fwbuild.qemu.session import stopped
 from tests.support import debian
@@ -108,9 +107,7 @@ def lost(case: Stanza, kernel: str, bios: Path | str, folder: Path) -> list[tupl
 
 
 @pytest.mark.parametrize("name, kernel", [(n, k) for n, c in CASES.items() for k in c.kernels])
-def test_hot_plug(name: str, kernel: str, image: Image, tmp_path: Path) -> None:
-    bios = tmp_path / "bios.bin"
-    bios.write_bytes(image.image)
+def test_hot_plug(name: str, kernel: str, bios: Path, tmp_path: Path) -> None:
     assert lost(CASES[name], kernel, bios, tmp_path) == []
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from fwbuild import protocols
 from fwbuild.abi.e820 import FOUR_GIB
-from fwbuild.image.build import Image
 from fwbuild.qemu.command import command
 from fwbuild.qemu.gdbstub import GdbStub
 from fwbuild.qemu.record import record
@@ -27,10 +26,9 @@ echo "userspace is done"
 CASES = {name: case for name, case in stanzas().items() if case.windows}
 
 
-def run(case: Stanza, image: Image, folder: Path) -> tuple[Resources, Linux]:
+def run(case: Stanza, bios: Path, folder: Path) -> tuple[Resources, Linux]:
     """The BARs at the kernel's entry, and what it says until it powers the guest off."""
-    bios, serial = folder / "bios.bin", folder / "serial"
-    bios.write_bytes(image.image)
+    serial = folder / "serial"
     guest = case.guest(
         kernel=debian.cloud_vmlinux(),
         append="console=ttyS0 reboot=t panic=-1",
@@ -53,8 +51,8 @@ def run(case: Stanza, image: Image, folder: Path) -> tuple[Resources, Linux]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_windows(name: str, image: Image, tmp_path: Path) -> None:
-    bars, linux = run(CASES[name], image, tmp_path)
+def test_windows(name: str, bios: Path, tmp_path: Path) -> None:
+    bars, linux = run(CASES[name], bios, tmp_path)
     # What there is to compare.
     assert len(linux.memmap) >= 4
     assert all(root.windows for root in linux.roots.values())

@@ -14,7 +14,6 @@ from fwbuild.errors import FwbuildError
 from fwbuild.files import read_file
 from fwbuild.firmware import stop_codes
 from fwbuild.guest import Guest
-from fwbuild.image.build import Image
 from fwbuild.kernel.vmlinux import parse_vmlinux
 from fwbuild.machines import MACHINES
 from fwbuild.payloads.init import build_initrd
@@ -60,11 +59,10 @@ def is_block(line: bytes) -> bool:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_the_kernel_has_no_more_to_do(machine: str, image: Image, tmp_path: Path) -> None:
+def test_the_kernel_has_no_more_to_do(machine: str, bios: Path, tmp_path: Path) -> None:
     """Than after qboot: up to its first line of C, and from its entry to there."""
     need_qboot()
-    bios, initrd = tmp_path / "bios.bin", tmp_path / "init.cpio"
-    bios.write_bytes(image.image)
+    initrd = tmp_path / "init.cpio"
     initrd.write_bytes(build_initrd())
     kernel = read_kernel(debian.cloud_vmlinux())
     guest = Guest(machine, kernel=kernel.path, initrd=initrd, append=WORDS)
@@ -75,16 +73,15 @@ def test_the_kernel_has_no_more_to_do(machine: str, image: Image, tmp_path: Path
     assert ours[1] < its[1]
 
 
-def test_gdb_stub(image: Image, tmp_path: Path, test_kernel: bytes) -> None:
-    bios, kernel = tmp_path / "bios.bin", tmp_path / "kernel"
-    bios.write_bytes(image.image)
+def test_gdb_stub(bios: Path, tmp_path: Path, test_kernel: bytes) -> None:
+    kernel = tmp_path / "kernel"
     kernel.write_bytes(test_kernel)
     entry = parse_vmlinux(test_kernel, "test kernel").entry
     with stopped([*command(Guest("pc", kernel=kernel), bios=bios)], "-gdb") as connection:
         stub = GdbStub(connection)
         reset = stub.registers()
         assert (reset["cs"], reset["cs_base"], reset["eip"]) == (0xF000, 0xFFFF0000, 0xFFF0)
-        assert stub.read(0xFFFF0000, 0x10000) == image.image
+        assert stub.read(0xFFFF0000, 0x10000) == bios.read_bytes()
         stub.run_to(entry)
         found = stub.registers()
         assert found["eip"] == entry
@@ -119,9 +116,7 @@ def test_the_judge_serves_another_firmware(tmp_path: Path, test_kernel: bytes) -
     assert not [p for p in problems for word in fine if word in p]
 
 
-def test_a_stop_before_the_entry_has_its_name(image: Image, tmp_path: Path) -> None:
-    bios = tmp_path / "bios.bin"
-    bios.write_bytes(image.image)
+def test_a_stop_before_the_entry_has_its_name(bios: Path) -> None:
     with pytest.raises(FwbuildError, match=stop_codes.BY_NAME["NO_KERNEL"].what):
         count(Guest(), bios, 0x100000)
 

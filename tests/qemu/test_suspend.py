@@ -9,7 +9,6 @@ from fwbuild.cli import main
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import stop_codes
 from fwbuild.guest import Guest
-from fwbuild.image.build import Image
 from fwbuild.qemu.command import command
 from fwbuild.sizes import MIB
 from tests.support import debian, qmp
@@ -78,9 +77,8 @@ def sleeper(folder: Path, machine: str, smp: int, kernel: Path) -> Guest:
 
 @pytest.mark.parametrize("smp", [1, 2])
 @pytest.mark.parametrize("machine", MACHINES)
-def test_suspend(machine: str, smp: int, image: Image, tmp_path: Path) -> None:
-    bios, serial = tmp_path / "bios.bin", tmp_path / "serial"
-    bios.write_bytes(image.image)
+def test_suspend(machine: str, smp: int, bios: Path, tmp_path: Path) -> None:
+    serial = tmp_path / "serial"
     guest = sleeper(tmp_path, machine, smp, debian.cloud_vmlinuz())
     argv = [*command(guest, bios=bios), "-serial", f"file:{serial}"]
     with qmp.started(argv, SECONDS) as monitor:
@@ -100,10 +98,9 @@ def test_suspend(machine: str, smp: int, image: Image, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_a_vmlinux_cannot_wake(machine: str, image: Image, tmp_path: Path) -> None:
+def test_a_vmlinux_cannot_wake(machine: str, bios: Path, tmp_path: Path) -> None:
     """QEMU loads its segments again at each reset: the firmware says so, and how to avoid it."""
-    bios, console = tmp_path / "bios.bin", tmp_path / "console"
-    bios.write_bytes(image.image)
+    console = tmp_path / "console"
     guest = sleeper(tmp_path, machine, 1, debian.cloud_vmlinux())
     stop = stop_codes.BY_NAME["WAKE_VMLINUX"]
     with (

@@ -12,7 +12,9 @@ from typing import Self
 from tests.support.pci_judge import Range
 
 # For an initrd's script: the resources that Linux ends with.
-SHOW = """for d in /sys/bus/pci/devices/*; do
+# dmesg -n: no message of the kernel amid these lines
+SHOW = """/bin/busybox dmesg -n 1
+for d in /sys/bus/pci/devices/*; do
     echo "function ${d##*/}"
     /bin/busybox cat $d/resource
 done
