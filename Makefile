@@ -4,7 +4,10 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 DEBIAN := binutils busybox-static bzip2 chromium cpio gdb lz4 lzop qemu-system-x86 xz-utils zstd
 
-.PHONY: all help run test lint unit qemu versions boot-time docs recordings needs clean
+COUNT ?= 300
+SEED ?= 1
+
+.PHONY: all help run test lint unit qemu versions coverage mutation boots boot-time docs recordings needs clean
 
 # Build the image out/bios.bin (the default).
 all: out/bios.bin
@@ -66,6 +69,21 @@ versions: $(VENV)/.made
 	for qemu in $$($(BIN)/python -m tests.support.qemus); do \
 		FWBUILD_QEMU=$$qemu $(BIN)/pytest -q -n 2 -m versions || exit 1; \
 	done
+
+# The lines and branch directions of the assembly that the emulated tests take; sources in out/coverage/asm.
+coverage: $(VENV)/.made
+	rm -rf out/coverage
+	FWBUILD_COVERAGE=$(CURDIR)/out/coverage $(BIN)/pytest -q -n auto -m 'not qemu' tests/unit
+	$(BIN)/python -m tests.support.coverage.report out/coverage
+
+# COUNT small changes of the assembly by SEED: do the tests notice? It needs what `make coverage` leaves.
+mutation: $(VENV)/.made
+	@test -d out/coverage || $(MAKE) coverage
+	$(BIN)/python -m tests.support.mutation.run out/coverage $(COUNT) $(SEED)
+
+# COUNT boots of the test kernel in QEMU, each of a guest drawn by a seed from SEED on.
+boots: $(VENV)/.made
+	$(BIN)/python -m tests.support.boots $(COUNT) $(SEED)
 
 # docs/boot-time-tables.md, measured anew, and a page of pictures; takes three quarters of an hour.
 CLOUD := .cache/debian/bookworm/linux-image-cloud-amd64/files/boot

@@ -9,7 +9,13 @@ import pytest
 from fwbuild.image.build import Image, build_image
 from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.qemu import program
+from tests.support.coverage.recorder import recorder
 from tests.support.sandbox import Sandbox
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if plugin := recorder():
+        config.pluginmanager.register(plugin)
 
 
 @pytest.fixture(scope="module")
