@@ -128,8 +128,8 @@ def judge(emulation: Emulation) -> list[str]:
 
 
 def inspect(path: str | Path) -> Report:
-    """Tell what a kernel or firmware image is, how QEMU and the firmware take it, and why it
-    does not boot where it does not."""
+    """Tell what a kernel or firmware image is, how QEMU and the firmware take it, and what
+    keeps it from booting, if anything does."""
     path = Path(path)
     return inspect_bytes(read_file(path), path)
 

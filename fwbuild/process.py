@@ -20,8 +20,8 @@ STDOUT, STDERR = 1, 2
 
 
 class OutputLost(Exception):
-    """A write to standard output failed with `error`. It is no OSError, so that no library
-    between takes it for one of its own."""
+    """A write to standard output failed with `error`. It is not an OSError, so that no
+    library between takes it for one of its own."""
 
     def __init__(self, error: OSError) -> None:
         self.error = error

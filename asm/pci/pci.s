@@ -120,7 +120,7 @@ pci_apertures:
     shl edi, cl
     mov ebx, chipset.DEVICE_WINDOW_END
     mov dword ptr [ram.plan.memory.end], ebx
-    # An aperture that is none has no place for any key.
+    # An aperture of no bytes has no place for any key.
     xor ecx, ecx
     sub ebx, dword ptr [ram.plan.memory.start]
     jbe .none

@@ -1,6 +1,6 @@
 # How large windows are, and whether all of it fits into the apertures of the root buses.
 
-#: find addresses for everything in one address space; where it does not fit, what may move goes to
+#: find addresses for everything in one address space; if they do not fit, what may move goes to
 #: the second aperture, and then the least needed has none
 #: mode: 32
 #: in: ecx pci_plan.Kind
@@ -292,7 +292,7 @@ pci_lay:
     mov edi, dword ptr [esi]
     call pci_place
     jc .huge
-    # an aperture that is none still holds nothing
+    # an aperture of no bytes still holds nothing
     cmp eax, dword ptr [ebx + pci_plan.APERTURES.start]
     jnz .some
     cmp edx, dword ptr [ebx + pci_plan.APERTURES.start + 4]

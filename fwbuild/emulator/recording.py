@@ -50,7 +50,8 @@ class PciFunction:
 
     @property
     def place(self) -> str:
-        """As text: "00:1c.0/00.0" is function 0 behind the bridge 1c.0 of root bus 0."""
+        """As text: "00:1c.0/00.0" is function 0 on the bus downstream of root bus 0's
+        bridge 1c.0."""
         steps = (f"{d >> pci.DEVFN_DEVICE_SHIFT:02x}.{d % pci.FUNCTIONS}" for d in self.path)
         return f"{self.root:02x}:" + "/".join(steps)
 

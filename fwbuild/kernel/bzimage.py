@@ -33,7 +33,7 @@ class Bzimage:
 
     @property
     def release(self) -> str:
-        """The kernel's version in words; "" where it does not say."""
+        """The kernel's version in words; "" if it does not say."""
         start = self.header.kernel_version + linux_boot.SECTOR
         if not self.header.kernel_version or start >= self.setup_size:
             return ""

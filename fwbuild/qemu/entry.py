@@ -19,8 +19,8 @@ SEGMENTS = ("cs", "ds", "es", "fs", "gs", "ss", "tr")
 
 @contextmanager
 def at_entry(guest: Guest, bios: Path, entry: int) -> Iterator[GdbStub]:
-    """QEMU at the linear address of a kernel's entry. Raises OSError where it ends before, and
-    FwbuildError where it does not start."""
+    """QEMU at the linear address of a kernel's entry. Raises OSError if QEMU ends before it,
+    and FwbuildError if QEMU does not start."""
     with stopped(command(guest, bios=bios), "-gdb", SECONDS) as connection:
         stub = GdbStub(connection)
         stub.run_to(entry)

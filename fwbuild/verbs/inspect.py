@@ -1,5 +1,5 @@
-"""Tell what a kernel or firmware image is, how QEMU and the firmware take it, and why it does
-not boot where it does not. Exit code 7 says that it does not boot."""
+"""Tell what a kernel or firmware image is, how QEMU and the firmware take it, and what keeps it
+from booting, if anything does. Exit code 7 says that it does not boot."""
 
 import argparse
 import json
