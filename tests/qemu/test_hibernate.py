@@ -9,7 +9,6 @@ import pytest
 
 from fwbuild.abi import ports
 from fwbuild.guest import Guest
-from fwbuild.image.build import Image
 from fwbuild.machines import MACHINES
 from fwbuild.qemu.command import command
 from fwbuild.sizes import MIB
@@ -27,10 +26,9 @@ FORMS: dict[str, Callable[..., bytes]] = {
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("machine", MACHINES)
-def test_boots_of_one_command_line(machine: str, form: str, image: Image, tmp_path: Path) -> None:
+def test_boots_of_one_command_line(machine: str, form: str, bios: Path, tmp_path: Path) -> None:
     """Memory map, ACPI tables and BARs are the same each time; Linux compares the map."""
-    bios, kernel, console = (tmp_path / n for n in ("bios.bin", "kernel", "console"))
-    bios.write_bytes(image.image)
+    kernel, console = tmp_path / "kernel", tmp_path / "console"
     kernel.write_bytes(FORMS[form]((), 1))
     argv = command(Guest(machine, kernel=kernel, append="abc"), bios=bios, console=console)
     found = set()
@@ -68,9 +66,8 @@ $B poweroff -f
 
 
 @pytest.mark.parametrize("machine, form", [("pc", "vmlinux"), ("q35", "vmlinuz")])
-def test_hibernate(machine: str, form: str, image: Image, tmp_path: Path) -> None:
-    bios, disk = tmp_path / "bios.bin", tmp_path / "disk"
-    bios.write_bytes(image.image)
+def test_hibernate(machine: str, form: str, bios: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
     disk.write_bytes(bytes(128 * MIB))
     drive = f"if=none,id=d,format=raw,file={disk}"
     guest = Guest(

@@ -1,20 +1,30 @@
 """A guest that suspends to RAM goes on where it was: memory, disk, CPUs."""
 
 import re
+import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from keystone import KS_MODE_16
 
+from fwbuild.abi import acpi, chipset, ports
 from fwbuild.cli import main
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import stop_codes
 from fwbuild.guest import Guest
+from fwbuild.payloads.test_kernel import build_bzimage
 from fwbuild.qemu.command import command
+from fwbuild.qemu.session import started, stub_arguments
 from fwbuild.sizes import MIB
 from tests.support import debian, qmp
+from tests.support.kvm import kvm_works
+from tests.support.small_kernel import assembled
 
 pytestmark = pytest.mark.qemu
 
+PM_CONTROL = chipset.PM_BASE + chipset.Pm.CONTROL
+SLEEP_TYPE_S3 = 1 << 10  # QEMU hw/acpi/core.c acpi_pm1_cnt_write()
 TIMES = 3
 SECONDS = 240
 # A random mark in memory, and random data on their way to a disk while the guest falls asleep.
@@ -95,6 +105,68 @@ def test_suspend(machine: str, smp: int, bios: Path, tmp_path: Path) -> None:
             assert f"\n{line}\n" in text, text[-3000:]
     assert text.count(f"\ncpus {smp}\n") == TIMES
     assert "userspace is done" in text
+
+
+# A bzImage that finds the FACS, sets its waking vector and sleeps. Awake, in real mode, it tells
+# isa-debug-exit whether ACPI is on.
+AWAKE = 0x8000
+WOKEN = assembled(
+    f"""
+    mov dx, {PM_CONTROL:#x}
+    in al, dx
+    and al, {chipset.PM_CONTROL_SCI_ENABLE}
+    or al, 0x10
+    mov dx, {ports.DEBUG_EXIT:#x}
+    out dx, al
+    hlt
+    """,
+    KS_MODE_16,
+)
+ASLEEP = f"""
+    mov esp, 0x103f00
+    mov esi, dword ptr [esi + 0x70]
+    mov esi, dword ptr [esi + 16]
+table:
+    add esi, 4
+    mov edx, dword ptr [esi + 32]
+    cmp dword ptr [edx], {acpi.FADT_SIGNATURE:#x}
+    jnz table
+    mov edx, dword ptr [edx + 36]
+    mov dword ptr [edx + 12], {AWAKE:#x}
+    call past
+    .byte {", ".join(f"{byte:#x}" for byte in WOKEN)}
+past:
+    pop esi
+    mov edi, {AWAKE:#x}
+    mov ecx, 64
+    rep movsb
+    mov dx, {PM_CONTROL:#x}
+    mov ax, {chipset.PM_CONTROL_SLEEP_ENABLE | SLEEP_TYPE_S3:#x}
+    out dx, ax
+wait:
+    hlt
+    jmp wait
+"""
+
+
+@pytest.mark.parametrize("accel", ["tcg", pytest.param("kvm", marks=pytest.mark.kvm)])
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_waking_vector(machine: str, accel: str, bios: Path, tmp_path: Path) -> None:
+    if accel == "kvm" and not kvm_works():
+        pytest.skip("no usable /dev/kvm")
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(build_bzimage(assembled(ASLEEP)))
+    argv = command(Guest(machine, kernel=kernel, accel=accel), bios=bios)
+    ours, theirs = socket.socketpair()
+    with ours, started([*argv, *stub_arguments(theirs, "-qmp")], [theirs]) as session:
+        ours.settimeout(30)
+        monitor = qmp.Qmp(ours)
+        monitor.execute("cont")
+        monitor.wait("SUSPEND")
+        with suppress(ConnectionError):  # it may have ended before it replies
+            monitor.execute("system_wakeup")
+        status = session.process.wait(30)
+    assert status == ports.debug_exit_status(0x10 | chipset.PM_CONTROL_SCI_ENABLE)
 
 
 @pytest.mark.parametrize("machine", MACHINES)

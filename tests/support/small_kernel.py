@@ -8,9 +8,9 @@ from fwbuild.image.elf import Segment, pvh_note, write_elf
 READ_WRITE_EXECUTE = 7
 
 
-def assembled(source: str) -> bytes:
-    """32-bit code in Intel syntax that runs at BASE; labels are as keystone has them."""
-    code, _ = Ks(KS_ARCH_X86, KS_MODE_32).asm(source, BASE)
+def assembled(source: str, mode: int = KS_MODE_32) -> bytes:
+    """Code in Intel syntax that runs at BASE; `mode` and labels are as keystone has them."""
+    code, _ = Ks(KS_ARCH_X86, mode).asm(source, BASE)
     return bytes(code)
 
 
