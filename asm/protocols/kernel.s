@@ -18,8 +18,8 @@
 # that it uses before it looks at the memory map. For a bzImage that is more than its file holds.
 
 #: read what QEMU's loader found, and tell the kernel's kind: a bzImage has no entry here, a
-#: Multiboot kernel has one but no command line, not even an empty one. ram.work.enter becomes the
-#: way into the kernel.
+#: Multiboot kernel has its information where QEMU puts it, which is no page as an initrd's place is.
+#: ram.work.enter becomes the way into the kernel.
 #: mode: 32
 #: in: -
 #: out: -
@@ -61,7 +61,8 @@ kernel_read:
 .else
     jz stop_with
 .endif
-    cmp dword ptr [ram.work.item.cmdline_size], 0
+    # A size of the command line tells nothing: microvm without ACPI gives every kernel one.
+    cmp dword ptr [ram.pvh_area.modules.paddr], multiboot.INFO_ADDRESS_QEMU
 .if option.protocols.multiboot
     jz multiboot_read
 .else

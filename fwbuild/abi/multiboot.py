@@ -76,6 +76,7 @@ INFO = Struct(
     "color_info" / Array(6, Int8ul) * "of the palette or the RGB fields",
 )
 INFO_SIZE_QEMU = 88
+INFO_ADDRESS_QEMU = 0x9500  # in the item of an initrd's address; hw/i386/multiboot.c ADDR_MBI
 
 MODULE = Struct(
     "start" / Int32ul * "address of the module",

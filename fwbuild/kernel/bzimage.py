@@ -10,7 +10,7 @@ from fwbuild.abi import elf, linux_boot, offsets
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
 from fwbuild.kernel.decompress import PayloadError, decompress
-from fwbuild.kernel.vmlinux import Elf, parse_elf
+from fwbuild.kernel.vmlinux import Elf, LimitError, parse_elf
 
 HEADER_SIZE = linux_boot.SETUP_HEADER.sizeof()
 PARAGRAPH = 16
@@ -86,6 +86,8 @@ def unpack(image: Bzimage) -> tuple[str, bytes, Elf]:
     name, vmlinux = decompress(image.payload)
     try:
         return name, vmlinux, parse_elf(vmlinux)
+    except LimitError as error:
+        raise PayloadError(f"the payload is beyond fwbuild's limits: {error}") from None
     except ELFError as error:
         raise PayloadError(f"the payload has no ELF file to boot: {error}") from None
 

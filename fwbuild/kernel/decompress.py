@@ -7,7 +7,8 @@ gzip does. It bounds the output: a stream that gives more is an error.
 import bz2
 import lzma
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 import lz4.block
 import lzallright
@@ -16,15 +17,36 @@ import zstandard
 from fwbuild.kernel import lzop
 
 LZ4_CHUNK = 8 << 20  # the legacy frame's blocks hold this much at most
-SIZE_MAX = 1 << 30
+SIZE_MAX = 384 << 20  # uncompressed: twice as much is in memory as pieces are joined
+PIECE = 1 << 20  # of output, and of gzip's input, at a time
 ZSTD_PIECE = 512  # of input at a time, which gives 16 MiB at most: a run is 4 bytes long
-MEMORY_MAX = 1 << 29  # what an xz stream may ask for its dictionary; kernels take 128 MiB at most
+MEMORY_MAX = 192 << 20  # what an xz stream may ask for its dictionary; kernels take 128 MiB
 
 Decompress = Callable[[bytes, int], bytes]
 
 
 class PayloadError(Exception):
     """The payload is damaged, or compressed in a way that is not known."""
+
+
+class _Stream(Protocol):
+    """A decompressor that keeps the input it has not come to."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+def _join(pieces: Iterable[bytes], size: int) -> bytes:
+    """The pieces up to the one that passes `size`."""
+    found, length = [], 0
+    for piece in pieces:
+        found.append(piece)
+        length += len(piece)
+        if length > size:
+            break
+    return b"".join(found)
 
 
 def _whole(found: bytes, size: int, ended: bool) -> bytes:
@@ -34,29 +56,49 @@ def _whole(found: bytes, size: int, ended: bool) -> bytes:
     return found
 
 
+def _rest(stream: _Stream, data: bytes = b"") -> Iterator[bytes]:
+    """What a stream still gives, with `data` for more input."""
+    piece = stream.decompress(data, PIECE)
+    while piece:
+        yield piece
+        piece = b"" if stream.eof else stream.decompress(b"", PIECE)
+
+
 def _gzip(data: bytes, size: int) -> bytes:
     stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    return _whole(stream.decompress(data, size + 1), size, stream.eof)
+
+    def pieces() -> Iterator[bytes]:
+        at = 0
+        while at < len(data) and not stream.eof:
+            given = data[at : at + PIECE]
+            yield stream.decompress(given, PIECE)
+            at += len(given) - len(stream.unconsumed_tail)
+        if not stream.eof:
+            yield from _rest(stream)
+
+    return _whole(_join(pieces(), size), size, stream.eof)
 
 
 def _lzma(data: bytes, size: int) -> bytes:
     stream = lzma.LZMADecompressor(memlimit=MEMORY_MAX)
-    return _whole(stream.decompress(data, size + 1), size, stream.eof)
+    return _whole(_join(_rest(stream, data), size), size, stream.eof)
 
 
 def _bzip2(data: bytes, size: int) -> bytes:
     stream = bz2.BZ2Decompressor()
-    return _whole(stream.decompress(data, size + 1), size, stream.eof)
+    return _whole(_join(_rest(stream, data), size), size, stream.eof)
 
 
 def _zstd(data: bytes, size: int) -> bytes:
     stream = zstandard.ZstdDecompressor().decompressobj()
-    found = bytearray()
-    for at in range(0, len(data), ZSTD_PIECE):
-        found += stream.decompress(data[at : at + ZSTD_PIECE])
-        if stream.eof or len(found) > size:
-            break
-    return _whole(bytes(found), size, stream.eof)
+
+    def pieces() -> Iterator[bytes]:
+        for at in range(0, len(data), ZSTD_PIECE):
+            yield stream.decompress(data[at : at + ZSTD_PIECE])
+            if stream.eof:
+                break
+
+    return _whole(_join(pieces(), size), size, stream.eof)
 
 
 def _lz4(data: bytes, size: int) -> bytes:

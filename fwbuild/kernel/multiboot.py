@@ -14,7 +14,14 @@ from elftools.elf.elffile import ELFFile
 from fwbuild.abi import e820, multiboot, multiboot2
 from fwbuild.abi.multiboot import HeaderFlag
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.kernel.vmlinux import MEMORY_MAX, TOO_LARGE, check_segment, elf_errors
+from fwbuild.kernel.vmlinux import (
+    MEMORY_MAX,
+    TOO_LARGE,
+    LimitError,
+    beyond_limit,
+    check_segment,
+    elf_errors,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +79,8 @@ def parse_multiboot(data: bytes, where: str) -> MultibootKernel:
         if header.flags & HeaderFlag.ADDRESSES:
             return _by_header(data, at, header)
         return _by_elf(data)
+    except LimitError as error:
+        raise beyond_limit(error, where) from None
     except (ELFError, ValueError) as error:
         what = f"a Multiboot kernel that QEMU refuses: {error}"
         raise FwbuildError(ExitCode.KERNEL, what, where=where) from None
@@ -104,7 +113,7 @@ def _by_elf(data: bytes) -> MultibootKernel:
     for segment in segments:
         check_segment(segment, len(data))
     if sum(s["p_filesz"] for s in segments) > MEMORY_MAX:
-        raise ELFError(TOO_LARGE)
+        raise LimitError(TOO_LARGE)
     low = min(s["p_paddr"] for s in segments)
     size = max(s["p_paddr"] + s["p_memsz"] for s in segments) - low
     entry = elf.header["e_entry"]

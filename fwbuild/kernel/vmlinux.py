@@ -17,7 +17,12 @@ from fwbuild.kernel.notes import AREA_MAX, PvhNote, qemu_entry, written_note
 MACHINES = ("EM_386", "EM_X86_64")
 MEMORY_MAX = 512 << 20  # of all segments; what is emulated lies in this process's memory
 TOO_LARGE = f"its segments take more than {MEMORY_MAX >> 20} MiB of memory"
+LIMITED = "fwbuild does not load it, though QEMU may"
 RELINK = "look at its program headers: readelf -lW"
+
+
+class LimitError(ELFError):  # type: ignore[misc]
+    """The file is beyond a limit of fwbuild's own; QEMU may load it."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ def elf_errors() -> Iterator[None]:
 
 @elf_errors()
 def parse_elf(data: bytes) -> Elf:
-    """The ELF file, or the ELFError for which QEMU refuses it."""
+    """The ELF file, or the ELFError for which QEMU refuses it, or LimitError."""
     elf = ELFFile(io.BytesIO(data))
     segments = [s for s in elf.iter_segments("PT_LOAD") if s["p_memsz"]]
     for segment in segments:
@@ -68,7 +73,7 @@ def parse_elf(data: bytes) -> Elf:
         sum(part["p_filesz" if isinstance(part, Segment) else "sh_size"] for part in notes)
         > AREA_MAX
     ):
-        raise ELFError(f"its notes take more than {AREA_MAX} bytes")
+        raise LimitError(f"its notes take more than {AREA_MAX >> 20} MiB")
     if elf.header["e_machine"] not in MACHINES or not elf.little_endian:
         raise ELFError(f"it is for {elf.header['e_machine']}")
     if not segments:
@@ -88,6 +93,8 @@ def parse_vmlinux(data: bytes, where: str) -> Vmlinux:
     """The kernel in an ELF file; errors name `where`."""
     try:
         elf = parse_elf(data)
+    except LimitError as error:
+        raise beyond_limit(error, where) from None
     except ELFError as error:
         raise FwbuildError(
             ExitCode.KERNEL,
@@ -100,9 +107,14 @@ def parse_vmlinux(data: bytes, where: str) -> Vmlinux:
         raise FwbuildError(ExitCode.KERNEL, what, where=where, hint=hint)
     assert elf.pvh_qemu is not None
     if sum(s["p_memsz"] for s in elf.segments) > MEMORY_MAX:
-        raise FwbuildError(ExitCode.KERNEL, TOO_LARGE, where=where, hint=RELINK)
+        raise beyond_limit(LimitError(TOO_LARGE), where)
     memory = [(s["p_paddr"], s.data().ljust(s["p_memsz"], b"\0")) for s in elf.segments]
     return Vmlinux(elf.pvh_qemu, elf.low, elf.high, memory)
+
+
+def beyond_limit(error: LimitError, where: str) -> FwbuildError:
+    """The error for a file that QEMU may load, and fwbuild does not."""
+    return FwbuildError(ExitCode.KERNEL, f"{LIMITED}: {error}", where=where, hint=RELINK)
 
 
 def pvh_problem(elf: Elf) -> tuple[str, str] | None:

@@ -24,7 +24,7 @@ from fwbuild.firmware import layout
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
 from fwbuild.kernel.multiboot import find_header, parse_multiboot
-from fwbuild.kernel.vmlinux import MEMORY_MAX, RELINK, TOO_LARGE
+from fwbuild.kernel.vmlinux import MEMORY_MAX, TOO_LARGE, LimitError, beyond_limit
 from fwbuild.protocols import tables
 from fwbuild.protocols.checks import (
     clear_flags,
@@ -39,7 +39,7 @@ from fwbuild.protocols.protocol import MODULES_MAX, Handoff, Protocol, numbers, 
 from fwbuild.protocols.report import Problem, Report, flag_names
 from fwbuild.sizes import align_up, padded
 
-INFO_ADDR, MMAP_ADDR = 0x9500, 0x9000  # QEMU's; the firmware uses places of its own
+MMAP_ADDR = 0x9000  # QEMU's; the firmware uses places of its own
 BOOT_DEVICE = 0x8000FFFF
 LOADER_NAME = b"qemu\0"
 
@@ -91,7 +91,7 @@ class Multiboot(Protocol):
         commas in them doubled."""
         kernel = parse_multiboot(data, where)
         if kernel.size > MEMORY_MAX:
-            raise FwbuildError(ExitCode.KERNEL, TOO_LARGE, where=where, hint=RELINK)
+            raise beyond_limit(LimitError(TOO_LARGE), where)
         named = re.split(r"(?<!,),(?!,)", str(guest.initrd)) if guest.initrd else []
         modules = [module.replace(",,", ",") for module in named]
         texts = [os.fsencode(module) + b"\0" for module in modules]
@@ -141,7 +141,7 @@ class Multiboot(Protocol):
                 Key.SETUP_SIZE: 0,
                 Key.CMDLINE_ADDR: 0,
                 Key.CMDLINE_SIZE: 0,
-                Key.INITRD_ADDR: INFO_ADDR,
+                Key.INITRD_ADDR: multiboot.INFO_ADDRESS_QEMU,
                 Key.INITRD_SIZE: multiboot.INFO_SIZE_QEMU,
             }
         )
@@ -170,8 +170,9 @@ class Multiboot(Protocol):
         try:
             kernel = parse_multiboot(data, "")
         except FwbuildError as error:
-            hint = "copy the file again, or relink it"
-            if data.startswith(elf.MAGIC) and not fields.flags & HeaderFlag.ADDRESSES:
+            by_elf = data.startswith(elf.MAGIC) and not fields.flags & HeaderFlag.ADDRESSES
+            hint = error.hint or "copy the file again, or relink it"
+            if by_elf and not error.hint:
                 hint = "a 64-bit one becomes loadable by objcopy -O elf32-i386"
             found.problems.append(Problem(error.what, hint))
             return found

@@ -26,7 +26,15 @@ from fwbuild.firmware import file_names, layout
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
 from fwbuild.kernel.multiboot import has_multiboot2
-from fwbuild.kernel.vmlinux import Elf, parse_elf, parse_vmlinux, pvh_problem
+from fwbuild.kernel.vmlinux import (
+    LIMITED,
+    RELINK,
+    Elf,
+    LimitError,
+    parse_elf,
+    parse_vmlinux,
+    pvh_problem,
+)
 from fwbuild.protocols import tables
 from fwbuild.protocols.checks import (
     clear_flags,
@@ -114,6 +122,10 @@ class Pvh(Protocol):
     def report(self, data: bytes) -> Report:
         try:
             elf = parse_elf(data)
+        except LimitError as error:
+            found = Report("vmlinux", "ELF file beyond fwbuild's limits")
+            found.problems.append(Problem(f"{LIMITED}: {error}", RELINK))
+            return found
         except ELFError as error:
             found = Report("vmlinux", "ELF file that cannot be loaded")
             found.problems.append(

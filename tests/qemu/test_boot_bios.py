@@ -25,7 +25,7 @@ ACCELS = ["tcg", pytest.param("kvm", marks=pytest.mark.kvm)]
 
 
 @pytest.mark.parametrize("accel", ACCELS)
-@pytest.mark.parametrize("name", [*MACHINES, "pc-i440fx-2.4"])
+@pytest.mark.parametrize("name", [*MACHINES, "pc-i440fx-2.4", "microvm,acpi=off"])
 def test_multiboot(name: str, accel: str, tmp_path: Path) -> None:
     if accel == "kvm" and not kvm_works():
         pytest.skip("no usable /dev/kvm")

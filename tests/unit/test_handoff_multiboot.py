@@ -112,6 +112,19 @@ def test_what_no_flag_is_set_for_is_zero(poison: int, image: Image) -> None:
     assert not any(machine.read(found.address + 52, 12))  # drives, configuration table
 
 
+def test_the_command_line_that_microvm_adds_without_acpi(image: Image) -> None:
+    """QEMU's microvm_fix_kernel_cmdline gives the items to any kernel, as it resets."""
+    found = recording.find(Guest("microvm"))
+    loaded = load(Guest("microvm"), found, build_test_multiboot())
+    assert loaded
+    line = b" virtio_mmio.device=512@0xfeb00000:5\0"
+    loaded.keys[Key.CMDLINE_DATA] = line
+    loaded.keys[Key.CMDLINE_SIZE] = len(line).to_bytes(4, "little")
+    machine = Machine(image.image, found, loaded)
+    machine.run()
+    assert MULTIBOOT.judge(machine.state()) == []
+
+
 def test_registers(image: Image) -> None:
     """The state that the specification asks for, spelled out apart from the judge."""
     registers = boot(Guest("q35"), image.image).outcome.registers

@@ -8,6 +8,7 @@ import pytest
 
 from fwbuild import cli
 from fwbuild.errors import ExitCode
+from fwbuild.kernel.vmlinux import LIMITED
 from fwbuild.payloads.test_kernel import build_test_bzimage
 from tests.support.multiboot import multiboot1
 
@@ -56,6 +57,39 @@ def test_file(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     (tmp_path / "k").write_bytes(make())
     assert cli.main(["emulate", "--kernel", str(tmp_path / "k")]) == code
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def many_segments(count: int, size: int) -> bytes:
+    """A 32-bit Multiboot ELF file of `count` segments over the same `size` bytes."""
+    start = 52 + 32 * count
+    head = struct.pack(
+        "<16sHHIIIIIHHHHHH", b"\x7fELF\1\1\1", 2, 3, 1, BASE, 52, 0, 0, 52, 32, count, 0, 0, 0
+    )
+    row = struct.pack("<IIIIIIII", 1, start, BASE, BASE, size, size, 7, 4)
+    header = struct.pack("<III", 0x1BADB002, 0, -0x1BADB002 & 0xFFFFFFFF)
+    return head + row * count + header.ljust(size, b"\0")
+
+
+# Files that QEMU may load, beyond the limits of fwbuild's own.
+LIMITS: dict[str, Callable[[], bytes]] = {
+    "notes of 2 MiB": lambda: elf64([(1, 0, 20, 20), (4, 0, 2 << 20, 2 << 20)], bytes(2 << 20)),
+    "Multiboot segments of 520 MiB": lambda: many_segments(130, 4 << 20),
+    "segments of 1 GiB": lambda: elf64([(1, 0, 20, 1 << 30), (4, 0, 20, 20)], NOTE),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_limit_of_our_own_is_no_refusal_of_qemu(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "k").write_bytes(LIMITS[name]())
+    assert cli.main(["emulate", "--kernel", str(tmp_path / "k")]) == ExitCode.KERNEL
+    assert f"{LIMITED}: " in capsys.readouterr().err
+    cli.main(["inspect", str(tmp_path / "k")])
+    said = capsys.readouterr().out
+    assert "QEMU refuses" not in said
+    assert "Error while loading" not in said
 
 
 CHAINS = {
