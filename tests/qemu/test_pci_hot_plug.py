@@ -31,6 +31,7 @@ while [ $old != $all ]; do
     [ $# = $old ] || echo "{ready}$#"
     old=$#
     $B sleep 0.1
+    {rescan}
 done
 $B sleep 1  # a function is there before it has addresses
 {show}
@@ -81,7 +82,8 @@ class Guest:
 def lost(case: Stanza, kernel: str, bios: Path | str, folder: Path) -> list[tuple[str, int]]:
     """The BARs of what is plugged that Linux has no address for."""
     serial = folder / "serial"
-    script = INIT.format(count=len(case.plug), ready=READY, show=SHOW)
+    rescan = "echo 1 > /sys/bus/pci/rescan" if case.rescan else ""
+    script = INIT.format(count=len(case.plug), ready=READY, show=SHOW, rescan=rescan)
     guest = case.guest(
         kernel=debian.vmlinuz(kernel),
         append="console=ttyS0 reboot=t panic=-1",

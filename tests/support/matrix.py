@@ -40,6 +40,7 @@ class Stanza:
     windows: bool = False
     plug: tuple[str, ...] = ()
     kernels: tuple[str, ...] = ("5.10", "cloud", "7.2")
+    rescan: bool = False
     reboots: int = 0
     since: str = ""
     until: str = ""
