@@ -29,7 +29,7 @@ out/bios.bin: $(VENV)/.made $(wildcard asm/*/*.s fwbuild/*.py fwbuild/*/*.py tem
 
 # Build, emulate the handoff of the test kernel, and boot it in QEMU where there is one.
 run: out/bios.bin
-	$(BIN)/fwbuild emulate --bios out/bios.bin
+	$(BIN)/fwbuild verify --bios out/bios.bin
 	@if command -v qemu-system-x86_64 >/dev/null; then \
 		$(BIN)/fwbuild run --bios out/bios.bin --timeout 60; \
 	else \

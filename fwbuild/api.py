@@ -24,7 +24,7 @@ from fwbuild.image.template import DEFAULT, Template
 from fwbuild.inspection import Report
 from fwbuild.inspection import inspect as inspect_bytes
 from fwbuild.payloads.test_kernel import build_test_kernel
-from fwbuild.protocols import BY_NAME, Handoff, Protocol
+from fwbuild.protocols import BY_NAME, Departure, Handoff, Protocol
 from fwbuild.qemu import program
 from fwbuild.qemu.record import record
 
@@ -117,10 +117,10 @@ def _offer(guest: Guest) -> Recording:
         return record(replace(guest, kernel=None, initrd=None))
 
 
-def judge(emulation: Emulation) -> list[str]:
+def judge(emulation: Emulation) -> list[Departure]:
     """Each departure of the handoff from the kernel's boot protocol and from what the host
-    offers, in words; empty for none. Raises FwbuildError where the firmware stopped: there is
-    no handoff then."""
+    offers, in words, each with its `source`; empty for none. Raises FwbuildError where the firmware
+    stopped: there is no handoff then."""
     if stop := emulation.stop:
         what = f"the firmware stopped: {stop.what}"
         raise FwbuildError(ExitCode.STOPPED, what, hint=stop.hint)

@@ -12,9 +12,10 @@ from fwbuild.version import __version__
 
 # Each is a module of fwbuild.verbs with HELP, add_arguments(parser) and run(args) -> int.
 VERBS = (
-    "build", "emulate", "run", "cost", "bench", "record", "extract", "inspect",
+    "build", "verify", "run", "cost", "bench", "record", "extract", "inspect",
     "explain", "disasm", "map", "errors", "templates",
 )  # fmt: skip
+ALIASES = {"emulate": "verify"}  # other names of verbs
 DEFAULT_VERB = "build"
 
 
@@ -31,7 +32,11 @@ def parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
     for name in verbs:
         module = importlib.import_module(f"fwbuild.verbs.{name}")
         child = sub.add_parser(
-            name, help=module.HELP, description=module.__doc__, allow_abbrev=False
+            name,
+            aliases=[alias for alias, verb in ALIASES.items() if verb == name],
+            help=module.HELP,
+            description=module.__doc__,
+            allow_abbrev=False,
         )
         module.add_arguments(child)
         child.set_defaults(run=module.run)
@@ -44,7 +49,7 @@ def with_verb(argv: list[str]) -> list[str]:
     The default verb takes options only, so a first word that is not an option was meant as a verb.
     Raises FwbuildError for one that does not exist.
     """
-    if argv and (argv[0] in VERBS or argv[0] in ("-h", "--help", "--version")):
+    if argv and (argv[0] in {*VERBS, *ALIASES} or argv[0] in ("-h", "--help", "--version")):
         return argv
     if argv and not argv[0].startswith("-"):
         near = difflib.get_close_matches(argv[0], VERBS, 1)
@@ -57,7 +62,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command line and return its exit code; errors go to stderr in one line."""
     try:
         arguments = with_verb(sys.argv[1:] if argv is None else argv)
-        wanted = VERBS if arguments[0] not in VERBS else (arguments[0],)
+        verb = ALIASES.get(arguments[0], arguments[0])
+        wanted = (verb,) if verb in VERBS else VERBS
         args = parser(wanted).parse_args(arguments)
         with chosen(getattr(args, "qemu", None)):
             return int(args.run(args))

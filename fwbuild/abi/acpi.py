@@ -103,6 +103,7 @@ FACS_SIGNATURE = int.from_bytes(b"FACS", "little")
 FADT = Struct(
     "header" / TABLE_HEADER,
     "firmware_ctrl" / Int32ul,  # address of the FACS
+    "dsdt" / Int32ul,
 )
 FACS = Struct(  # has no TABLE_HEADER
     "signature" / Bytes(4),

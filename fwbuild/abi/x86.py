@@ -34,6 +34,8 @@ class Eflags(IntFlag):
 
     CF = 1 << 0
     FIXED = 1 << 1
+    PF = 1 << 2
+    AF = 1 << 4
     ZF = 1 << 6
     TF = 1 << 8
     IF = 1 << 9

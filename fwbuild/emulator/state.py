@@ -57,6 +57,8 @@ class State:
     segments:  (address, bytes) that the host put into RAM before the start.
     told:      whether the guest can write to fw_cfg files and `file` shows that.
     writes:    pages that the guest wrote; None where nobody has kept count.
+    own:       whether the firmware is fwbuild's: it takes RAM as ACPI NVS alone, and adds no
+               range of its own. Another may reserve RAM for itself and add ranges.
     """
 
     protocol: BootProtocol
@@ -73,3 +75,4 @@ class State:
     segments: Sequence[tuple[int, bytes]] = ()
     told: bool = False
     writes: frozenset[int] | None = None
+    own: bool = True

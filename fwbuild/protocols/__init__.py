@@ -8,6 +8,7 @@ from fwbuild.emulator.state import State
 from fwbuild.files import read_file
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
+from fwbuild.protocols.departure import Departure
 from fwbuild.protocols.linux import LINUX
 from fwbuild.protocols.linux16 import LINUX16
 from fwbuild.protocols.multiboot import MULTIBOOT
@@ -40,7 +41,7 @@ def load(guest: Guest, recording: Recording, kernel: bytes | None = None) -> Loa
     return expect(kernel).load(guest, recording, kernel, name_of(guest))
 
 
-def judge(state: State) -> list[str]:
+def judge(state: State) -> list[Departure]:
     """Each departure of a stopped guest from its kernel's protocol, in words."""
     return BY_NAME[state.protocol].judge(state)
 
@@ -51,6 +52,6 @@ def read(state: State) -> Handoff:
 
 
 __all__ = [
-    "BY_NAME", "LINUX", "LINUX16", "MULTIBOOT", "PROTOCOLS", "PVH", "BootProtocol", "Handoff",
-    "Protocol", "expect", "identify", "judge", "load", "read",
+    "BY_NAME", "LINUX", "LINUX16", "MULTIBOOT", "PROTOCOLS", "PVH", "BootProtocol", "Departure",
+    "Handoff", "Protocol", "expect", "identify", "judge", "load", "read",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 from fwbuild.abi import e820, x86
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.state import State
+from fwbuild.protocols.departure import Departure
 from fwbuild.protocols.protocol import Handoff
 
 # The descriptor's limit field of 4 GiB in pages, and the same in bytes.
@@ -75,7 +76,8 @@ def command_line(state: State, handoff: Handoff) -> Iterator[str]:
     """The host's command line, unchanged."""
     wanted = state.items.get(Key.CMDLINE_DATA, b"").rstrip(b"\0")
     if handoff.cmdline != wanted:
-        yield f"the command line is {handoff.cmdline!r}, not {wanted!r}"
+        what = f"the command line is {handoff.cmdline!r}, not {wanted!r}"
+        yield Departure(what, "QEMU, fw_cfg's item 0x15 (-append)")
 
 
 def ram_of(memmap: Sequence[Any]) -> list[tuple[int, int]]:

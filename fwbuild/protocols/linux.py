@@ -59,6 +59,19 @@ class LinuxHandoff(Handoff):
     def heading(self) -> tuple[str, str]:
         return "boot_params", f"protocol {self.boot_params.hdr.version:#x}"
 
+    @property
+    def rsdp(self) -> int:
+        return int(self.boot_params.acpi_rsdp_addr)
+
+    def areas(self) -> dict[str, tuple[int, int]]:
+        header = self.boot_params.hdr
+        return {
+            "boot_params": (self.address, BOOT_PARAMS.sizeof()),
+            "command line": (header.cmd_line_ptr, len(self.cmdline) + 1),
+            "initrd": (header.ramdisk_image, header.ramdisk_size),
+            "setup_data": (header.setup_data, int(bool(header.setup_data))),
+        }
+
     def pieces(self) -> list[tuple[str, str]]:
         data = [("setup_data", f"type {k}, {len(d)} bytes") for k, d in self.setup_data]
         return [*initrd_of(self.boot_params.hdr), *data]
@@ -67,6 +80,7 @@ class LinuxHandoff(Handoff):
 class Linux(BzimageProtocol):
     name = BootProtocol.LINUX
     title = "Linux boot protocol"
+    source = "Linux, Documentation/arch/x86/boot.rst and zero-page.rst"
     pointer = "esi"
     nowhere = "GDT or boot_params"
     entry = ENTRY_32
@@ -204,13 +218,7 @@ def _places(state: State, handoff: LinuxHandoff) -> Iterator[str]:
     """Nothing handed over lies where the kernel unpacks itself, and all of it lies in RAM."""
     header = handoff.boot_params.hdr
     start, end = runtime_area(header)
-    areas = {
-        "boot_params": (handoff.address, BOOT_PARAMS.sizeof()),
-        "GDT": (state.gdtr[0], state.gdtr[1] + 1),
-        "command line": (header.cmd_line_ptr, len(handoff.cmdline) + 1),
-        "initrd": (header.ramdisk_image, header.ramdisk_size),
-        "setup_data": (header.setup_data, bool(header.setup_data)),
-    }
+    areas = handoff.areas() | {"GDT": (state.gdtr[0], state.gdtr[1] + 1)}
     ram = ram_of(handoff.memmap)
     for name, (address, size) in areas.items():
         if size and address < end and start < address + size:

@@ -51,6 +51,15 @@ class SetupHandoff(Handoff):
     def heading(self) -> tuple[str, str]:
         return "setup code", f"protocol {self.header.version:#x}"
 
+    def areas(self) -> dict[str, tuple[int, int]]:
+        header = self.header
+        setup = (header.setup_sects + 1) * linux_boot.SECTOR
+        return {
+            "setup code": (self.address, setup),
+            "command line": (header.cmd_line_ptr, len(self.cmdline) + 1),
+            "initrd": (header.ramdisk_image, header.ramdisk_size),
+        }
+
     def pieces(self) -> list[tuple[str, str]]:
         return initrd_of(self.header)
 
@@ -58,6 +67,7 @@ class SetupHandoff(Handoff):
 class Linux16(BzimageProtocol):
     name = BootProtocol.LINUX16
     title = "16-bit boot protocol"
+    source = "Linux, Documentation/arch/x86/boot.rst, 'Running the Kernel'"
     pointer = "ds"
     nowhere = "setup code or the command line"
     entry = ENTRY_16

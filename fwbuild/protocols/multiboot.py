@@ -70,6 +70,17 @@ class MultibootHandoff(Handoff):
     def heading(self) -> tuple[str, str]:
         return "information", f"flags {self.info.flags:#x}"
 
+    def areas(self) -> dict[str, tuple[int, int]]:
+        modules = {f"module {i}": (m[0], m[1] - m[0]) for i, m in enumerate(self.modules)}
+        return self.structures() | modules
+
+    def structures(self) -> dict[str, tuple[int, int]]:
+        """The areas that the firmware makes."""
+        return {
+            "information": (self.address, INFO.sizeof()),
+            "memory map": (self.info.mmap_addr, self.info.mmap_length),
+        }
+
     def pieces(self) -> list[tuple[str, str]]:
         return [
             ("module", f"{start:#x}, {end - start} bytes, '{text.decode('latin-1')}'")
@@ -80,6 +91,7 @@ class MultibootHandoff(Handoff):
 class Multiboot(Protocol):
     name = BootProtocol.MULTIBOOT
     title = "Multiboot specification"
+    source = "Multiboot Specification 0.6.96, 3.2 and 3.3"
     pointer = "ebx"
     nowhere = "GDT or the information"
 
@@ -259,14 +271,10 @@ def _contents(state: State, handoff: MultibootHandoff) -> Iterator[str]:
 
 def _places(state: State, handoff: MultibootHandoff) -> Iterator[str]:
     """Everything that the firmware puts in lies in RAM, clear of the kernel."""
-    info = handoff.info
     low, size = number(state, Key.KERNEL_ADDR), number(state, Key.KERNEL_SIZE)
     ram = ram_of(handoff.memmap)
-    areas = {
-        "information": (handoff.address, handoff.address + INFO.sizeof()),
-        "memory map": (info.mmap_addr, info.mmap_addr + info.mmap_length),
-    }
-    for name, (start, end) in areas.items():
+    for name, (start, length) in handoff.structures().items():
+        end = start + length
         if not inside(ram, start, end):
             yield f"the {name} at {start:#x} is not in RAM"
         if start < low + size and low < end:

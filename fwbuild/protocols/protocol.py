@@ -11,6 +11,7 @@ from fwbuild.emulator.recording import Recording
 from fwbuild.emulator.state import End, ReadMemory, State
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
+from fwbuild.protocols.departure import Departure, by
 from fwbuild.protocols.report import Report
 
 STRING_MAX = 1 << 17
@@ -41,6 +42,15 @@ class Handoff(ABC):
         cmdline = ("command line", f"'{self.cmdline.decode('latin-1')}'")
         return [(name, f"{self.address:#x}, {text}"), cmdline, *self.pieces()]
 
+    @property
+    def rsdp(self) -> int:
+        """Where the kernel is told to find ACPI's root pointer; 0 where it has to search."""
+        return 0
+
+    @abstractmethod
+    def areas(self) -> dict[str, tuple[int, int]]:
+        """(address, bytes) of each part that is handed over, by name."""
+
     @abstractmethod
     def more(self) -> dict[str, Any]:
         """The protocol's own part of plain()."""
@@ -59,6 +69,7 @@ class Protocol(ABC):
 
     name:    its name in templates.
     title:   the name of its specification.
+    source:  where that can be read.
     pointer: the register that leads to what is handed over.
     nowhere: what a wrong pointer leads to nothing from, in words.
     reloaded: whether QEMU puts the kernel into RAM itself, again at each reset. Then a kernel
@@ -67,6 +78,7 @@ class Protocol(ABC):
 
     name: BootProtocol
     title: str
+    source: str
     pointer: str
     nowhere: str
     reloaded = False
@@ -101,19 +113,20 @@ class Protocol(ABC):
     def handed(self, state: State, handoff: Any) -> Iterator[str]:
         """Each departure of what is handed over from the protocol and the host, in words."""
 
-    def judge(self, state: State) -> list[str]:
+    def judge(self, state: State) -> list[Departure]:
         """Each departure from the protocol in words; none when all is well."""
         if state.end != End.HANDOFF:
-            return [f"the kernel was not entered: {state.end} {state.detail}".strip()]
-        problems: list[str] = []
+            what = f"the kernel was not entered: {state.end} {state.detail}".strip()
+            return [Departure(what, self.source)]
+        problems: list[Departure] = []
         nowhere = f"the {self.nowhere}"
         try:
-            problems.extend(self.registers(state))
+            problems.extend(by(self.source, self.registers(state)))
             handoff = self.read(state)
             nowhere = "what is handed over"
-            problems.extend(self.handed(state, handoff))
+            problems.extend(by(self.source, self.handed(state, handoff)))
         except MemoryError as error:  # what came before it is kept
-            problems.append(f"{nowhere} points nowhere: {error}")
+            problems.append(Departure(f"{nowhere} points nowhere: {error}", self.source))
         return problems
 
 

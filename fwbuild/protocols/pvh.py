@@ -77,6 +77,24 @@ class PvhHandoff(Handoff):
     def heading(self) -> tuple[str, str]:
         return "hvm_start_info", f"version {self.start_info.version}"
 
+    @property
+    def rsdp(self) -> int:
+        return int(self.start_info.rsdp_paddr)
+
+    def structures(self) -> dict[str, tuple[int, int]]:
+        """The areas without the modules' own bytes."""
+        info, modules = self.start_info, len(self.modules)
+        return {
+            "start_info": (self.address, pvh.START_INFO.sizeof()),
+            "memory map": (info.memmap_paddr, len(self.memmap) * pvh.MEMMAP_ENTRY.sizeof()),
+            "command line": (info.cmdline_paddr, len(self.cmdline) + 1),
+            "module list": (info.modlist_paddr, modules * pvh.MODLIST_ENTRY.sizeof()),
+        }
+
+    def areas(self) -> dict[str, tuple[int, int]]:
+        modules = {f"module {i}": (m.paddr, m.size) for i, m in enumerate(self.modules)}
+        return self.structures() | modules
+
     def pieces(self) -> list[tuple[str, str]]:
         return [("module", f"{m.paddr:#x}, {m.size} bytes") for m in self.modules]
 
@@ -84,6 +102,7 @@ class PvhHandoff(Handoff):
 class Pvh(Protocol):
     name = BootProtocol.PVH
     title = "PVH ABI"
+    source = "Xen, docs/misc/pvh.pandoc"
     pointer = "ebx"
     reloaded = True
     nowhere = "GDT or hvm_start_info"
@@ -259,15 +278,8 @@ def _module_files(state: State) -> Iterator[bytes]:
 
 def _places(state: State, handoff: PvhHandoff) -> Iterator[str]:
     """Everything handed over lies in RAM that the map shows as RAM, below 1 GiB."""
-    info = handoff.start_info
-    areas = {
-        "start_info": (handoff.address, pvh.START_INFO.sizeof()),
-        "memory map": (info.memmap_paddr, len(handoff.memmap) * pvh.MEMMAP_ENTRY.sizeof()),
-        "command line": (info.cmdline_paddr, len(handoff.cmdline) + 1),
-        "module list": (info.modlist_paddr, len(handoff.modules) * pvh.MODLIST_ENTRY.sizeof()),
-    }
     ram = ram_of(handoff.memmap)
-    for name, (address, size) in areas.items():
+    for name, (address, size) in handoff.structures().items():
         end = address + size
         if size and (not inside(ram, address, end) or end > pvh.HANDOFF_LIMIT):
             yield f"the {name} at {address:#x} is not in RAM below 1 GiB"

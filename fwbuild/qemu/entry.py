@@ -8,6 +8,7 @@ from fwbuild.abi.x86 import Access
 from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.recording import Recording
 from fwbuild.emulator.state import End, Hidden, State
+from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import Guest
 from fwbuild.qemu.command import command
 from fwbuild.qemu.gdbstub import GdbStub
@@ -18,17 +19,25 @@ SEGMENTS = ("cs", "ds", "es", "fs", "gs", "ss", "tr")
 
 
 @contextmanager
-def at_entry(guest: Guest, bios: Path, entry: int) -> Iterator[GdbStub]:
-    """QEMU at the linear address of a kernel's entry. Raises OSError if QEMU ends before it,
-    and FwbuildError if QEMU does not start."""
+def at_entry(guest: Guest, bios: Path, *entries: int) -> Iterator[GdbStub]:
+    """QEMU at the linear address of a kernel's entry, the first that it comes to. Raises
+    FwbuildError where it comes to none, ends before, or does not start."""
     with stopped(command(guest, bios=bios), "-gdb", SECONDS) as connection:
         stub = GdbStub(connection)
-        stub.run_to(entry)
+        try:
+            stub.run_to(*entries)
+        except TimeoutError:
+            what = f"the kernel was not entered within {SECONDS} s"
+            hint = "is the image made for this machine?"
+            raise FwbuildError(ExitCode.JUDGEMENT, what, hint=hint) from None
         yield stub
 
 
-def state_at_entry(stub: GdbStub, recording: Recording, loaded: Loaded) -> State:
-    """The state for a judge. `recording` is what this QEMU offers, `loaded` what its loader did.
+def state_at_entry(
+    stub: GdbStub, recording: Recording, loaded: Loaded, *, own: bool = True
+) -> State:
+    """The state for a judge. `recording` is what this QEMU offers, `loaded` what its loader did;
+    `own` says whether the firmware is fwbuild's.
     The guest's writes to fw_cfg files are not seen, nor which pages it wrote."""
     registers = stub.registers()
 
@@ -48,6 +57,7 @@ def state_at_entry(stub: GdbStub, recording: Recording, loaded: Loaded) -> State
         items=recording.keys | loaded.keys,
         file=file,
         segments=loaded.memory,
+        own=own,
     )
 
 

@@ -22,10 +22,14 @@ PATTERNS = (0xA5A5A5A5, 0x5A5A5A5A)
 ABSENT = (pci.NO_VENDOR, 0)  # vendor IDs; 0 is what a machine without ECAM reads there
 
 
-class ConfigSpace(Protocol):
-    """A way to configuration space."""
+class ConfigReader(Protocol):
+    """A way to read configuration space."""
 
     def read(self, bus: int, devfn: int, register: int, size: int) -> int: ...
+
+
+class ConfigSpace(ConfigReader, Protocol):
+    """A way to configuration space."""
 
     def write(self, bus: int, devfn: int, register: int, size: int, value: int) -> None: ...
 
@@ -122,7 +126,7 @@ def _functions(space: ConfigSpace, window: Ecam | None, buses: range) -> list[Pc
 def _walk(space: ConfigSpace, buses: range) -> list[Found]:
     """Every function; a bridge comes before its devices. While no bridge has a bus
     number yet, whatever answers on another bus than 0 is on an extra root bus."""
-    roots = [n for n in buses if any(True for _ in _present(space, n))]
+    roots = [n for n in buses if any(True for _ in present(space, n))]
     found: list[Found] = []
     for root, following in pairwise([*roots, pci.BUSES]):
         numbers = list(range(root + 1, following))
@@ -135,7 +139,7 @@ def _bus(
 ) -> Iterator[Found]:
     """The functions on a bus. Each bridge takes its bus number from `numbers`, and while it is
     followed claims all that are left."""
-    for devfn in list(_present(space, bus)):
+    for devfn in list(present(space, bus)):
         config = b"".join(
             space.read(bus, devfn, at, 4).to_bytes(4, "little")
             for at in range(0, pci.CONFIG_SIZE, 4)
@@ -153,7 +157,7 @@ def _bus(
             space.write(bus, devfn, BRIDGE["subordinate"], 1, used)
 
 
-def _present(space: ConfigSpace, bus: int) -> Iterator[int]:
+def present(space: ConfigReader, bus: int) -> Iterator[int]:
     """The device and function numbers that answer on a bus."""
     for first in range(0, pci.DEVFNS, pci.FUNCTIONS):
         if space.read(bus, first, HEADER["vendor"], 2) in ABSENT:

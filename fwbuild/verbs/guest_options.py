@@ -48,7 +48,7 @@ def add_guest_arguments(parser: argparse.ArgumentParser, kernel: str = "a test k
         "--accel",
         choices=("tcg", "kvm"),
         default="tcg",
-        help="the accelerator of QEMU; emulate uses what QEMU offers under it; "
+        help="the accelerator of QEMU; verify takes what QEMU offers under it; "
         "default: %(default)s",
     )
     for name in FURTHER:

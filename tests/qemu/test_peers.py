@@ -1,16 +1,17 @@
 """The counter and the gdb stub on an image that is not ours: qboot's published baselines."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from fwbuild import protocols
+from fwbuild import cli, protocols
 from fwbuild.abi import pvh
 from fwbuild.bench.contenders import QBOOT
 from fwbuild.bench.events import Event
 from fwbuild.bench.kernel import read_kernel
 from fwbuild.bench.race import WORDS
-from fwbuild.errors import FwbuildError
+from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
 from fwbuild.firmware import stop_codes
 from fwbuild.guest import Guest
@@ -28,6 +29,11 @@ from tests.conftest import need
 from tests.support import debian
 
 pytestmark = pytest.mark.qemu
+
+SEABIOS = {
+    "microvm": Path("/usr/share/seabios/bios-microvm.bin"),
+    "q35": Path("/usr/share/seabios/bios-256k.bin"),
+}
 
 # QEMU 7.2.22, Debian's 6.1 cloud kernel, an initrd of 1 MiB: (accesses, instructions). Each
 # iteration of a `rep` is an instruction there.
@@ -114,6 +120,31 @@ def test_the_judge_serves_another_firmware(tmp_path: Path, test_kernel: bytes) -
         "not what the",
     )
     assert not [p for p in problems for word in fine if word in p]
+
+
+@pytest.mark.parametrize("machine", ["microvm", "q35"])
+def test_verify_judges_seabios(machine: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It starts the kernel by QEMU's option ROM, which loads no task register (pvh.pandoc asks for
+    one). That it reserves RAM for its tables is its right."""
+    bios = SEABIOS[machine]
+    if not bios.exists():
+        need(f"{bios.name} (package seabios)")
+    code = cli.main(["verify", "--real", "-M", machine, "--bios", str(bios), "--json"])
+    plain = json.loads(capsys.readouterr().out)
+    assert code == ExitCode.JUDGEMENT
+    assert [p["what"] for p in plain["problems"]] == ["TR was never loaded"]
+    assert {t["sound"] for t in plain["tables"]} <= {True, None}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_verify_in_qemu(machine: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both worlds show the same tables and areas, and find nothing to say."""
+    said = []
+    for words in ([], ["--real"]):
+        assert cli.main(["verify", *words, "-M", machine, "--json"]) == ExitCode.OK
+        said.append(json.loads(capsys.readouterr().out))
+    assert said[0]["areas"] == said[1]["areas"]
+    assert {t["name"] for t in said[0]["tables"]} == {t["name"] for t in said[1]["tables"]}
 
 
 def test_a_stop_before_the_entry_has_its_name(bios: Path) -> None:

@@ -25,7 +25,7 @@ BAD = {
     "bad key": (["--template", "{tmp}/key.toml"], ExitCode.TEMPLATE, "unknown key 'colour'"),
     "budget of true": (["--template", "{tmp}/true.toml"], ExitCode.TEMPLATE, "bad 'budget'"),
     "a verb misspelt": (["bulid"], ExitCode.USAGE, "did you mean build?"),
-    "no verb": (["zzz"], ExitCode.USAGE, "verbs are build, emulate"),
+    "no verb": (["zzz"], ExitCode.USAGE, "verbs are build, verify"),
     "set a key misspelt": (["--set", "trcae=true"], ExitCode.TEMPLATE, "did you mean trace?"),
     "set no value": (["--set", "trace"], ExitCode.TEMPLATE, "KEY=VALUE"),
     "set a switch to a word": (["--set", "trace=yes"], ExitCode.TEMPLATE, "true or false"),
@@ -40,14 +40,14 @@ BAD = {
     "out is a folder": (["--out", "{tmp}"], ExitCode.INPUT, "cannot write"),
     "out below a file": (["--out", "{tmp}/file/x.bin"], ExitCode.INPUT, "cannot write"),
     "out clashes": (["--out", "{tmp}/x.elf"], ExitCode.USAGE, "clashes"),
-    "no kernel file": (["emulate", "--kernel", "{tmp}/k"], ExitCode.INPUT, "no such file"),
-    "kernel is no ELF": (["emulate", "--kernel", "{tmp}/file"], ExitCode.KERNEL, "no ELF"),
-    "no note": (["emulate", "--kernel", "{tmp}/noteless"], ExitCode.KERNEL, "no PVH ELF note"),
-    "truncated ELF": (["emulate", "--kernel", "{tmp}/short"], ExitCode.KERNEL, ""),
+    "no kernel file": (["verify", "--kernel", "{tmp}/k"], ExitCode.INPUT, "no such file"),
+    "kernel is no ELF": (["verify", "--kernel", "{tmp}/file"], ExitCode.KERNEL, "no ELF"),
+    "no note": (["verify", "--kernel", "{tmp}/noteless"], ExitCode.KERNEL, "no PVH ELF note"),
+    "truncated ELF": (["verify", "--kernel", "{tmp}/short"], ExitCode.KERNEL, ""),
     "segment past the file": (
-        ["emulate", "--kernel", "{tmp}/cut"], ExitCode.KERNEL, "passes the end"),
-    "note of a wrong size": (["emulate", "--kernel", "{tmp}/note"], ExitCode.KERNEL, "PVH note"),
-    "no recording": (["emulate", "-m", "333M"], ExitCode.INPUT, "fwbuild record"),
+        ["verify", "--kernel", "{tmp}/cut"], ExitCode.KERNEL, "passes the end"),
+    "note of a wrong size": (["verify", "--kernel", "{tmp}/note"], ExitCode.KERNEL, "PVH note"),
+    "no recording": (["verify", "-m", "333M"], ExitCode.INPUT, "fwbuild record"),
     "dry run of nothing": (["run", "--dry-run"], ExitCode.USAGE, "--bios and --kernel"),
     "cost of no kernel": (["cost", "--kernel", "{tmp}/k"], ExitCode.INPUT, "no such file"),
     "cost of no image": (["cost", "--bios", "{tmp}/k"], ExitCode.INPUT, "no such file"),
@@ -61,12 +61,13 @@ BAD = {
         ExitCode.USAGE, "two images are called 'file'"),
     "no QEMU": (["run"], ExitCode.QEMU, "qemu-system-x86"),
     "recording of nothing": (
-        ["emulate", "--recording", "{tmp}/null.json"], ExitCode.INPUT, "no recording"),
-    "kernel beyond RAM": (["emulate", "--kernel", "{tmp}/far"], ExitCode.KERNEL, "outside RAM"),
-    "bad recording": (["emulate", "--recording", "{tmp}/file"], ExitCode.INPUT, "no recording"),
-    "odd image": (["emulate", "--bios", "{tmp}/file"], ExitCode.INPUT, "not an image"),
+        ["verify", "--recording", "{tmp}/null.json"], ExitCode.INPUT, "no recording"),
+    "kernel beyond RAM": (["verify", "--kernel", "{tmp}/far"], ExitCode.KERNEL, "outside RAM"),
+    "bad recording": (["verify", "--recording", "{tmp}/file"], ExitCode.INPUT, "no recording"),
+    "real without DMA": (["verify", "--real", "--no-dma"], ExitCode.USAGE, "--no-dma is for"),
+    "odd image": (["verify", "--bios", "{tmp}/file"], ExitCode.INPUT, "not an image"),
     "initrd too large": (
-        ["emulate", "-m", "64M", "--initrd", "{tmp}/large"], ExitCode.INPUT, "larger than"),
+        ["verify", "-m", "64M", "--initrd", "{tmp}/large"], ExitCode.INPUT, "larger than"),
     "extract text": (["extract", "{tmp}/file"], ExitCode.KERNEL, "bzImage"),
     "extract ELF": (["extract", "{tmp}/noteless"], ExitCode.KERNEL, "ELF file already"),
     "extract nothing": (["extract", "{tmp}/none"], ExitCode.INPUT, "cannot read"),
@@ -120,7 +121,7 @@ def test_bad_input(
 
 USAGE = (
     ["--nope"],
-    ["emulate", "-m", "many"],
+    ["verify", "-m", "many"],
     ["run", "--accel", "x"],
     ["run", "--smp", "0"],
     ["cost", "--smp", "0"],
@@ -149,16 +150,16 @@ def test_build_is_the_default_verb(tmp_path: Path, capsys: pytest.CaptureFixture
     ]
 
 
-def test_emulate_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["emulate", "--json", "-M", "pc", "--append", "a b"]) == 0
+def test_verify_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["verify", "--json", "-M", "pc", "--append", "a b"]) == 0
     plain = json.loads(capsys.readouterr().out)
     assert plain["end"] == "handoff"
     assert plain["problems"] == []
     assert plain["handoff"]["cmdline"] == "a b"
 
 
-def test_emulate_shows_the_handoff(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["emulate", "-M", "q35"]) == 0
+def test_verify_shows_the_handoff(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["verify", "-M", "q35"]) == 0
     text = capsys.readouterr().out
     assert "The handoff is as the PVH ABI asks." in text
     assert "test kernel: hvm_start_info at" in text
@@ -207,7 +208,7 @@ def test_symbols_stand_where_they_are_said_to(capsys: pytest.CaptureFixture[str]
         ), f"{symbol} at {place}: {text}"
 
 
-def test_emulate_tells_a_stop_from_a_departure(
+def test_verify_tells_a_stop_from_a_departure(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "bios.bin"
@@ -215,17 +216,17 @@ def test_emulate_tells_a_stop_from_a_departure(
     assert cli.main(build_only) == 0
     capsys.readouterr()
     stop = stop_codes.BY_NAME["KERNEL_KIND"]
-    assert cli.main(["emulate", "--bios", str(out)]) == ExitCode.STOPPED
+    assert cli.main(["verify", "--bios", str(out)]) == ExitCode.STOPPED
     text = capsys.readouterr().out
     assert f"The firmware stopped: {stop.what} (hint: {stop.hint})" in text
     assert "departs" not in text
-    assert cli.main(["emulate", "--json", "--bios", str(out)]) == ExitCode.STOPPED
+    assert cli.main(["verify", "--json", "--bios", str(out)]) == ExitCode.STOPPED
     plain = json.loads(capsys.readouterr().out)
     assert plain["stop"] == {"code": stop.code, "what": stop.what, "hint": stop.hint}
     assert plain["problems"] == []
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_emulate_is_quiet_about_the_probe(machine: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["emulate", "-M", machine]) == 0
+def test_verify_is_quiet_about_the_probe(machine: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["verify", "-M", machine]) == 0
     assert "access to no device" not in capsys.readouterr().out

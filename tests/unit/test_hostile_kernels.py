@@ -55,7 +55,7 @@ FILES: dict[str, tuple[Callable[[], bytes], ExitCode]] = {
 def test_file(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make, code = FILES[name]
     (tmp_path / "k").write_bytes(make())
-    assert cli.main(["emulate", "--kernel", str(tmp_path / "k")]) == code
+    assert cli.main(["verify", "--kernel", str(tmp_path / "k")]) == code
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -104,5 +104,5 @@ CHAINS = {
 def test_setup_data(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, following, length = CHAINS[name]
     (tmp_path / "k").write_bytes(setup_data(first, following=following, length=length))
-    assert cli.main(["emulate", "--kernel", str(tmp_path / "k")]) == ExitCode.JUDGEMENT
+    assert cli.main(["verify", "--kernel", str(tmp_path / "k")]) == ExitCode.JUDGEMENT
     assert "points nowhere: " in capsys.readouterr().out

@@ -72,6 +72,8 @@ FLOORS = {
     "qemu": (
         "abi", "emulator", "errors", "files", "firmware", "guest", "machines", "sizes"),
     "docs": ("abi", "assembler", "documents", "errors", "firmware", "image", "qemu"),
+    "observed": (
+        "emulator", "firmware", "guest", "image", "payloads", "protocols", "qemu"),
     "bench": (
         "abi", "docs", "documents", "emulator", "errors", "files", "firmware",
         "guest", "image", "kernel", "machines", "protocols", "qemu", "sizes"),

@@ -23,7 +23,7 @@ PRINTERS = {
     "map": ["map"],
     "inspect": ["inspect", "--json", sys.executable],
     "errors": ["errors"],
-    "emulate": ["emulate"],
+    "verify": ["verify"],
     "symbols": ["build", "--symbols"],
     "help": ["--help"],
     "version": ["--version"],
@@ -113,7 +113,7 @@ ODD = os.fsdecode(b"\xff\xfe")  # no UTF-8
 def test_names_that_are_no_utf_8(tmp_path: Path) -> None:
     kernel = tmp_path / ODD
     kernel.write_bytes(b"text")
-    for arguments in (["emulate", "--kernel", str(kernel)], ["inspect", str(kernel)], [ODD]):
+    for arguments in (["verify", "--kernel", str(kernel)], ["inspect", str(kernel)], [ODD]):
         code, said = run(arguments, stdout=subprocess.DEVNULL)
         assert code in (ExitCode.KERNEL, ExitCode.USAGE)
         assert said.count("\n") == 1
@@ -124,7 +124,7 @@ def test_names_that_are_no_utf_8(tmp_path: Path) -> None:
 def test_append_that_is_no_utf_8(kernel: Callable[[], bytes], tmp_path: Path) -> None:
     """The bytes reach the kernel as they are; the judge compares them."""
     (tmp_path / ODD).write_bytes(kernel())
-    line = ["emulate", "--kernel", str(tmp_path / ODD), "--append", ODD, "--json"]
+    line = ["verify", "--kernel", str(tmp_path / ODD), "--append", ODD, "--json"]
     done = subprocess.run([*RUN, *line], capture_output=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert json.loads(done.stdout)["handoff"]["cmdline"].endswith("\xff\xfe")

@@ -51,7 +51,7 @@ def test_another_program(text: str, words: str, fake: Maker) -> None:
         program.program()
 
 
-@pytest.mark.parametrize("verb", ["run", "record --out x", "cost", "emulate"])
+@pytest.mark.parametrize("verb", ["run", "record --out x", "cost", "verify"])
 def test_no_such_program(
     verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

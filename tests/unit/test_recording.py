@@ -91,7 +91,7 @@ def test_devices_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None
     """--device and the like are QEMU's: with them the packaged recording is found."""
     guest = GUESTS["q35-with-ports"]
     arguments = [f"-{word}" if word.startswith("-") else word for word in guest.extra]
-    assert cli.main(["emulate", "--json", "-M", guest.machine, *arguments]) == 0
+    assert cli.main(["verify", "--json", "-M", guest.machine, *arguments]) == 0
     assert '"end": "handoff"' in capsys.readouterr().out
 
 

@@ -11,18 +11,28 @@ from fwbuild.abi import bios, chipset, e820, pvh
 from fwbuild.abi.acpi import RSDP_SIGNATURE
 from fwbuild.emulator.state import State
 from fwbuild.firmware import file_names
+from fwbuild.protocols.departure import Departure, by
 from fwbuild.protocols.tables.acpi import judge_tables
 from fwbuild.protocols.tables.mp import judge_mptable, read_mptable
 from fwbuild.protocols.tables.smbios import judge_smbios
 
 Span = tuple[int, int, int]  # address, end, e820 type
 
+MAP_SOURCE = "ACPI 6.5, 15; QEMU, fw_cfg's etc/e820"
+ACPI_SOURCE = "ACPI 6.5, 5.2; QEMU, hw/acpi/bios-linker-loader.c"
+MP_SOURCE = "Intel MultiProcessor Specification 1.4, 4"
+SMBIOS_SOURCE = "DMTF DSP0134 (SMBIOS 3.6), 5.2 and 6.1"
+
 
 def memmap_problems(
     state: State, memmap: Sequence[Any], low_end: int | None = None
-) -> Iterator[str]:
+) -> Iterator[Departure]:
     """Each fault of a map of entries that have addr, size and type. Conventional memory
     ends at `low_end`, or where a firmware with a BIOS lets it end."""
+    return by(MAP_SOURCE, _memmap_problems(state, memmap, low_end))
+
+
+def _memmap_problems(state: State, memmap: Sequence[Any], low_end: int | None) -> Iterator[str]:
     if low_end is None:
         low_end = next((m.size for m in memmap if m.addr == 0), 0)
         if not bios.BASE_MEMORY_MIN <= low_end <= e820.EBDA:
@@ -38,15 +48,29 @@ def memmap_problems(
             yield f"memory map: {b.addr:#x} overlaps or is out of order"
     host = list(_host_map(state, low_end))
     ours = [(m.addr, m.addr + m.size, m.type) for m in memmap]
-    taken = [m for m in ours if m[2] == e820.Type.NVS and m not in host]
+    taken = [m for m in ours if m[2] in _kept(state) and m not in host]
     ram = sorted(m for m in ours if m[2] == e820.Type.RAM)
     wanted = sorted(_without([m for m in host if m[2] == e820.Type.RAM], taken))
     if ram != wanted:
-        yield f"memory map: RAM is {ram}, the host's is {wanted}"
+        yield f"memory map: RAM is {_text(ram)}; the host's is {_text(wanted)}"
     rest = sorted(m for m in ours if m[2] != e820.Type.RAM and m not in taken)
     wanted = sorted(m for m in host if m[2] != e820.Type.RAM)
-    if rest != wanted:
-        yield f"memory map: reserved ranges are {rest}, not {wanted}"
+    if state.own and rest != wanted:
+        yield f"memory map: reserved ranges are {_text(rest)}; not {_text(wanted)}"
+    spans = [(m.addr, m.addr + m.size) for m in memmap if m.type != e820.Type.RAM]
+    for start, end, _ in () if state.own else wanted:
+        if not any(a <= start and end <= b for a, b in spans):
+            yield f"memory map: the host's reserved range {start:#x} to {end - 1:#x} is not in it"
+
+
+def _text(spans: Sequence[Span]) -> str:
+    """Ranges as a reader takes them in."""
+    return ", ".join(f"{a:#x}-{b - 1:#x} of type {int(kind)}" for a, b, kind in spans) or "none"
+
+
+def _kept(state: State) -> tuple[e820.Type, ...]:
+    """The types by which the firmware keeps RAM from the kernel."""
+    return (e820.Type.NVS,) if state.own else (e820.Type.RESERVED, e820.Type.ACPI, e820.Type.NVS)
 
 
 def _host_map(state: State, low_end: int) -> Iterator[Span]:
@@ -94,19 +118,21 @@ def find_rsdp(state: State) -> int:
     return next((e820.SYSTEM_ROM + i for i in found), 0)
 
 
-def table_problems(state: State, memmap: Sequence[Any], rsdp: int) -> Iterator[str]:
+def table_problems(state: State, memmap: Sequence[Any], rsdp: int) -> Iterator[Departure]:
     """Each fault of ACPI and SMBIOS tables: they are the host's, patched. `rsdp` is what
     the kernel was told, 0 for nothing."""
     item = state.file
     script, anchor = item(file_names.TABLE_LOADER), item(file_names.SMBIOS_ANCHOR)
     if bool(rsdp) != bool(script):
-        yield f"the RSDP is said to be at {rsdp:#x}"
+        yield Departure(f"the RSDP is said to be at {rsdp:#x}", ACPI_SOURCE)
+    kept = [(m.addr, m.addr + m.size) for m in memmap if m.type in _kept(state)]
     try:
         if script and rsdp:
-            yield from judge_tables(state, script, rsdp, nvs_ranges(memmap))
+            yield from by(ACPI_SOURCE, judge_tables(state, script, rsdp, kept))
         if not script and (found := read_mptable(state.read)):
-            yield from judge_mptable(found, state.host.smp)
+            yield from by(MP_SOURCE, judge_mptable(found, state.host.smp))
         if anchor:
-            yield from judge_smbios(state.read, anchor, item(file_names.SMBIOS_TABLES))
+            tables = item(file_names.SMBIOS_TABLES)
+            yield from by(SMBIOS_SOURCE, judge_smbios(state.read, anchor, tables))
     except MemoryError as error:
-        yield f"a table points nowhere: {error}"
+        yield Departure(f"a table points nowhere: {error}", ACPI_SOURCE)

@@ -91,8 +91,9 @@ def find_files(state: State, script: bytes, rsdp: int) -> dict[str, int]:
     return found
 
 
-def judge_tables(state: State, script: bytes, rsdp: int, nvs: list[Range]) -> Iterator[str]:
-    """Each fault of the tables; `nvs` are the map's ranges of type 4. A file that nothing leads
+def judge_tables(state: State, script: bytes, rsdp: int, kept: list[Range]) -> Iterator[str]:
+    """Each fault of the tables; `kept` are the map's ranges that a firmware keeps
+    from the kernel. A file that nothing leads
     to is out of the guest's sight, and of this judge's."""
     read, files = state.read, state.file
     done = install(script, files, find_files(state, script, rsdp))
@@ -103,7 +104,7 @@ def judge_tables(state: State, script: bytes, rsdp: int, nvs: list[Range]) -> It
         address = done.address[name]
         ranges.append((address, address + len(data)))
         segment = (e820.SYSTEM_ROM, e820.EXTENDED)
-        areas = [segment] if done.zone[name] == Zone.F_SEGMENT else nvs
+        areas = [segment] if done.zone[name] == Zone.F_SEGMENT else kept
         if not any(a <= address and address + len(data) <= b for a, b in areas):
             yield f"ACPI: {name} at {address:#x} is outside its zone"
         elif read(address, len(data)) != bytes(data):

@@ -1,0 +1,96 @@
+"""What `fwbuild verify` shows: the memory map to scale, tables, departures with their sources."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from fwbuild import cli, protocols
+from fwbuild.abi import e820
+from fwbuild.errors import ExitCode
+from fwbuild.guest import Guest
+from fwbuild.image.build import Image
+from fwbuild.protocols.departure import Departure, by
+from fwbuild.protocols.verdict import verdict
+from fwbuild.sizes import MIB
+from fwbuild.verbs.bar import Span, bars
+from tests.support.booted import emulated
+
+TYPE = 16  # offset of `type` in an entry of a PVH map
+ENTRY_SIZE = 24
+
+
+def test_a_bar_is_to_scale() -> None:
+    spans = [Span(MIB, 9 * MIB, "."), Span(3 * MIB, 5 * MIB, "K"), Span(9 * MIB - 1, 9 * MIB, "T")]
+    (bar,) = bars(spans, 8)
+    assert (bar.start, bar.end, bar.unit, bar.text) == (MIB, 9 * MIB, MIB, "..KK...T")
+    assert bar.scale == "1 MiB"
+
+
+def test_a_bar_for_each_stretch_with_ram() -> None:
+    ends = [(0, e820.EBDA), (MIB, 3 << 30), (1 << 32, 5 << 30)]
+    drawn = list(bars([Span(start, end, ".") for start, end in ends], 100))
+    assert [bar.start for bar in drawn] == [0, MIB, 1 << 32]
+    assert all(len(bar.text) <= 100 for bar in drawn)
+    assert drawn[0].text.rstrip().count(".") == len(drawn[0].text.rstrip())  # no RAM up to 1 MiB
+    assert len(drawn[0].text.rstrip()) < len(drawn[0].text)
+
+
+def test_a_departure_keeps_its_source() -> None:
+    inner = Departure("a", "its own")
+    assert [(str(d), d.source) for d in by("the outer", [inner, "b"])] == [
+        ("a", "its own"),
+        ("b", "the outer"),
+    ]
+
+
+@pytest.mark.parametrize("machine", ["microvm", "pc", "q35"])
+def test_every_table_is_found(machine: str, image: Image) -> None:
+    """Those that QEMU's files hold; each has the checksum that its specification asks for."""
+    state = emulated(Guest(machine), image.image).state()
+    found = verdict(state)
+    names = [table.name for table in found.tables]
+    tables = state.file("etc/acpi/tables")
+    wanted = {name for name in ("FACP", "APIC", "DSDT", "HPET", "MCFG") if name.encode() in tables}
+    assert wanted | {"RSDP"} <= set(names)
+    assert [t.name for t in found.tables if t.sound is False] == []
+    assert found.segments["cs"] == (0, 0xFFFFFFFF, 0x9B)
+
+
+def test_a_damaged_table_is_told(image: Image) -> None:
+    machine = emulated(Guest("q35"), image.image)
+    dsdt = next(t for t in verdict(machine.state()).tables if t.name == "DSDT")
+    at = dsdt.address + dsdt.size - 1
+    machine.uc.mem_write(at, bytes([machine.read(at, 1)[0] ^ 1]))
+    assert [t.name for t in verdict(machine.state()).tables if t.sound is False] == ["DSDT"]
+
+
+def test_another_firmware_may_reserve_ram(image: Image) -> None:
+    """SeaBIOS keeps its tables in RAM of type 2. Ours does not, so in ours it is a departure."""
+    machine = emulated(Guest("pc"), image.image)
+    handoff = protocols.read(machine.state())
+    index = next(i for i, m in enumerate(handoff.memmap) if m.type == e820.Type.NVS)
+    at = handoff.areas()["memory map"][0] + index * ENTRY_SIZE + TYPE
+    machine.uc.mem_write(at, bytes([e820.Type.RESERVED]))
+    ours = protocols.judge(machine.state())
+    assert any("RAM is" in problem and problem.source.startswith("ACPI") for problem in ours)
+    assert protocols.judge(replace(machine.state(), own=False, writes=None)) == []
+
+
+def test_another_firmware_may_not_lose_a_range(image: Image) -> None:
+    machine = emulated(Guest("q35"), image.image)
+    handoff = protocols.read(machine.state())
+    index = next(i for i, m in enumerate(handoff.memmap) if m.addr == e820.SYSTEM_ROM)
+    at = handoff.areas()["memory map"][0] + index * ENTRY_SIZE
+    machine.uc.mem_write(at, (e820.SYSTEM_ROM + 0x1000).to_bytes(8, "little"))
+    found = protocols.judge(replace(machine.state(), own=False))
+    assert any("reserved range 0xf0000" in problem for problem in found)
+
+
+def test_both_names_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    said = []
+    for name in ("verify", "emulate"):
+        assert cli.main([name, "--json", "-M", "q35"]) == ExitCode.OK
+        said.append(json.loads(capsys.readouterr().out))
+    assert said[0] == said[1]
+    assert {area["name"] for area in said[0]["areas"]} >= {"kernel", "start_info", "memory map"}
