@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from fwbuild.abi import acpi, chipset, legacy, offsets
+from fwbuild.abi import acpi, chipset, legacy, offsets, pvpanic
 from fwbuild.abi.x86 import Msr
+from fwbuild.emulator.devices import Pvpanic
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.wake import facs, judge_wake, reset, suspend
-from fwbuild.firmware import layout, stop_codes
+from fwbuild.firmware import file_names, layout, stop_codes
 from fwbuild.guest import Guest
 from fwbuild.image.build import build_image
 from fwbuild.image.template import names
@@ -21,6 +22,7 @@ from fwbuild.payloads.test_kernel import (
     build_test_multiboot,
 )
 from tests.support.booted import emulated
+from tests.support.files import put_files
 
 VECTOR = 0x9A010
 MACHINES = ("pc", "q35")  # microvm offers no S3
@@ -162,6 +164,24 @@ def test_a_vmlinux_cannot_wake(machine: str) -> None:
     assert (outcome.kind, outcome.exit_value) == ("exit", stop.code)
     option = {"pc": "PIIX4_PM.disable_s3=1", "q35": "ICH9-LPC.disable_s3=1"}[machine]
     assert option in outcome.console and f"-global {option}" in stop.hint
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_stop_at_a_wake_is_a_panic(machine: str) -> None:
+    """All that it writes is in the EBDA, where its stack is: a dump of the guest is whole."""
+    before = emulated(Guest(machine), build_image().image, kernel=build_test_kernel())
+    after = suspend(before, rsdp(before), VECTOR)
+    for port in after.exit.ports:
+        del after.devices[port]
+    device = Pvpanic(0x6A0)
+    after.board.map_ports(device)
+    put_files(after, {file_names.PVPANIC_PORT: (0x6A0).to_bytes(2, "little")})
+    outcome = after.run()
+    stop = stop_codes.BY_NAME["WAKE_VMLINUX"]
+    assert outcome.kind == "halt"
+    assert outcome.console.startswith(f"fwbuild: {stop.code:02x} ")
+    assert device.reported == pvpanic.PANICKED
+    assert after.writes == {layout.EBDA.base // 0x1000}
 
 
 @pytest.mark.parametrize("damage", ["page", "EBDA's neighbour", "PIRQ", "clock", "PM", "vector"])
