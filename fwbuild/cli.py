@@ -16,6 +16,7 @@ VERBS = (
     "explain", "disasm", "map", "errors", "templates",
 )  # fmt: skip
 ALIASES = {"emulate": "verify"}  # other names of verbs
+PASS_ON = ("run",)  # the verbs that give QEMU what follows `--`
 DEFAULT_VERB = "build"
 
 
@@ -58,13 +59,23 @@ def with_verb(argv: list[str]) -> list[str]:
     return [DEFAULT_VERB, *argv]
 
 
+def split_at_dashes(verb: str, arguments: list[str]) -> tuple[list[str], list[str]]:
+    """A verb's own arguments, and those after `--` for a verb that passes them to QEMU."""
+    if verb not in PASS_ON or "--" not in arguments:
+        return arguments, []
+    at = arguments.index("--")
+    return arguments[:at], arguments[at + 1 :]
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command line and return its exit code; errors go to stderr in one line."""
     try:
         arguments = with_verb(sys.argv[1:] if argv is None else argv)
         verb = ALIASES.get(arguments[0], arguments[0])
         wanted = (verb,) if verb in VERBS else VERBS
+        arguments, after = split_at_dashes(verb, arguments)
         args = parser(wanted).parse_args(arguments)
+        args.after = after
         with chosen(getattr(args, "qemu", None)):
             return int(args.run(args))
     except FwbuildError as error:

@@ -1,6 +1,7 @@
 """Image templates: TOML files whose keys are the rows of firmware/options.py."""
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,23 @@ from fwbuild.firmware import options
 from fwbuild.firmware.options import BUDGET_MAX, BY_NAME, OPTIONS, Value
 
 DEFAULT = "universal"
+EXTENDS = "extends"  # the key of the template that a file starts from
+
+
+@dataclass(frozen=True)
+class Where:
+    """The name of what options are read from, and the text of a file."""
+
+    name: str
+    text: str = ""
+
+    def of(self, key: str) -> str:
+        """The place of a key: file and line."""
+        pattern = re.compile(rf"""\s*["']?{re.escape(key)}["']?\s*=""")
+        for number, line in enumerate(self.text.splitlines(), 1):
+            if pattern.match(line):
+                return f"{self.name}:{number}"
+        return self.name
 
 
 @dataclass(frozen=True)
@@ -24,19 +42,38 @@ class Template:
 
     @classmethod
     def load(cls, name: str | Path) -> "Template":
-        """The packaged template of a name, or the one in a TOML file. Raises FwbuildError."""
+        """The packaged template of a name, or the one in a TOML file. A file may name another
+        by `extends`, whose values it then starts from. Raises FwbuildError."""
+        return cls._load(str(name), ())
+
+    @classmethod
+    def _load(cls, name: str, heirs: tuple[Path, ...]) -> "Template":
+        """The template that the files `heirs`, the last one directly, start from."""
         packaged = data_dir("templates") / f"{name}.toml"
-        path = Path(name) if str(name).endswith(".toml") else packaged
-        return cls(
-            path.stem,
-            _checked(_toml(path, str(name)), {o.name: o.default for o in OPTIONS}, str(path)),
-        )
+        path = heirs[-1].parent / name if heirs else Path(name)
+        path = path if name.endswith(".toml") else packaged
+        if path.resolve() in heirs:
+            raise _bad(str(path), f"'{EXTENDS}' leads back to it", "extend another template")
+        text = _text(path, name)
+        given = _toml(path, text)
+        where = Where(str(path), text)
+        otherwise: Mapping[str, Value | None] = {o.name: o.default for o in OPTIONS}
+        if (base := given.pop(EXTENDS, None)) is not None:
+            if not isinstance(base, str):
+                raise _bad(where.of(EXTENDS), f"bad '{EXTENDS}'", "the name of a template")
+            try:
+                found = cls._load(base, (*heirs, path.resolve()))
+            except FwbuildError as error:
+                place = error.where or where.of(EXTENDS)
+                raise FwbuildError(error.code, error.what, where=place, hint=error.hint) from None
+            otherwise = dict(found.items) | {"budget": BUDGET_MAX}
+        return cls(path.stem, _checked(given, otherwise, where))
 
     def with_values(self, **values: object) -> "Template":
         """The same template with other values for some options; its budget does not hold then.
         Raises FwbuildError for a key or a value that no template may have."""
         lifted = {"budget": BUDGET_MAX} | values if values else values
-        return Template(self.name, _checked(lifted, dict(self.items), self.name))
+        return Template(self.name, _checked(lifted, dict(self.items), Where(self.name)))
 
     @property
     def values(self) -> Mapping[str, Value]:
@@ -82,28 +119,35 @@ def parse_settings(words: Sequence[str]) -> dict[str, Value]:
     return values
 
 
-def _toml(path: Path, name: str) -> dict[str, object]:
+def _text(path: Path, name: str) -> str:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         known = names()
         near = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
         raise FwbuildError(ExitCode.TEMPLATE, f"no template '{name}'", hint=hint) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise FwbuildError(ExitCode.TEMPLATE, str(error), where=str(path)) from None
+
+
+def _toml(path: Path, text: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise FwbuildError(ExitCode.TEMPLATE, str(error), where=str(path)) from None
     except RecursionError:
         raise FwbuildError(ExitCode.TEMPLATE, "nested too deep", where=str(path)) from None
 
 
 def _checked(
-    given: Mapping[str, object], otherwise: Mapping[str, Value | None], where: str
+    given: Mapping[str, object], otherwise: Mapping[str, Value | None], where: Where
 ) -> tuple[tuple[str, Value], ...]:
     """Each option with the value that is given, or else the other one; None means that it has to
     be given."""
     for key in given:
         if key not in BY_NAME:
-            raise _unknown(where, key)
+            raise _unknown(where.of(key), key, (EXTENDS,) if where.text else ())
     values: dict[str, Value] = {}
     for option in OPTIONS:
         value = otherwise[option.name]
@@ -111,24 +155,27 @@ def _checked(
             try:
                 value = option.read(given[option.name])
             except ValueError as error:
-                raise _bad(where, str(error), option.expected) from None
+                raise _bad(where.of(option.name), str(error), option.expected) from None
         if value is None:
-            raise _bad(where, f"missing '{option.name}'", option.expected)
+            raise _bad(where.name, f"missing '{option.name}'", option.expected)
         values[option.name] = value
     _check_protocols(values, where)
     return tuple(values.items())
 
 
-def _check_protocols(values: Mapping[str, Value], where: str) -> None:
+def _check_protocols(values: Mapping[str, Value], where: Where) -> None:
     protocols = values["protocols"]
     assert isinstance(protocols, tuple)
     if "linux16" in protocols and "linux" not in protocols:
-        raise _bad(where, "'protocols' has linux16 without linux", "the two tell bzImages apart")
+        place = where.of("protocols")
+        raise _bad(place, "'protocols' has linux16 without linux", "the two tell bzImages apart")
 
 
-def _unknown(where: str, key: str) -> FwbuildError:
-    near = difflib.get_close_matches(key, BY_NAME, 1)
-    hint = f"did you mean {near[0]}?" if near else f"keys are {', '.join(BY_NAME)}"
+def _unknown(where: str, key: str, more: Sequence[str] = ()) -> FwbuildError:
+    """The error of a key that is none; `more` are keys besides the options."""
+    known = [*BY_NAME, *more]
+    near = difflib.get_close_matches(key, known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"keys are {', '.join(known)}"
     return _bad(where, f"unknown key '{key}'", hint)
 
 

@@ -1,4 +1,5 @@
-"""Boot the image in QEMU, the guest's serial port on this terminal."""
+"""Boot a kernel with the image in QEMU, the guest's serial port on this terminal. QEMU gets
+everything after `--` as it is."""
 
 import argparse
 import shlex
@@ -34,10 +35,16 @@ TEST_PASSED = ports.debug_exit_status(test_kernel.EXIT_OK)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file", nargs="?", type=Path, metavar="KERNEL", help="the kernel; the same as --kernel"
+    )
     add_image_arguments(parser)
     add_guest_arguments(parser)
     parser.add_argument(
         "--timeout", type=float, metavar="SECONDS", help="end QEMU after so long; default: never"
+    )
+    parser.add_argument(
+        "--show-command", action="store_true", help="print QEMU's command line before it starts"
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="print the command for --bios and --kernel, and stop"
@@ -46,7 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.file and args.kernel:
+        raise FwbuildError(
+            ExitCode.USAGE, "two kernels", where=str(args.file), hint="leave out --kernel"
+        )
+    args.kernel = args.kernel or args.file
     guest = without_s3(guest_from(args))
+    guest = replace(guest, extra=(*guest.extra, *args.after))
     if args.dry_run:
         if not (args.bios and args.kernel):
             raise FwbuildError(
@@ -64,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
             assert guest.kernel is not None
             guest.kernel.write_bytes(build_test_kernel())
         argv = [*command(guest, bios=bios, console=console), "-serial", "stdio"]
+        if args.show_command:
+            print(shlex.join(argv), file=sys.stderr)
         print(f"fwbuild: {program()}", file=sys.stderr, flush=True)
         end, complaints = _wait(argv, args.timeout, console)
     if end.how == How.FAILURE and (error := complaint.explain(program(), argv, complaints)):

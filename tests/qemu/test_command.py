@@ -82,6 +82,27 @@ def test_dry_run_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert argv[argv.index("-kernel") + 1] == str(kernel)
 
 
+def test_what_follows_dashes_is_for_qemu(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bios, kernel = tmp_path / "bios.bin", tmp_path / "kernel"
+    bios.touch()
+    kernel.touch()
+    more = ["-device", "virtio-rng-device", "--", "-S"]
+    assert main(["run", str(kernel), "--bios", str(bios), "--dry-run", "--", *more]) == ExitCode.OK
+    argv = shlex.split(capsys.readouterr().out)
+    assert argv[argv.index("-kernel") + 1] == str(kernel)
+    assert argv[argv.index("-device", argv.index("-kernel")) :][: len(more)] == more
+
+
+def test_show_command(capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["run", "--show-command", "--timeout", "60", "--", "-name", "shown"]
+    assert main(words) == ExitCode.OK
+    shown = shlex.split(capfd.readouterr().err.splitlines()[0])
+    assert shown[0].endswith("qemu-system-x86_64")
+    assert shown[shown.index("-name") + 1] == "shown"
+
+
 KINDS: dict[str, Callable[[], bytes]] = {
     "vmlinux": build_test_kernel,
     "Multiboot": build_test_multiboot,

@@ -64,6 +64,7 @@ BAD = {
         ["verify", "--recording", "{tmp}/null.json"], ExitCode.INPUT, "no recording"),
     "kernel beyond RAM": (["verify", "--kernel", "{tmp}/far"], ExitCode.KERNEL, "outside RAM"),
     "bad recording": (["verify", "--recording", "{tmp}/file"], ExitCode.INPUT, "no recording"),
+    "two kernels": (["run", "{tmp}/file", "--kernel", "{tmp}/file"], ExitCode.USAGE, "two kernels"),
     "real without DMA": (["verify", "--real", "--no-dma"], ExitCode.USAGE, "--no-dma is for"),
     "odd image": (["verify", "--bios", "{tmp}/file"], ExitCode.INPUT, "not an image"),
     "initrd too large": (
