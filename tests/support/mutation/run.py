@@ -35,7 +35,10 @@ PATIENCE, SLOWER = (
 )  # a test may take so many seconds, and so many times as long as it did
 PASSED, FAILED = b".", b"F"
 REASONS = Path(__file__).resolve().parents[2] / "mutation.toml"
-ARGUMENTS = ["-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:xdist", "-m", "not qemu"]
+ARGUMENTS = [
+    *("-o", "addopts=--strict-markers"),
+    *("-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:xdist", "-m", "not qemu"),
+]
 NOTICED, SURVIVED, LATE = 0, 1, 2
 
 

@@ -1,0 +1,55 @@
+"""The report on coverage names what is open, and a mutant is the change that it says."""
+
+from capstone import CS_ARCH_X86, CS_MODE_32, Cs
+
+from fwbuild.firmware.layout import ROM
+from fwbuild.image.build import Image
+from tests.support.coverage.places import Direction, Line, Places
+from tests.support.coverage.report import problems
+from tests.support.mutation.mutants import Mutant, mutated
+
+LINE = Line("asm/a.s", 7, "jz .b", "a")
+ROW = {"file": "asm/a.s", "routine": "a", "why": "no host does it"}
+ALL: set[Line | Direction] = {LINE, Direction(LINE, True), Direction(LINE, False)}
+
+
+def test_what_is_open_is_named() -> None:
+    taken = ALL - {Direction(LINE, True)}
+    assert problems(ALL, taken, {"unreached": []}) == [
+        "asm/a.s:7: no test, no reason: jz .b (taken)"
+    ]
+    assert problems(ALL, set(), {"unreached": []}) == [
+        "asm/a.s:7: no test, no reason: jz .b (runs)"
+    ]
+
+
+def test_a_reason_is_for_what_is_open() -> None:
+    table = {"unreached": [ROW | {"rows": [["jz .b", "taken"]]}]}
+    assert problems(ALL, ALL - {Direction(LINE, True)}, table) == []
+    assert len(problems(ALL, ALL, table)) == 1
+
+
+def test_places(image: Image) -> None:
+    """A branch of a routine goes on to its target or to the next instruction."""
+    places = Places(image)
+    address, target = next(iter(places.targets.items()))
+    encoded, line = places.at[address]
+    end = address + len(encoded.code)
+    assert places.direction(address, end, target) == Direction(line, True)
+    assert places.direction(address, end, end) == Direction(line, False)
+    assert places.home(address - ROM.base + 0xF0000) == address
+
+
+def test_mutants(image: Image) -> None:
+    places = Places(image)
+    address = next(a for a in places.targets if places.at[a][1].text.startswith("jz"))
+    encoded, line = places.at[address]
+    decoder = Cs(CS_ARCH_X86, CS_MODE_32)
+    names = {}
+    for kind in ("flip", "drop"):
+        data = mutated(image, Mutant(line, kind)).image
+        at = address - ROM.base
+        code = data[at : at + len(encoded.code)]
+        names[kind] = [instruction.mnemonic for instruction in decoder.disasm(code, address)]
+        assert data[:at] + encoded.code + data[at + len(code) :] == image.image
+    assert names == {"flip": ["jne"], "drop": ["nop"] * len(encoded.code)}
