@@ -34,6 +34,8 @@ SERVED = (
     Vector.TIME,
 )
 
+EMPTY = (0, 0)  # a vector that leads nowhere
+
 
 @dataclass(frozen=True, kw_only=True)
 class SetupHandoff(Handoff):
@@ -117,7 +119,7 @@ class Linux16(BzimageProtocol):
         yield from real_mode_segments(state)
 
     def handed(self, state: State, handoff: SetupHandoff) -> Iterator[str]:
-        yield from _bios(handoff)
+        yield from _bios(handoff, state.own)
         if handoff.memmap:
             low_end = handoff.bda.base_memory << 10
             yield from tables.memmap_problems(state, handoff.memmap, low_end)
@@ -138,15 +140,18 @@ def _memmap(read: ReadMemory, segment: int, offset: int) -> list[Any]:
     return list(data.memmap[:count])
 
 
-def _bios(handoff: SetupHandoff) -> Iterator[str]:
+def _bios(handoff: SetupHandoff, own: bool) -> Iterator[str]:
+    """Another firmware (not `own`) may leave a vector that it does not serve empty: those of
+    the user, 0x60 to 0x66, are so in IBM's BIOS as well."""
     header, bda = handoff.header, handoff.bda
     low_end = bda.base_memory << 10
     idle = handoff.vectors[0]
     for vector, (segment, offset) in enumerate(handoff.vectors):
-        if not low_end <= segment * 16 + offset < e820.EXTENDED:
+        empty = (segment, offset) == EMPTY and not own
+        if not (empty or low_end <= segment * 16 + offset < e820.EXTENDED):
             yield f"vector {vector:#x} leads to {segment:#x}:{offset:#x}"
     for served in SERVED:
-        if handoff.vectors[served] == idle:
+        if handoff.vectors[served] in (idle, EMPTY):
             yield f"nobody serves INT {served:#x}"
     if not bios.BASE_MEMORY_MIN <= low_end <= e820.EBDA:
         yield f"data area: {bda.base_memory} KiB of conventional memory"

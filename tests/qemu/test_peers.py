@@ -136,6 +136,17 @@ def test_verify_judges_seabios(machine: str, capsys: pytest.CaptureFixture[str])
     assert {t["sound"] for t in plain["tables"]} <= {True, None}
 
 
+def test_verify_judges_the_16_bit_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    """SeaBIOS enters a bzImage's setup code, and serves every call that it makes."""
+    bios, kernel = SEABIOS["q35"], debian.cloud_vmlinuz()
+    if not bios.exists():
+        need(f"{bios.name} (package seabios)")
+    words = ["--bios", str(bios), "--kernel", str(kernel)]
+    assert cli.main(["verify", "--real", "-M", "q35", *words, "--json"]) == ExitCode.OK
+    plain = json.loads(capsys.readouterr().out)
+    assert (plain["protocol"], plain["problems"]) == ("linux16", [])
+
+
 @pytest.mark.parametrize("machine", MACHINES)
 def test_verify_in_qemu(machine: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Both worlds show the same tables and areas, and find nothing to say."""

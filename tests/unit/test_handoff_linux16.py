@@ -210,3 +210,12 @@ def test_code_is_one_piece_and_fits(image: Image) -> None:
     ends = [start + linked.size(name) for name, start in zip(group, starts, strict=True)]
     assert starts[1:] == ends[:-1]
     assert 0 < ends[-1] - starts[0] <= layout.BIOS.size - work.BIOS_CODE
+
+
+@pytest.mark.parametrize(("vector", "fine"), [(0x60, True), (0x10, False)])
+def test_another_firmware_may_leave_a_users_vector_empty(
+    vector: int, fine: bool, machine: Machine
+) -> None:
+    machine.uc.mem_write(vector * 4, bytes(4))
+    assert LINUX16.judge(machine.state())
+    assert (LINUX16.judge(replace(machine.state(), own=False)) == []) is fine

@@ -126,6 +126,8 @@ def table_problems(state: State, memmap: Sequence[Any], rsdp: int) -> Iterator[D
     if bool(rsdp) != bool(script):
         yield Departure(f"the RSDP is said to be at {rsdp:#x}", ACPI_SOURCE)
     kept = [(m.addr, m.addr + m.size) for m in memmap if m.type in _kept(state)]
+    if not memmap:  # another BIOS tells its map by a call, so where it keeps RAM is not known
+        kept = [(0, e820.FOUR_GIB)]
     try:
         if script and rsdp:
             yield from by(ACPI_SOURCE, judge_tables(state, script, rsdp, kept))
