@@ -16,6 +16,8 @@ class Guest:
     memory:  bytes of RAM.
     smp:     number of CPUs.
     append:  the kernel's command line.
+    firmware_loads: whether the firmware loads the kernel: it is a file of fw_cfg then, not QEMU's
+             -kernel, and the initrd is its first module.
     accel:   "tcg" or "kvm".
     extra:   further QEMU arguments, verbatim.
     """
@@ -28,6 +30,7 @@ class Guest:
     append: str = ""
     accel: str = "tcg"
     extra: tuple[str, ...] = field(default_factory=tuple)
+    firmware_loads: bool = False
 
     @property
     def machine_type(self) -> str:

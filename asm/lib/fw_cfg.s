@@ -41,7 +41,8 @@ fw_cfg_transfer:
     mov al, stop_codes.FW_CFG_DMA
     jmp stop_with
 
-#: the same transfer by the data port, which can only read: everything else is left undone
+#: the same transfer by the data port, which can only read: a skip reads and forgets, a write is
+#: left undone
 #: mode: 32
 #: in: eax control word, ecx bytes, edi destination
 #: out: -
@@ -50,23 +51,40 @@ fw_cfg_transfer:
 #: writes: ram.work.signature
 #: source: QEMU docs/specs/fw_cfg.rst "Guest-side Interface"
 fw_cfg_transfer_by_port:
+.if option.kernel_file
+    test eax, fw_cfg.DmaControl.READ | fw_cfg.DmaControl.SKIP
+.else
     test eax, fw_cfg.DmaControl.READ
+.endif
     jz .done
     push ecx
     push edi
     test eax, fw_cfg.DmaControl.SELECT
     jz .selected
     call fw_cfg_require
-    shr eax, fw_cfg.DMA_KEY_SHIFT
+    ror eax, fw_cfg.DMA_KEY_SHIFT
     mov edx, fw_cfg.PORT_SELECTOR
     out dx, ax
+    rol eax, fw_cfg.DMA_KEY_SHIFT
 .selected:
     mov edx, fw_cfg.PORT_DATA
+.if option.kernel_file
+    test al, fw_cfg.DmaControl.SKIP
+    jnz .skip
+.endif
     rep insb
+.read:
     pop edi
     pop ecx
 .done:
     ret
+.if option.kernel_file
+.skip:
+    jecxz .read
+    in al, dx
+    dec ecx
+    jmp .skip
+.endif
 
 #: stop unless the device's signature can be read by the data port
 #: mode: 32

@@ -23,7 +23,7 @@
 #: mode: 32
 #: in: -
 #: out: -
-#: clobbers: eax, ebx, ecx, edx, esi, edi, eflags
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
 #: reads: ram.work.item, ram.boot_params.hdr, ram.pvh_area.modules, region.cmdline
 #: writes: ram.work.item, ram.work.kernel_start, ram.work.kernel_span, ram.work.enter,
 #:   ram.boot_params, ram.pvh_area.modules
@@ -51,7 +51,11 @@ kernel_read:
     mov dword ptr [ram.work.kernel_start], eax
     mov dword ptr [ram.work.kernel_span], edx
     test edx, edx
+.if option.kernel_file
+    jz kernel_file_read
+.else
     .stop_if z, stop_codes.NO_KERNEL
+.endif
     # which kind: EDX is the detail of a stop, too
     mov edx, dword ptr [ram.work.item.kernel_entry]
     mov al, stop_codes.KERNEL_KIND
@@ -134,20 +138,30 @@ kernel_check:
 #: writes: region.cmdline
 #: source: QEMU hw/i386/x86.c x86_load_linux
 cmdline_read:
+    mov eax, fw_cfg.Read.CMDLINE_DATA
     mov ecx, dword ptr [ram.work.item.cmdline_size]
+    # one byte is the zero of an empty one
+    cmp ecx, 1
+    ja cmdline_take
+    mov dword ptr [region.cmdline.base], 0
+    ret
+
+#: read a command line, and end it with zeros
+#: mode: 32
+#: in: eax control word that reads it, ecx bytes
+#: out: -
+#: clobbers: eax, edx, edi, eflags
+#: writes: region.cmdline
+#: source: -
+cmdline_take:
     mov edi, region.cmdline.base
     mov edx, ecx                # the stop's detail
     cmp ecx, region.cmdline.size - 4
-    .stop_if a, stop_codes.CMDLINE_SIZE
-    mov dword ptr [edi], 0
+    ja .too_long
     mov dword ptr [edi + ecx], 0
-    # one byte is the zero of an empty one
-    cmp ecx, 1
-    jbe .done
-    mov eax, fw_cfg.Read.CMDLINE_DATA
     jmp fw_cfg_transfer
-.done:
-    ret
+.too_long:
+    .stop stop_codes.CMDLINE_SIZE
 
 #: read the initrd to where QEMU wants it, if there is one, and make it the first module
 #: mode: 32

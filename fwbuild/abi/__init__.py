@@ -15,6 +15,7 @@ from fwbuild.abi import (
     bios,
     chipset,
     e820,
+    elf,
     fw_cfg,
     legacy,
     linux_boot,
@@ -29,10 +30,10 @@ from fwbuild.abi import (
     x86,
 )
 
-# Those that the assembly knows. `elf` and `multiboot2` describe files, which only Python reads.
+# Those that the assembly knows. `multiboot2` describes files, which only Python reads.
 CONTRACTS: tuple[ModuleType, ...] = (
-    acpi, bios, chipset, e820, fw_cfg, legacy, linux_boot, linux_user, mptable, multiboot, pci,
-    ports, pvh, pvpanic, smbios, x86,
+    acpi, bios, chipset, e820, elf, fw_cfg, legacy, linux_boot, linux_user, mptable, multiboot,
+    pci, ports, pvh, pvpanic, smbios, x86,
 )  # fmt: skip
 
 

@@ -1,11 +1,16 @@
-"""ELF files for 32-bit x86.
+"""ELF files for x86, of both classes.
 
-Source: System V ABI, chapters 4 and 5, and its i386 supplement.
+Source: System V ABI, chapters 4 and 5, and its i386 and x86-64 supplements.
 """
 
-from construct import Const, Int8ul, Int16ul, Int32ul, Struct
+from construct import Bytes, Const, Int8ul, Int16ul, Int32ul, Int64ul, Struct
 
 MAGIC = b"\x7fELF"
+MAGIC_DWORD = int.from_bytes(MAGIC, "little")
+# Class, byte order and version, as a number in the upper part of the first 8 bytes.
+IDENT_CLASS = len(MAGIC)
+IDENT_MASK = 0xFFFFFF
+IDENT_32, IDENT_64 = 0x010101, 0x010102
 
 EHDR = Struct(
     "magic" / Const(MAGIC + b"\x01\x01\x01" + bytes(9)),  # 32-bit, little-endian, version 1
@@ -23,9 +28,29 @@ EHDR = Struct(
     "shnum" / Int16ul,
     "shstrndx" / Int16ul,
 )
+EHDR64 = Struct(
+    "ident" / Bytes(16),
+    "type" / Int16ul,
+    "machine" / Int16ul,
+    "version" / Int32ul,
+    "entry" / Int64ul,
+    "phoff" / Int64ul,
+    "shoff" / Int64ul,
+    "flags" / Int32ul,
+    "ehsize" / Int16ul,
+    "phentsize" / Int16ul,
+    "phnum" / Int16ul,
+    "shentsize" / Int16ul,
+    "shnum" / Int16ul,
+    "shstrndx" / Int16ul,
+)
 PHDR = Struct(
     "type" / Int32ul, "offset" / Int32ul, "vaddr" / Int32ul, "paddr" / Int32ul,
     "filesz" / Int32ul, "memsz" / Int32ul, "flags" / Int32ul, "align" / Int32ul,
+)  # fmt: skip
+PHDR64 = Struct(
+    "type" / Int32ul, "flags" / Int32ul, "offset" / Int64ul, "vaddr" / Int64ul,
+    "paddr" / Int64ul, "filesz" / Int64ul, "memsz" / Int64ul, "align" / Int64ul,
 )  # fmt: skip
 SHDR = Struct(
     "name" / Int32ul, "type" / Int32ul, "flags" / Int32ul, "addr" / Int32ul, "offset" / Int32ul,
@@ -38,7 +63,7 @@ SYM = Struct(
 NHDR = Struct("namesz" / Int32ul, "descsz" / Int32ul, "type" / Int32ul)
 NOTE_ALIGN = 4  # of a note, its name and its descriptor
 
-ET_EXEC, EM_386, EV_CURRENT = 2, 3, 1
+ET_EXEC, EM_386, EM_X86_64, EV_CURRENT = 2, 3, 62, 1
 PT_LOAD, PT_NOTE = 1, 4
 SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_NOTE = 1, 2, 3, 7
 SHF_ALLOC, SHF_EXECINSTR = 2, 4

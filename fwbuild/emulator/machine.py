@@ -85,6 +85,8 @@ class Machine:
         self.uc = Uc(UC_ARCH_X86, UC_MODE_32)
         self.image = image
         self.loaded = loaded
+        if loaded and loaded.files:
+            recording = recording.with_files(loaded.files)
         self.recording = recording
         self.memory = Memory(self.uc, recording, image, poison, self._on_nothing)
         self.fw_cfg = FwCfg(recording, self.memory, dma)
@@ -130,7 +132,7 @@ class Machine:
             host=self.recording,
             items=self.fw_cfg.items,
             file=self.fw_cfg.file,
-            segments=self.loaded.memory if self.loaded else (),
+            segments=self.loaded.segments if self.loaded else (),
             told=fw_cfg.PORT_DMA_LOW in self.fw_cfg.ports,
             writes=frozenset(self.writes),
         )

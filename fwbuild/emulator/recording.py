@@ -10,7 +10,7 @@ import base64
 import json
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,13 @@ class Recording:
     def file(self, name: str) -> File | None:
         """The file of that name."""
         return next((f for f in self.files if f.name == name), None)
+
+    def with_files(self, files: dict[str, bytes]) -> "Recording":
+        """The same host with these files, in the place of those of the same name."""
+        kept = [f for f in self.files if f.name not in files]
+        first = 1 + max(f.select for f in self.files)
+        new = [File(n, first + i, len(d), d) for i, (n, d) in enumerate(files.items())]
+        return replace(self, files=kept + new)
 
     def memmap(self) -> list[Any]:
         """The entries of etc/e820, as e820.ENTRY parses them."""

@@ -54,7 +54,7 @@ class State:
     host:      what the host offers through fw_cfg and PCI.
     items:     fw_cfg's numeric items by key, those of the kernel included.
     file:      file(name) gives the contents of a fw_cfg file now, b"" of one that is not there.
-    segments:  (address, bytes) that the host put into RAM before the start.
+    segments:  (address, bytes) that are the kernel in RAM, whoever loaded them.
     told:      whether the guest can write to fw_cfg files and `file` shows that.
     writes:    pages that the guest wrote; None where nobody has kept count.
     own:       whether the firmware is fwbuild's: it takes RAM as ACPI NVS alone, and adds no

@@ -96,6 +96,8 @@ def stop_table() -> bytes:
 NAMES = {
     "name_e820": file_names.E820,
     "name_feature_control": file_names.FEATURE_CONTROL,
+    "name_kernel": file_names.KERNEL,
+    "name_cmdline": file_names.CMDLINE,
     "name_module": file_names.MODULE,
     "name_table_loader": file_names.TABLE_LOADER,
     "name_smbios_anchor": file_names.SMBIOS_ANCHOR,

@@ -13,6 +13,8 @@ EXTRA_ROOTS = "etc/extra-pci-roots"
 RESERVED_MEMORY_END = "etc/reserved-memory-end"
 PVPANIC_PORT = "etc/pvpanic-port"
 
+KERNEL = "opt/fwbuild/kernel"
+CMDLINE = "opt/fwbuild/cmdline"
 MODULE = "opt/fwbuild/module/1"
 MODULE_DIGIT = len(MODULE) - 1
 
@@ -26,5 +28,7 @@ CONTENTS = {
     EXTRA_ROOTS: "u64: how many root buses there are besides bus 0",
     RESERVED_MEMORY_END: "u64: where the memory hot-plug region ends",
     PVPANIC_PORT: "u16: the port of the pvpanic device on ISA",
+    KERNEL: "a kernel for the firmware to load, an ELF file",
+    CMDLINE: "the command line of that kernel",
     MODULE: "a further module of the user's; the last digit goes up to 9",
 }

@@ -45,6 +45,9 @@ RAM = (
     Region("directory", 0x30000, 0x2000, "the fw_cfg directory"),
     Region("script", 0x40000, 0x10000, "the ACPI table loader's script"),
     Region("pci", 0x50000, 0x20000, "PCI functions, BARs and buses while they get addresses"),
+    Region("head", 0x70000, 0x8000, "the start of a kernel file that the firmware loads"),
+    Region("segments", 0x78000, 0x1800, "its program headers"),
+    Region("notes", 0x7A000, 0x4000, "a segment of its notes"),
     Region("stack", 0x9B000, 0x1000, "the firmware's stack, growing down"),
     Region("work", 0x9C000, 0x1000, "variables"),
     Region("multiboot", 0x9D400, 0x1000, "Multiboot's information and its memory map"),
@@ -122,6 +125,7 @@ def problems() -> list[str]:
         "pvh": work.PVH_AREA.sizeof(),
         "setup": linux_boot.BOOT_PARAMS.sizeof(),
         "multiboot": work.MULTIBOOT_AREA.sizeof(),
+        "segments": work.SEGMENTS_MAX * work.SEGMENT.sizeof(),
         "memmap": pvh.MEMMAP_ENTRIES_MAX * pvh.MEMMAP_ENTRY.sizeof(),
     }
     for name, need in needs.items():

@@ -125,6 +125,10 @@ OPTIONS = (
         what="load the further modules that the user numbers (opt/fwbuild/module/1 to 9)",
     ),
     Option(
+        name="kernel_file", kind=Kind.SWITCH, default=False,
+        what="where QEMU has no -kernel, load the ELF file opt/fwbuild/kernel",
+    ),
+    Option(
         name="mptable", kind=Kind.SWITCH, default=False,
         what="build an MP table for a guest without ACPI",
     ),

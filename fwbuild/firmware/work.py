@@ -68,6 +68,23 @@ KERNEL_ITEMS = Struct(
     "cmdline_size" / Int32ul * "its zero included; 0: a Multiboot kernel",
 )
 
+# A program header of an ELF file of either class: 64-bit fields in halves.
+SEGMENT_FIELDS = 5
+SEGMENT = Struct(
+    "type" / Int32ul * "of elf's PT_*",
+    "offset" / Int32ul * "of its bytes in the file",
+    "vaddr" / Int32ul * "virtual address",
+    "paddr" / Int32ul * "physical address",
+    "filesz" / Int32ul * "bytes in the file",
+    "memsz" / Int32ul * "bytes in memory; those that are not in the file are zeros",
+    "offset_high" / Int32ul * "the upper halves of the five",
+    "vaddr_high" / Int32ul,
+    "paddr_high" / Int32ul,
+    "filesz_high" / Int32ul,
+    "memsz_high" / Int32ul,
+)
+SEGMENTS_MAX = 128  # program headers of a kernel that the firmware loads
+
 WORK = Struct(
     # Up to `dma` the image holds a template, from there to `signature` it starts as zeros,
     # the rest is written before it is read.
@@ -97,6 +114,10 @@ WORK = Struct(
     "cpus_awake" / Int32ul * "CPUs that have reported so far",
     "cpu_lock" / Int32ul * "not 0: a woken CPU has the stack",
     "script_end" / Int32ul * "address after the ACPI loader's script",
+    "file_control" / Int32ul * "the control word that reads the kernel's file",
+    "file_size" / Int32ul * "bytes of that file",
+    "segments_end" / Int32ul * "address after the last of its program headers",
+    "file_enter" / Int32ul * "address of the routine that enters it, once it is loaded",
     "module_name" / Bytes(MODULE_NAME_SIZE) * "the name of the module file to look for next",
 )
 

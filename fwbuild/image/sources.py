@@ -8,7 +8,7 @@ from fwbuild.files import data_dir
 
 # Folders of asm/, in the order in which the image has them.
 MACROS = "asm/macros.s"
-CHAPTERS = ("boot", "lib", "platform", "pci", "protocols", "bios")
+CHAPTERS = ("boot", "lib", "platform", "pci", "load", "protocols", "bios")
 
 
 def read_firmware(symbols: Mapping[str, int]) -> list[Fragment]:

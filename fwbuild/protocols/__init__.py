@@ -9,6 +9,7 @@ from fwbuild.files import read_file
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
 from fwbuild.protocols.departure import Departure
+from fwbuild.protocols.kernel_file import load_file
 from fwbuild.protocols.linux import LINUX
 from fwbuild.protocols.linux16 import LINUX16
 from fwbuild.protocols.multiboot import MULTIBOOT
@@ -33,11 +34,13 @@ def expect(data: bytes) -> Protocol:
 
 def load(guest: Guest, recording: Recording, kernel: bytes | None = None) -> Loaded | None:
     """Everything that QEMU puts in for `guest`, None without a kernel; `kernel` stands in for
-    the kernel's file. Raises FwbuildError for a file that QEMU refuses."""
+    the kernel's file. Raises FwbuildError for a file that is refused."""
     if kernel is None:
         if guest.kernel is None:
             return None
         kernel = read_file(guest.kernel)
+    if guest.firmware_loads:
+        return load_file(guest, kernel, name_of(guest))
     return expect(kernel).load(guest, recording, kernel, name_of(guest))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from fwbuild.abi import e820, x86
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.state import State
+from fwbuild.firmware import file_names
 from fwbuild.protocols.departure import Departure
 from fwbuild.protocols.protocol import Handoff
 
@@ -19,6 +20,11 @@ CODE_TYPE, DATA_TYPE = x86.Access.CODE & ~1, x86.Access.DATA & ~1
 def number(state: State, key: Key) -> int:
     """An item of fw_cfg that holds a number; 0 where there is none."""
     return int.from_bytes(state.items.get(key, b""), "little")
+
+
+def is_file(state: State) -> bool:
+    """Whether the host has no kernel of its own, so that the firmware loads it."""
+    return not number(state, Key.KERNEL_SIZE)
 
 
 def descriptor(state: State, selector: int) -> tuple[int, int, int, int]:
@@ -75,9 +81,13 @@ def clear_flags(state: State, *flags: x86.Eflags) -> Iterator[str]:
 def command_line(state: State, handoff: Handoff) -> Iterator[str]:
     """The host's command line, unchanged."""
     wanted = state.items.get(Key.CMDLINE_DATA, b"").rstrip(b"\0")
+    source = "QEMU, fw_cfg's item 0x15 (-append)"
+    if is_file(state):
+        wanted = state.file(file_names.CMDLINE)
+        source = f"fw_cfg's file {file_names.CMDLINE}"
     if handoff.cmdline != wanted:
         what = f"the command line is {handoff.cmdline!r}, not {wanted!r}"
-        yield Departure(what, "QEMU, fw_cfg's item 0x15 (-append)")
+        yield Departure(what, source)
 
 
 def ram_of(memmap: Sequence[Any]) -> list[tuple[int, int]]:

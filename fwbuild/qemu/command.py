@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fwbuild.abi import ports
+from fwbuild.firmware import file_names
 from fwbuild.guest import Guest
 from fwbuild.qemu.program import program
 from fwbuild.sizes import KIB, MIB
@@ -18,6 +19,8 @@ def command(guest: Guest, *, bios: Path | None = None, console: Path | None = No
     if console:
         argv += ["-chardev", f"file,id=debug,path={escaped(console)}", "-device"]
         argv += [f"isa-debugcon,iobase={ports.DEBUG_CONSOLE:#x},chardev=debug"]
+    if guest.firmware_loads:
+        return argv + _files(guest) + list(guest.extra)
     if guest.kernel:
         argv += ["-kernel", str(guest.kernel)]
         argv += ["-append", guest.append] if guest.append else []
@@ -26,9 +29,18 @@ def command(guest: Guest, *, bios: Path | None = None, console: Path | None = No
     return argv + list(guest.extra)
 
 
-def escaped(path: Path) -> str:
-    """A path as the value of a QEMU option, where a comma ends a value unless doubled."""
-    return str(path).replace(",", ",,")
+def _files(guest: Guest) -> list[str]:
+    """The fw_cfg files of a kernel that the firmware loads."""
+    values = {file_names.KERNEL: guest.kernel, file_names.MODULE: guest.initrd}
+    found = [f"name={name},file={escaped(path)}" for name, path in values.items() if path]
+    if guest.append:
+        found.append(f"name={file_names.CMDLINE},string={escaped(guest.append)}")
+    return [word for value in found for word in ("-fw_cfg", value)]
+
+
+def escaped(text: Path | str) -> str:
+    """The value of a QEMU option, where a comma ends a value unless doubled."""
+    return str(text).replace(",", ",,")
 
 
 def _size(memory: int) -> str:

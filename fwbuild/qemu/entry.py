@@ -56,7 +56,7 @@ def state_at_entry(
         host=recording,
         items=recording.keys | loaded.keys,
         file=file,
-        segments=loaded.memory,
+        segments=loaded.segments,
         own=own,
     )
 

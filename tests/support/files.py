@@ -12,9 +12,7 @@ from fwbuild.firmware import file_names
 
 def with_files(recording: Recording, files: dict[str, bytes]) -> list[File]:
     """A recording's files, with these in the place of those of the same name."""
-    kept = [f for f in recording.files if f.name not in files]
-    first = 1 + max(f.select for f in recording.files)
-    return kept + [File(n, first + i, len(d), d) for i, (n, d) in enumerate(files.items())]
+    return recording.with_files(files).files
 
 
 def with_cpus(recording: Recording, cpus: int) -> Recording:

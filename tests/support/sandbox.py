@@ -1,7 +1,7 @@
 """Holds every store of the firmware in an emulated run against the declared layout.
 
 A store may go to a region of fwbuild/firmware/layout.py, to what the memory map says was taken for
-tables (ACPI NVS), and to the places that the host gave for kernel and initrd. A store elsewhere
+tables (ACPI NVS), and to the places of kernel, initrd and modules. A store elsewhere
 has a source line, which Strays.problems() names. Transfers by DMA are stores of the firmware too:
 theirs is the line that starts them.
 """
@@ -110,6 +110,12 @@ def _claimed(machine: Machine) -> list[tuple[int, int]]:
     # its list of setup_data moves to the end of all that the kernel uses
     start, span = _variable(machine, "kernel_start"), _variable(machine, "kernel_span")
     found.append((start, start + span))
+    # further modules of a PVH kernel
+    size = pvh.MODLIST_ENTRY.sizeof()
+    for at in range(layout.address("pvh_area", "modules"), layout.region("pvh").end - size, size):
+        module = pvh.MODLIST_ENTRY.parse(machine.read(at, size))
+        if module.cmdline_paddr == layout.address("pvh_area", "empty_string"):
+            found.append((module.paddr, module.paddr + module.size))
     area = layout.region("memmap")
     data = machine.read(area.base, min(_variable(machine, "memmap_end") - area.base, area.size))
     for at in range(0, len(data), pvh.MEMMAP_ENTRY.sizeof()):

@@ -119,6 +119,7 @@ def test_layout_finds_problems(monkeypatch: pytest.MonkeyPatch) -> None:
         layout.region("cmdline"),
         layout.Region("pvh", 0x1800, 0x800, ""),
         layout.region("multiboot"),
+        layout.region("segments"),
     )
     monkeypatch.setattr(layout, "RAM", clash)
     text = " / ".join(layout.problems())

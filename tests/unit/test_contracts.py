@@ -4,11 +4,12 @@ from functools import cache
 
 import pytest
 
-from fwbuild.abi import acpi, chipset, e820, fw_cfg, linux_boot, offsets, pci, pvh, x86
+from fwbuild.abi import acpi, chipset, e820, elf, fw_cfg, linux_boot, offsets, pci, pvh, x86
 from fwbuild.firmware import file_names, layout, pci_plan, work
 from fwbuild.firmware.symbols import symbols
 from fwbuild.image import template
 from fwbuild.image.build import Image, build_image
+from fwbuild.image.elf import pvh_note
 from tests.support.call import call
 
 WORDS = symbols()
@@ -24,6 +25,7 @@ ALLOCATED = offsets(work.ALLOCATED)
 ROOT, BUS = WORDS["ram.plan.root"], WORDS["region.pci.base"] + 0x1000
 FUNCTION, RESOURCE, WINDOW = BUS + 0x100, BUS + 0x200, BUS + 0x300
 IO_LIST, MEMORY_LIST = (offsets(pci_plan.BUS)["lists"] + 4 * n for n in (0, 1))
+HEAD, SEGMENT = WORDS["region.head.base"], WORDS["region.segments.base"]
 REGISTER = int(chipset.Config.HOST_BRIDGE) | 0x10
 # One range of RAM in the map; a kernel, and no initrd; one file, etc/e820; an ACPI script of an
 # ALLOCATE entry that is done and an entry of zeros, whose names are empty.
@@ -47,6 +49,31 @@ DONE = {0: int(acpi.Command.ALLOCATE), ALLOCATED["address"]: 0x1000, ALLOCATED["
 
 def words(base: int, data: bytes) -> dict[int, int]:
     return {base + i: int.from_bytes(data[i : i + 4], "little") for i in range(0, len(data), 4)}
+
+
+# A kernel's file as the directory has it, its head with a segment to load and one of notes, the
+# first as elf_read leaves it, and a PVH note.
+KERNEL = {"size": 0x1000, "select": 0x21, "reserved": 0, "name": file_names.KERNEL}
+EHDR = dict.fromkeys((f.name for f in elf.EHDR.subcons if f.name), 0)
+EHDR |= {"machine": elf.EM_386, "phoff": elf.EHDR.sizeof(), "phnum": 2}
+EHDR["phentsize"] = elf.PHDR.sizeof()
+EHDR.pop("magic")
+PHDR = dict.fromkeys((f.name for f in elf.PHDR.subcons), 0)
+PHDRS = [
+    PHDR | {"type": elf.PT_LOAD, "paddr": DESTINATION, "memsz": SIZE},
+    PHDR | {"type": elf.PT_NOTE, "filesz": len(pvh_note(DESTINATION))},
+]
+LOADED = dict.fromkeys((f.name for f in work.SEGMENT.subcons), 0)
+LOADED |= {"type": elf.PT_LOAD, "paddr": DESTINATION, "memsz": SIZE}
+KERNEL_FILE = {
+    **words(DIRECTORY + fw_cfg.FILE.sizeof(), fw_cfg.FILE.build(KERNEL)),
+    **words(HEAD, elf.EHDR.build(EHDR) + b"".join(map(elf.PHDR.build, PHDRS))),
+    **words(WORDS["region.notes.base"], pvh_note(DESTINATION)),
+    **words(SEGMENT, work.SEGMENT.build(LOADED)),
+    WORDS["ram.work.directory_end"]: DIRECTORY + 2 * fw_cfg.FILE.sizeof(),
+    WORDS["ram.work.file_size"]: 0x1000,
+    WORDS["ram.work.segments_end"]: SEGMENT + work.SEGMENT.sizeof(),
+}
 
 
 def acpi_at(struct: str, field: str) -> int:
@@ -127,6 +154,15 @@ ROWS: dict[str, dict[str, int]] = {
     "smbios_has_type0": {"edi": DESTINATION, "ecx": 0},
     "kernel_read": {},
     "kernel_check": {},
+    "kernel_file_load": {},
+    "kernel_file_copy": {"eax": 0, "ecx": SIZE, "edi": DESTINATION},
+    "kernel_file_read": {},
+    "elf_read": {},
+    "elf_table": {"edx": 1, "esi": 52},
+    "elf_span": {},
+    "elf_in_file": {"ebx": SEGMENT},
+    "elf_pvh_entry": {},
+    "elf_note_part": {"eax": 5, "ecx": 7},
     "linux_read": {},
     "linux_area": {},
     "linux_move_setup_data": {},
@@ -136,6 +172,7 @@ ROWS: dict[str, dict[str, int]] = {
     "bios_install": {},
     "bios_take_memory": {},
     "cmdline_read": {},
+    "cmdline_take": {"eax": READ, "ecx": 16},
     "initrd_read": {},
     "handoff_init": {},
     "memmap_build": {},
@@ -214,6 +251,11 @@ MORE: dict[str, dict[int, int]] = {
     "acpi_write_pointer": {CURRENT: 4, **NAME, CURRENT + 124: 8},
     "waking_vector": {WORDS["ram.ebda.rsdp"]: DESTINATION, **TABLES},
     "linux_read": {WORDS["ram.work.item.cmdline_size"]: 0},
+    "kernel_file_read": KERNEL_FILE,
+    "elf_read": KERNEL_FILE,
+    "elf_span": KERNEL_FILE,
+    "elf_pvh_entry": KERNEL_FILE,
+    "kernel_file_load": KERNEL_FILE,
     "linux_move_setup_data": {
         WORDS["ram.work.kernel_start"]: DESTINATION, WORDS["ram.work.kernel_span"]: 0x10},
 }  # fmt: skip

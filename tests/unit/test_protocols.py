@@ -71,6 +71,7 @@ KNOWN = {
     "image/template.py": "linux16 needs linux",
     "payloads/test_kernel.py": "its test kernel",
     "protocols/__init__.py": "QEMU's order",
+    "protocols/kernel_file.py": "the order of the firmware for a file that it loads",
     "protocols/report.py": "kinds of files",
 }
 

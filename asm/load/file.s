@@ -1,0 +1,114 @@
+# A kernel that the firmware loads itself, where QEMU was given no -kernel: the ELF file
+# opt/fwbuild/kernel of fw_cfg, with its command line in opt/fwbuild/cmdline. elf.s reads its
+# headers, and checks their claims before anything goes to an address of theirs. From then on it is
+# a kernel like others: kernel_check, ACPI and the rest know it by the same variables.
+#
+#     kernel_file_read ── elf_read, elf_span, then the first protocol that the file has:
+#        └─ elf_pvh_entry
+#     ... everything that main.s does for any kernel
+#     kernel_file_enter ── kernel_file_load, the command line, the protocol's NAME_enter
+
+.if option.kernel_file
+#: take the file opt/fwbuild/kernel for the kernel, and tell its kind
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.file_control, ram.work.file_size, ram.work.segments_end, region.head,
+#:   region.segments
+#: writes: ram.work.file_control, ram.work.file_size, ram.work.segments_end, ram.work.enter,
+#:   ram.work.file_enter, ram.work.item.kernel_entry, ram.work.kernel_start, ram.work.kernel_span,
+#:   region.head, region.segments
+#: source: docs/decisions/12-the-firmware-loads-kernels.md
+kernel_file_read:
+    mov esi, name_kernel
+    call files_find
+    mov dword ptr [ram.work.file_control], eax
+    mov dword ptr [ram.work.file_size], ecx
+    mov edx, ecx                # the stop's detail: 0
+    .stop_if c, stop_codes.NO_KERNEL
+    # its head; behind the end of a shorter file there are zeros
+    mov eax, dword ptr [ram.work.file_control]
+    mov ecx, region.head.size
+    mov edi, region.head.base
+    call fw_cfg_transfer
+    call elf_read
+    call elf_span
+    mov dword ptr [ram.work.enter], kernel_file_enter
+.if option.protocols.pvh
+    call elf_pvh_entry
+    mov dword ptr [ram.work.file_enter], pvh_enter
+    jnc .entry
+.endif
+    mov edx, dword ptr [region.head.base]
+    .stop stop_codes.KERNEL_FILE
+.entry:
+    # 0 is no entry: kernel_check would take the kernel for one that has none
+    mov dword ptr [ram.work.item.kernel_entry], edx
+    test edx, edx
+    .stop_if z, stop_codes.KERNEL_ENTRY
+    ret
+
+#: load the kernel, read its command line, and enter it by its protocol
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
+#: reads: ram.work.file_control, ram.work.segments_end, ram.work.file_enter, region.segments
+#: returns: never
+#: source: docs/decisions/12-the-firmware-loads-kernels.md
+kernel_file_enter:
+    call kernel_file_load
+    mov esi, name_cmdline
+    call files_find
+    jecxz .enter
+    call cmdline_take
+.enter:
+    jmp dword ptr [ram.work.file_enter]
+
+#: put each segment to its physical address, zeros behind it
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, edi, eflags
+#: reads: ram.work.file_control, ram.work.segments_end, region.segments
+#: source: System V ABI, chapter 5 "Program Header"
+kernel_file_load:
+    mov ebx, region.segments.base
+.next:
+    cmp dword ptr [ebx + work.SEGMENT.type], elf.PT_LOAD
+    jnz .skip
+    mov edi, dword ptr [ebx + work.SEGMENT.paddr]
+    mov ecx, dword ptr [ebx + work.SEGMENT.filesz]
+    jecxz .zeros
+    mov eax, dword ptr [ebx + work.SEGMENT.offset]
+    call kernel_file_copy
+    add edi, ecx
+.zeros:
+    neg ecx
+    add ecx, dword ptr [ebx + work.SEGMENT.memsz]
+    xor eax, eax
+    rep stosb
+.skip:
+    add ebx, work.SEGMENT.sizeof
+    cmp ebx, dword ptr [ram.work.segments_end]
+    jb .next
+    ret
+
+#: read a part of the kernel's file: a skip from its start, and one transfer
+#: mode: 32
+#: in: eax offset in the file, ecx bytes, edi address
+#: out: -
+#: clobbers: eax, edx, eflags
+#: reads: ram.work.file_control
+#: source: QEMU docs/specs/fw_cfg.rst "Guest-side DMA Interface"
+kernel_file_copy:
+    push ecx
+    mov ecx, eax
+    mov eax, dword ptr [ram.work.file_control]
+    xor eax, be32(fw_cfg.DmaControl.READ | fw_cfg.DmaControl.SKIP)
+    call fw_cfg_transfer
+    pop ecx
+    mov eax, be32(fw_cfg.DmaControl.READ)
+    jmp fw_cfg_transfer
+.endif

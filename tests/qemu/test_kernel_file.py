@@ -1,0 +1,56 @@
+"""Real QEMU without a -kernel: the firmware loads it from fw_cfg's files."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fwbuild.guest import Guest
+from fwbuild.image.build import Image
+from fwbuild.machines import MACHINES
+from fwbuild.qemu.command import command
+from fwbuild.qemu.program import program
+from fwbuild.sizes import MIB
+from tests.support import debian
+from tests.support.booted import booted
+from tests.support.noted import link
+
+pytestmark = [pytest.mark.qemu, pytest.mark.versions]
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_same_state(name: str, image: Image, tmp_path: Path, test_kernel: bytes) -> None:
+    kernel, initrd = tmp_path / "kernel", tmp_path / "initrd"
+    kernel.write_bytes(test_kernel)
+    initrd.write_bytes(bytes(range(256)) * 16)
+    guest = Guest(name, kernel=kernel, initrd=initrd, append="a=b,c d", firmware_loads=True)
+    with booted(guest, image, tmp_path) as pair:
+        pair.agree()
+
+
+def test_a_kernel_that_qemu_refuses(image: Image, tmp_path: Path) -> None:
+    """Its PVH note stands behind one of other alignment."""
+    kernel = link("behind GNU's", 4, tmp_path)
+    refused = subprocess.run(
+        [program().path, "-M", "pc", "-display", "none", "-kernel", str(kernel)],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert "without PVH ELF Note" in refused.stderr
+    with booted(Guest("pc", kernel=kernel, firmware_loads=True), image, tmp_path) as pair:
+        pair.agree()
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_linux(name: str, image: Image, tmp_path: Path) -> None:
+    """Debian's vmlinux comes up to where it looks for a root file system."""
+    bios, serial = tmp_path / "bios.bin", tmp_path / "serial"
+    bios.write_bytes(image.image)
+    append = "console=ttyS0 reboot=t panic=-1 root=/dev/none tsc=reliable tsc_early_khz=2500000"
+    guest = Guest(
+        name, 512 * MIB, kernel=debian.cloud_vmlinux(), append=append, firmware_loads=True
+    )
+    argv = [*command(guest, bios=bios), "-serial", f"file:{serial}"]
+    subprocess.run(argv, timeout=150, check=False)
+    text = serial.read_text(errors="replace")
+    assert f"Command line: {append}" in text
+    assert "Unable to mount root fs" in text

@@ -1,0 +1,201 @@
+"""Kernels that the firmware loads itself, from fw_cfg's files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fwbuild import protocols
+from fwbuild.abi import elf, offsets
+from fwbuild.emulator import recording
+from fwbuild.emulator.machine import Machine
+from fwbuild.emulator.state import End
+from fwbuild.errors import FwbuildError
+from fwbuild.firmware import file_names, layout, stop_codes, work
+from fwbuild.guest import Guest
+from fwbuild.image.build import Image, build_image
+from fwbuild.machines import MACHINES
+from fwbuild.payloads.test_kernel import build_test_kernel
+from fwbuild.protocols import PVH
+from tests.support.booted import emulated
+from tests.support.files import put_files
+from tests.support.noted import ENTRY, LAYOUTS, WIDTHS, link
+
+pytestmark = pytest.mark.usefixtures("sandbox")
+KERNEL = build_test_kernel()
+
+
+def boot(guest: Guest, image: Image, kernel: bytes | None = None, dma: bool = True) -> Machine:
+    return emulated(guest, image.image, kernel, dma=dma)
+
+
+@pytest.mark.parametrize(
+    ("append", "dma"), [("", True), ("a", False), ("a", True), ("quiet a=b,c", True)]
+)
+@pytest.mark.parametrize("name", MACHINES)
+def test_pvh(name: str, append: str, dma: bool, image: Image) -> None:
+    machine = boot(Guest(name, append=append, firmware_loads=True), image, dma=dma)
+    assert PVH.judge(machine.state()) == []
+    outcome = machine.run_kernel()
+    assert (outcome.kind, outcome.exit_value) == ("exit", 1)
+    assert f"cmdline {append}\n" in outcome.console
+
+
+def test_the_initrd_is_the_first_module(image: Image, tmp_path: Path) -> None:
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(bytes(range(256)) * 100)
+    machine = boot(Guest("pc", initrd=initrd, firmware_loads=True), image)
+    assert PVH.judge(machine.state()) == []
+    (module,) = PVH.read(machine.state()).modules
+    assert machine.read(module.paddr, module.size) == initrd.read_bytes()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("merged", LAYOUTS)
+def test_gnu_ld_makes_a_64_bit_kernel(
+    merged: str, width: int, image: Image, tmp_path: Path
+) -> None:
+    """QEMU misreads the notes of two of the three (tests/support/noted.py)."""
+    kernel = link(merged, width, tmp_path).read_bytes()
+    assert kernel[4] == 2  # ELFCLASS64
+    machine = boot(Guest("q35", firmware_loads=True), image, kernel)
+    assert machine.outcome.kind == End.HANDOFF, machine.outcome.console
+    assert machine.outcome.registers["eip"] == ENTRY
+    assert PVH.judge(machine.state()) == []
+
+
+def test_a_segment_is_one_skip_and_one_read(image: Image) -> None:
+    """Besides them: the head, the notes, the command line; 1 item of QEMU's is not read."""
+    guest = Guest("microvm", append="a")
+    ours, theirs = (
+        sum(a.port == 0x518 for a in boot(g, image).outcome.accesses)
+        for g in (Guest("microvm", append="a", firmware_loads=True), guest)
+    )
+    assert ours == theirs + 1 + 2 + 2
+
+
+@dataclass
+class Case:
+    """A stop, its detail, and bytes to put at an offset of the test kernel's file."""
+
+    stop: str
+    detail: int
+    at: int = 0
+    data: bytes = b""
+    size: int | None = None  # bytes of the file that are left
+
+
+def header(field: str) -> int:
+    return {"ident": elf.IDENT_CLASS}.get(field) or offsets(elf.EHDR)[field]
+
+
+def phdr(index: int, field: str) -> int:
+    return int(elf.EHDR.sizeof() + index * elf.PHDR.sizeof()) + offsets(elf.PHDR)[field]
+
+
+def word(value: int, size: int = 4) -> bytes:
+    return value.to_bytes(size, "little")
+
+
+BASE = 0x100000
+FIRST = int.from_bytes(b"\x7fELF", "little")
+NOTE_AT = int.from_bytes(KERNEL[phdr(1, "offset") : phdr(1, "offset") + 4], "little")
+CASES = {
+    "no ELF file": Case("KERNEL_FILE", 0x464C4500, 0, b"\0"),
+    "nothing": Case("KERNEL_FILE", 0, size=0),
+    "two bytes": Case("KERNEL_FILE", 0x457F, size=2),
+    "for ARM": Case("KERNEL_FILE", 40, header("machine"), word(40, 2)),
+    "big-endian": Case("KERNEL_FILE", 0x010201, header("ident"), b"\1\2\1"),
+    "of no class": Case("KERNEL_FILE", 0x010103, header("ident"), b"\3"),
+    "no note": Case("KERNEL_FILE", FIRST, phdr(1, "type"), word(0)),
+    "another note": Case("KERNEL_FILE", FIRST, NOTE_AT + 8, word(17)),
+    "a note's name is too long": Case("KERNEL_FILE", FIRST, NOTE_AT, word(0xFFFFFFFF)),
+    "a note's descriptor is too long": Case("KERNEL_FILE", FIRST, NOTE_AT + 4, word(0xFFFFFFF9)),
+    "a note without an entry": Case("KERNEL_FILE", FIRST, NOTE_AT + 4, word(3)),
+    "no program headers": Case("KERNEL_ELF", 0, header("phnum"), word(0, 2)),
+    "too many": Case("KERNEL_ELF", 129, header("phnum"), word(129, 2)),
+    "far away": Case("KERNEL_ELF", 2, header("phoff"), word(layout.region("head").size)),
+    "of another size": Case("KERNEL_ELF", 2, header("phentsize"), word(56, 2)),
+    "nothing to load": Case("KERNEL_ELF", 0xFFFFFFFF, phdr(0, "memsz"), word(0)),
+    "a segment ends behind the file": Case("KERNEL_ELF", BASE, phdr(0, "offset"), word(1 << 20)),
+    "its end wraps": Case("KERNEL_ELF", BASE, phdr(0, "offset"), word(0xFFFFFFFF)),
+    "more in the file than in memory": Case("KERNEL_ELF", BASE, phdr(0, "memsz"), word(16)),
+    "a segment wraps": Case("KERNEL_ELF", BASE, phdr(0, "memsz"), word(0xFFFFFFFF)),
+    "notes behind the file": Case("KERNEL_ELF", 1 << 20, phdr(1, "offset"), word(1 << 20)),
+    "a segment outside RAM": Case("KERNEL_RANGE", 1 << 29, phdr(0, "paddr"), word(1 << 29)),
+    "an entry outside": Case("KERNEL_ENTRY", BASE, NOTE_AT + 16, word(BASE - 1)),
+    "entry 0": Case("KERNEL_ENTRY", 0, NOTE_AT + 16, word(0)),
+}  # fmt: skip
+
+
+def machine_with(files: dict[str, bytes], image: Image) -> Machine:
+    machine = Machine(image.image, recording.find(Guest("microvm")))
+    put_files(machine, files)
+    return machine
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_stop(name: str, image: Image) -> None:
+    case = CASES[name]
+    kernel = bytearray(KERNEL)
+    kernel[case.at : case.at + len(case.data)] = case.data
+    machine = machine_with({file_names.KERNEL: bytes(kernel[: case.size])}, image)
+    outcome = machine.run()
+    stop = stop_codes.BY_NAME[case.stop]
+    assert outcome.console == f"fwbuild: {stop.code:02x} {stop.what} {case.detail:08x}\n"
+    assert max(machine.writes) < 0xA0  # pages: only below 1 MiB
+
+
+def test_a_kernel_below_1_mib(image: Image) -> None:
+    kernel = bytearray(KERNEL)
+    for at in (phdr(0, "paddr"), NOTE_AT + 16):
+        kernel[at : at + 4] = word(0x8000)
+    outcome = machine_with({file_names.KERNEL: bytes(kernel)}, image).run()
+    assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_OVERLAP"].code
+
+
+@pytest.mark.parametrize("field", ["paddr", "offset", "filesz", "memsz"])
+def test_above_4_gib(field: str, image: Image, tmp_path: Path) -> None:
+    kernel = bytearray(link("alone", 4, tmp_path).read_bytes())
+    at = elf.EHDR64.sizeof() + offsets(elf.PHDR64)[field]
+    kernel[at + 4] = 1
+    outcome = machine_with({file_names.KERNEL: bytes(kernel)}, image).run()
+    assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_ELF"].code
+
+
+def test_a_command_line_that_is_too_long(image: Image) -> None:
+    files = {file_names.KERNEL: KERNEL, file_names.CMDLINE: b"a" * 0xFFFD}
+    outcome = machine_with(files, image).run()
+    assert outcome.exit_value == stop_codes.BY_NAME["CMDLINE_SIZE"].code
+
+
+def test_a_kernel_of_qemus_goes_first(image: Image) -> None:
+    machine = emulated(Guest("pc"), image.image, files={file_names.KERNEL: b"no kernel"})
+    assert PVH.judge(machine.state()) == []
+
+
+def test_a_template_may_leave_it_out(image: Image) -> None:
+    without = build_image("linux")
+    outcome = machine_with({file_names.KERNEL: KERNEL}, without).run()
+    assert outcome.exit_value == stop_codes.BY_NAME["NO_KERNEL"].code
+    assert not any(name.startswith("elf_") for name in without.linked.addresses)
+
+
+def test_the_judge_sees_what_is_damaged(image: Image) -> None:
+    machine = boot(Guest("pc", append="a=b", firmware_loads=True), image)
+    machine.uc.mem_write(BASE + 0x2000, b"\1")  # of what has to be zeros
+    machine.uc.mem_write(layout.region("cmdline").base, b"x")
+    words = " / ".join(PVH.judge(machine.state()))
+    assert "segment at 0x100000 is damaged" in words
+    assert "the command line is b'x=b'" in words
+
+
+@pytest.mark.parametrize("data", [b"", b"text", bytes(64)])
+def test_what_is_no_kernel_is_refused(data: bytes) -> None:
+    guest = Guest(firmware_loads=True)
+    with pytest.raises(FwbuildError, match="no ELF file"):
+        protocols.load(guest, recording.find(Guest()), data)
+
+
+def test_declarations() -> None:
+    assert work.SEGMENT.sizeof() == 4 + 2 * 4 * work.SEGMENT_FIELDS
