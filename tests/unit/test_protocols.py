@@ -69,6 +69,7 @@ KNOWN = {
     "firmware/layout.py": "regions that are handed over",
     "firmware/options.py": "the words of templates",
     "image/template.py": "linux16 needs linux",
+    "observed.py": "another firmware may enter a bzImage by its setup code",
     "payloads/test_kernel.py": "its test kernel",
     "protocols/__init__.py": "QEMU's order",
     "protocols/kernel_file.py": "the order of the firmware for a file that it loads",
