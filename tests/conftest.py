@@ -18,9 +18,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(plugin)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session", autouse=True)
 def sandbox() -> Iterator[Sandbox]:
-    """Every emulated run of a module that uses this is held against the declared layout."""
+    """Every emulated run of every test is held against the declared layout."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         yield Sandbox(monkeypatch)
 

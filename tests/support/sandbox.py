@@ -4,6 +4,9 @@ A store may go to a region of fwbuild/firmware/layout.py, to what the memory map
 tables (ACPI NVS), and to the places of kernel, initrd and modules. A store elsewhere
 has a source line, which Strays.problems() names. Transfers by DMA are stores of the firmware too:
 theirs is the line that starts them.
+tables (ACPI NVS), to the modules' places, and to those that the host gave for kernel and initrd. A
+store elsewhere has a source line, which Strays.problems() names. Transfers by DMA are stores of
+the firmware too: theirs is the line that starts them.
 """
 
 from dataclasses import dataclass, field
@@ -15,6 +18,7 @@ import pytest
 from unicorn import Uc
 from unicorn import x86_const as ux
 
+from fwbuild import protocols
 from fwbuild.abi import e820, pvh
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.machine import Machine, Outcome
@@ -22,6 +26,7 @@ from fwbuild.emulator.memory import Memory
 from fwbuild.emulator.state import End
 from fwbuild.explain.addresses import addresses
 from fwbuild.firmware import layout
+from fwbuild.firmware.options import BootProtocol
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.identity import read_identity
 from fwbuild.image.template import names
@@ -116,13 +121,20 @@ def _claimed(machine: Machine) -> list[tuple[int, int]]:
         module = pvh.MODLIST_ENTRY.parse(machine.read(at, size))
         if module.cmdline_paddr == layout.address("pvh_area", "empty_string"):
             found.append((module.paddr, module.paddr + module.size))
+    found += [(m.addr, m.addr + m.size) for m in _memmap(machine) if m.type == e820.Type.NVS]
+    return [(start, end) for start, end in found if start < end]
+
+
+def _memmap(machine: Machine) -> list[Any]:
+    """The memory map. A Multiboot kernel may lie over the one that its own was made from."""
+    state = machine.state()
+    if state.end == End.HANDOFF and state.protocol == BootProtocol.MULTIBOOT:
+        return protocols.read(state).memmap
     area = layout.region("memmap")
     data = machine.read(area.base, min(_variable(machine, "memmap_end") - area.base, area.size))
-    for at in range(0, len(data), pvh.MEMMAP_ENTRY.sizeof()):
-        entry = pvh.MEMMAP_ENTRY.parse(data[at:])
-        if entry.type == e820.Type.NVS:
-            found.append((entry.addr, entry.addr + entry.size))
-    return [(start, end) for start, end in found if start < end]
+    return [
+        pvh.MEMMAP_ENTRY.parse(data[at:]) for at in range(0, len(data), pvh.MEMMAP_ENTRY.sizeof())
+    ]
 
 
 def _variable(machine: Machine, name: str) -> int:
@@ -148,10 +160,15 @@ class Sandbox:
         cpu_store, run, dma_write = Machine._on_write, Machine._run, Memory.dma_write
         machines: WeakValueDictionary[int, Machine] = WeakValueDictionary()
 
-        def on_write(machine: Machine, uc: Uc, kind: int, address: int, *rest: Any) -> None:
-            if is_firmware(machine) and not machine.board.mmio.find(address):
-                self.note(machine, address, rest[0])
-            cpu_store(machine, uc, kind, address, *rest)
+        def on_write(
+            machine: Machine, uc: Uc, kind: int, address: int, size: int, value: int, data: Any
+        ) -> None:
+            first, last = address // GRANULE, (address + size - 1) // GRANULE
+            if first in DECLARED and last in DECLARED:
+                pass  # most do, and this is all that they cost
+            elif is_firmware(machine) and not machine.board.mmio.find(address):
+                self.note(machine, address, size)
+            cpu_store(machine, uc, kind, address, size, value, data)
 
         def on_dma(memory: Memory, address: int, data: bytes) -> bool:
             machine = machines.get(id(memory))
@@ -161,8 +178,9 @@ class Sandbox:
 
         def on_run(machine: Machine, begin: int, limit: int) -> Outcome:
             machines[id(machine.memory)] = machine
+            firmware = is_firmware(machine)
             outcome = run(machine, begin, limit)
-            if machine in self.strays:
+            if firmware and machine in self.strays:
                 problems = self.strays[machine].problems(machine)
                 assert not problems, "\n".join(problems)
             return outcome

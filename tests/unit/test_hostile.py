@@ -20,8 +20,6 @@ from fwbuild.payloads.test_kernel import build_test_bzimage, build_test_kernel
 from fwbuild.sizes import MIB
 from tests.support.files import claim, put_files, put_sizes, with_files
 
-pytestmark = pytest.mark.usefixtures("sandbox")
-
 RAM, RESERVED, NVS = e820.Type.RAM, e820.Type.RESERVED, e820.Type.NVS
 RANGE = ("addr", "size", "type")
 GIB = 1 << 30

@@ -12,8 +12,6 @@ from fwbuild.firmware.layout import ROM
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 
-pytestmark = pytest.mark.usefixtures("sandbox")
-
 ELSEWHERE = 0x1800000  # RAM that nobody declares
 
 

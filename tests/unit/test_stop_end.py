@@ -14,8 +14,6 @@ from fwbuild.image.build import build_image
 from fwbuild.machines import MACHINES
 from tests.support.files import with_files
 
-pytestmark = pytest.mark.usefixtures("sandbox")
-
 ENDS = {"halt": End.HALT, "reset": End.RESET}
 
 

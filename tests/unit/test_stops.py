@@ -26,8 +26,6 @@ from fwbuild.sizes import MIB
 from tests.support.files import claim, put_files, put_sizes
 from tests.support.pci_functions import MEMORY, bridge, endpoint
 
-pytestmark = pytest.mark.usefixtures("sandbox")
-
 Keys = dict[int, int]
 
 
