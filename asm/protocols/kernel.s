@@ -140,10 +140,11 @@ kernel_check:
 cmdline_read:
     mov eax, fw_cfg.Read.CMDLINE_DATA
     mov ecx, dword ptr [ram.work.item.cmdline_size]
-    # one byte is the zero of an empty one
+    # one byte is the zero of an empty one; four more follow it, as they follow any
     cmp ecx, 1
     ja cmdline_take
     mov dword ptr [region.cmdline.base], 0
+    mov dword ptr [region.cmdline.base + 1], 0
     ret
 
 #: read a command line, and end it with zeros
