@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import ClassVar
@@ -28,6 +29,7 @@ ATT_STRINGS = {"movsd": "movsl", "cmpsd": "cmpsl"}
 NEAR32 = re.compile(rb"\x66(?:[\xe8\xe9]|\x0f[\x80-\x8f]).{4}$", re.DOTALL)
 MNEMONIC = re.compile(r"[a-z][a-z0-9]*")
 BRACES = re.compile(r"\{([^}]*)\}")
+LOOK_SECONDS = 0.5  # between two looks of the watchdog
 PREFIXES = ("rep", "repe", "repne", "lock")
 # What an .att line may hold once it is computed: anything else might never come back.
 ATT_OPERAND = (
@@ -69,20 +71,23 @@ class Encoder:
 
     @contextmanager
     def watchdog(self, seconds: float) -> Iterator[None]:
-        """Ends the process when keystone does not come back: its loops cannot be interrupted."""
+        """Ends the process when keystone does not come back: its loops cannot be interrupted. The
+        seconds are of CPU time, for a busy host only takes longer."""
+        limit = time.process_time() + seconds
+        done = threading.Event()
 
-        def bark() -> None:
-            text = f"fwbuild: error: {self._current}: the assembler did not return\n"
-            os.write(sys.stderr.fileno(), text.encode())
-            os._exit(ExitCode.ASSEMBLY)
+        def watch() -> None:
+            while not done.wait(LOOK_SECONDS):
+                if time.process_time() > limit:
+                    text = f"fwbuild: error: {self._current}: the assembler did not return\n"
+                    os.write(sys.stderr.fileno(), text.encode())
+                    os._exit(ExitCode.ASSEMBLY)
 
-        timer = threading.Timer(seconds, bark)
-        timer.daemon = True
-        timer.start()
+        threading.Thread(target=watch, daemon=True).start()
         try:
             yield
         finally:
-            timer.cancel()
+            done.set()
 
     def canonical(self, line: Statement, symbols: Mapping[str, int], address: int) -> str:
         """The instruction with every expression computed; a branch target is `. + distance`."""

@@ -1,5 +1,8 @@
 """Every trap of keystone's is an error that names the line, or gives the right bytes."""
 
+import subprocess
+import sys
+
 import pytest
 
 from fwbuild.assembler.encoder import Encoder
@@ -142,3 +145,23 @@ def test_a_group_has_a_base_and_a_size() -> None:
     values = [int(line.canonical.split(", ")[1], 16) for line in linked.lines["start"][:3]]
     assert values == [end - start, start, end]
     assert end - start == 4
+
+
+WATCHED = """
+import sys, time
+from fwbuild.assembler.encoder import Encoder
+encoder = Encoder()
+with encoder.watchdog(0.2):
+    while sys.argv[1] == "spins":
+        pass
+    time.sleep(2)
+"""
+
+
+@pytest.mark.parametrize(("what", "code"), [("spins", ExitCode.ASSEMBLY), ("waits", ExitCode.OK)])
+def test_watchdog(what: str, code: ExitCode) -> None:
+    """It ends an assembler that does not come back, and not one that a busy host keeps waiting."""
+    argv = [sys.executable, "-c", WATCHED, what]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code
+    assert ("did not return" in done.stderr) == (code != ExitCode.OK)
