@@ -68,6 +68,8 @@ def judge_mptable(found: MpTable, cpus: int) -> Iterator[str]:
     flags = [p.flags for p in processors]
     if flags != [3] + [1] * (cpus - 1):
         yield f"MP table: processor flags are {flags}"
+    if odd := [v for p in processors if (v := p.apic_version) != mptable.APIC_VERSION]:
+        yield f"MP table: local APICs of versions {odd}, QEMU's are of {mptable.APIC_VERSION:#x}"
     for interrupt in found.of(Entry.INTERRUPT):
         if interrupt.bus not in {b.id for b in found.of(Entry.BUS)} or interrupt.pin > 23:
             yield f"MP table: odd interrupt {dict(interrupt)}"
