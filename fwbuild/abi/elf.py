@@ -3,7 +3,7 @@
 Source: System V ABI, chapters 4 and 5, and its i386 and x86-64 supplements.
 """
 
-from construct import Bytes, Const, Int8ul, Int16ul, Int32ul, Int64ul, Struct
+from construct import Const, Construct, Int8ul, Int16ul, Int32ul, Int64ul, Struct
 
 MAGIC = b"\x7fELF"
 MAGIC_DWORD = int.from_bytes(MAGIC, "little")
@@ -12,38 +12,29 @@ IDENT_CLASS = len(MAGIC)
 IDENT_MASK = 0xFFFFFF
 IDENT_32, IDENT_64 = 0x010101, 0x010102
 
-EHDR = Struct(
-    "magic" / Const(MAGIC + b"\x01\x01\x01" + bytes(9)),  # 32-bit, little-endian, version 1
-    "type" / Int16ul,
-    "machine" / Int16ul,
-    "version" / Int32ul,
-    "entry" / Int32ul,
-    "phoff" / Int32ul,
-    "shoff" / Int32ul,
-    "flags" / Int32ul,
-    "ehsize" / Int16ul,
-    "phentsize" / Int16ul,
-    "phnum" / Int16ul,
-    "shentsize" / Int16ul,
-    "shnum" / Int16ul,
-    "shstrndx" / Int16ul,
-)
-EHDR64 = Struct(
-    "ident" / Bytes(16),
-    "type" / Int16ul,
-    "machine" / Int16ul,
-    "version" / Int32ul,
-    "entry" / Int64ul,
-    "phoff" / Int64ul,
-    "shoff" / Int64ul,
-    "flags" / Int32ul,
-    "ehsize" / Int16ul,
-    "phentsize" / Int16ul,
-    "phnum" / Int16ul,
-    "shentsize" / Int16ul,
-    "shnum" / Int16ul,
-    "shstrndx" / Int16ul,
-)
+
+def _file_header(ident: int, address: Construct) -> Struct:
+    """The file header of a class, whose addresses and offsets are `address`."""
+    return Struct(
+        "magic" / Const(MAGIC + ident.to_bytes(3, "little") + bytes(9)),
+        "type" / Int16ul,
+        "machine" / Int16ul,
+        "version" / Int32ul,
+        "entry" / address,
+        "phoff" / address,
+        "shoff" / address,
+        "flags" / Int32ul,
+        "ehsize" / Int16ul,
+        "phentsize" / Int16ul,
+        "phnum" / Int16ul,
+        "shentsize" / Int16ul,
+        "shnum" / Int16ul,
+        "shstrndx" / Int16ul,
+    )
+
+
+EHDR = _file_header(IDENT_32, Int32ul)
+EHDR64 = _file_header(IDENT_64, Int64ul)
 PHDR = Struct(
     "type" / Int32ul, "offset" / Int32ul, "vaddr" / Int32ul, "paddr" / Int32ul,
     "filesz" / Int32ul, "memsz" / Int32ul, "flags" / Int32ul, "align" / Int32ul,

@@ -9,6 +9,5 @@ Source: QEMU, docs/specs/pvpanic.rst; hw/misc/pvpanic-isa.c, hw/misc/pvpanic-pci
 
 PANICKED = 1 << 0
 PCI_ID = 0x0011_1B36  # device and vendor, as configuration space has them
-PCI_PLACE = (
-    0xFEF0_0000  # where a stop puts BAR 0: between the APICs and the ROM, RAM is nowhere near
-)
+# Where a stop puts BAR 0: between the APICs and the ROM, RAM is nowhere near.
+PCI_PLACE = 0xFEF0_0000

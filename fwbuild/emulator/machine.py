@@ -257,15 +257,14 @@ class Machine:
             self._through_vector(number)
         elif not self._through_gate(number):
             end = End.FAULT if self._has_gate(x86.DOUBLE_FAULT) else End.RESET
-            self.outcome.kind, self.outcome.detail = end, f"exception {number}"
-            uc.emu_stop()
+            self._fault(uc, f"exception {number}", end)
 
     def _on_invalid(self, _uc: Uc, _data: Any) -> bool:
         """An instruction that does not exist: True where there is a handler for it."""
         return not self.real_mode and self._through_gate(x86.UNDEFINED_INSTRUCTION)
 
-    def _fault(self, uc: Uc, detail: str) -> None:
-        self.outcome.kind, self.outcome.detail = End.FAULT, detail
+    def _fault(self, uc: Uc, detail: str, end: End = End.FAULT) -> None:
+        self.outcome.kind, self.outcome.detail = end, detail
         uc.emu_stop()
 
     @property

@@ -106,10 +106,18 @@ def parse_vmlinux(data: bytes, where: str) -> Vmlinux:
         what, hint = problem
         raise FwbuildError(ExitCode.KERNEL, what, where=where, hint=hint)
     assert elf.pvh_qemu is not None
-    if sum(s["p_memsz"] for s in elf.segments) > MEMORY_MAX:
-        raise beyond_limit(LimitError(TOO_LARGE), where)
-    memory = [(s["p_paddr"], s.data().ljust(s["p_memsz"], b"\0")) for s in elf.segments]
+    try:
+        memory = in_memory(elf)
+    except LimitError as error:
+        raise beyond_limit(error, where) from None
     return Vmlinux(elf.pvh_qemu, elf.low, elf.high, memory)
+
+
+def in_memory(elf: Elf) -> list[tuple[int, bytes]]:
+    """(physical address, bytes) of each segment once it is loaded. Raises LimitError."""
+    if sum(s["p_memsz"] for s in elf.segments) > MEMORY_MAX:
+        raise LimitError(TOO_LARGE)
+    return [(s["p_paddr"], s.data().ljust(s["p_memsz"], b"\0")) for s in elf.segments]
 
 
 def beyond_limit(error: LimitError, where: str) -> FwbuildError:

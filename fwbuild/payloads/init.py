@@ -4,9 +4,8 @@ Source: System V ABI, chapters 4 and 5, and its AMD64 supplement; Linux,
 Documentation/driver-api/early-userspace/buffer-format.rst (the newc format).
 """
 
-from construct import Const, Int16ul, Int32ul, Int64ul, Struct
-
-from fwbuild.abi.elf import ET_EXEC, EV_CURRENT, PT_LOAD
+from fwbuild.abi.elf import EHDR64, EM_X86_64, ET_EXEC, EV_CURRENT, PHDR64, PT_LOAD
+from fwbuild.abi.x86 import PAGE
 from fwbuild.assembler.link import Linker
 from fwbuild.firmware import bench
 from fwbuild.firmware.symbols import symbols as all_symbols
@@ -14,32 +13,7 @@ from fwbuild.image.place import one_after_the_other
 from fwbuild.image.sources import read_sources
 from fwbuild.sizes import padded
 
-EHDR64 = Struct(
-    "magic" / Const(b"\x7fELF\x02\x01\x01" + bytes(9)),  # 64-bit, little-endian, version 1
-    "type" / Const(ET_EXEC, Int16ul),
-    "machine" / Const(62, Int16ul),  # EM_X86_64
-    "version" / Const(EV_CURRENT, Int32ul),
-    "entry" / Int64ul,
-    "phoff" / Const(64, Int64ul),
-    "shoff" / Const(0, Int64ul),
-    "flags" / Const(0, Int32ul),
-    "ehsize" / Const(64, Int16ul),
-    "phentsize" / Const(56, Int16ul),
-    "phnum" / Const(1, Int16ul),
-    "shentsize" / Const(0, Int16ul),
-    "shnum" / Const(0, Int16ul),
-    "shstrndx" / Const(0, Int16ul),
-)
-PHDR64 = Struct(
-    "type" / Const(PT_LOAD, Int32ul),
-    "flags" / Const(5, Int32ul),  # read, execute
-    "offset" / Const(0, Int64ul),
-    "vaddr" / Const(bench.BASE, Int64ul),
-    "paddr" / Const(bench.BASE, Int64ul),
-    "filesz" / Int64ul,
-    "memsz" / Int64ul,
-    "align" / Const(0x1000, Int64ul),
-)
+READ_EXECUTE = 5  # of PHDR64.flags
 ENTRY = "bench_init"
 REGULAR, DIRECTORY, CONSOLE = 0o100755, 0o040755, 0o020600
 CONSOLE_DEVICE = (5, 1)  # major, minor of /dev/console
@@ -54,8 +28,35 @@ def build_init() -> bytes:
     )
     end = max(linked.addresses[f.name] + linked.size(f.name) for f in linked.fragments)
     size = end - bench.BASE
-    header = EHDR64.build({"entry": linked.addresses[ENTRY]})
-    program = PHDR64.build({"filesz": size, "memsz": size})
+    header = EHDR64.build(
+        dict(
+            type=ET_EXEC,
+            machine=EM_X86_64,
+            version=EV_CURRENT,
+            entry=linked.addresses[ENTRY],
+            phoff=EHDR64.sizeof(),
+            shoff=0,
+            flags=0,
+            ehsize=EHDR64.sizeof(),
+            phentsize=PHDR64.sizeof(),
+            phnum=1,
+            shentsize=0,
+            shnum=0,
+            shstrndx=0,
+        )
+    )
+    program = PHDR64.build(
+        dict(
+            type=PT_LOAD,
+            flags=READ_EXECUTE,
+            offset=0,
+            vaddr=bench.BASE,
+            paddr=bench.BASE,
+            filesz=size,
+            memsz=size,
+            align=PAGE,
+        )
+    )
     return bytes(header + program) + linked.bytes_at(start, end - start)
 
 

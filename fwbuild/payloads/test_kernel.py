@@ -4,6 +4,7 @@ It is what the tools boot where the user names no kernel. No image ever contains
 """
 
 from functools import cache
+from pathlib import Path
 
 from fwbuild.abi import linux_boot, low_memory
 from fwbuild.assembler.link import Linked, Linker
@@ -59,6 +60,13 @@ def build_test_multiboot(spoils: str = "", base: int = test_kernel.BASE) -> byte
     memory = MEMORY if base == test_kernel.BASE else len(code)  # its stack stays where it is
     segment = Segment(base, code, memory, READ_WRITE_EXECUTE)
     return write_elf([segment], symbols_of(linked), linked.addresses["test_multiboot_entry"])
+
+
+def write_test_kernel(folder: Path) -> Path:
+    """The file with build_test_kernel() in a folder."""
+    path = folder / "test-kernel.elf"
+    path.write_bytes(build_test_kernel())
+    return path
 
 
 def build_test_bzimage(**fields: int) -> bytes:

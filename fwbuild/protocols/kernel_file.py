@@ -16,7 +16,7 @@ from fwbuild.firmware import file_names
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
 from fwbuild.kernel.notes import written_note
-from fwbuild.kernel.vmlinux import MEMORY_MAX, RELINK, TOO_LARGE, parse_elf
+from fwbuild.kernel.vmlinux import RELINK, LimitError, in_memory, parse_elf
 
 NO_WAY = "the firmware finds no boot protocol in it: no PVH ELF note"
 
@@ -33,12 +33,13 @@ def load_file(guest: Guest, data: bytes, where: str) -> Loaded:
         raise FwbuildError(ExitCode.KERNEL, what, where=where) from None
     if note is None:
         raise FwbuildError(ExitCode.KERNEL, NO_WAY, where=where)
-    if sum(s["p_memsz"] for s in elf.segments) > MEMORY_MAX:
-        raise FwbuildError(ExitCode.KERNEL, TOO_LARGE, where=where, hint=RELINK)
+    try:
+        placed = in_memory(elf)
+    except LimitError as error:
+        raise FwbuildError(ExitCode.KERNEL, str(error), where=where, hint=RELINK) from None
     files = {file_names.KERNEL: data}
     if guest.append:
         files[file_names.CMDLINE] = os.fsencode(guest.append)
     if guest.initrd:
         files[file_names.MODULE] = read_file(guest.initrd)
-    segments = [(s["p_paddr"], s.data().ljust(s["p_memsz"], b"\0")) for s in elf.segments]
-    return Loaded(BootProtocol.PVH, note.entry, files=files, placed=segments)
+    return Loaded(BootProtocol.PVH, note.entry, files=files, placed=placed)

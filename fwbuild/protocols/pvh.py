@@ -288,7 +288,7 @@ def _places(state: State, handoff: PvhHandoff) -> Iterator[str]:
     for low, high in pairwise(sorted(spans)):
         if high[0] < low[1]:
             yield f"a module overlaps another or the kernel at {high[0]:#x}"
-    nvs = tables.nvs_ranges(handoff.memmap)
+    nvs = tables.ranges_of(handoff.memmap, e820.Type.NVS)
     allowed = [*ram, *nvs, (layout.F_SEGMENT.base, layout.F_SEGMENT.end)]
     written = [page * PAGE for page in state.writes or ()]
     outside = [at for at in written if not inside(allowed, at, at + 1)]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from fwbuild.abi import offsets, pci
 from fwbuild.qemu.gdbstub import GdbStub
-from fwbuild.qemu.probe import present
+from fwbuild.qemu.probe import present, read_config
 
 BRIDGE = offsets(pci.BRIDGE)
 HEADER = offsets(pci.HEADER)
@@ -37,10 +37,7 @@ def headers(ports: MonitorPorts, extra_roots: bool) -> Iterator[tuple[int, int, 
 def _bus(ports: MonitorPorts, bus: int, seen: set[int]) -> Iterator[tuple[int, int, bytes]]:
     seen.add(bus)
     for devfn in list(present(ports, bus)):
-        header = b"".join(
-            ports.read(bus, devfn, at, 4).to_bytes(4, "little")
-            for at in range(0, pci.HEADER.sizeof(), 4)
-        )
+        header = read_config(ports, bus, devfn, pci.HEADER.sizeof())
         yield bus, devfn, header
         kind, secondary = header[HEADER["type"]], header[BRIDGE["secondary"]]
         if kind & pci.TYPE_MASK == pci.TYPE_BRIDGE and secondary not in seen:

@@ -140,10 +140,7 @@ def _bus(
     """The functions on a bus. Each bridge takes its bus number from `numbers`, and while it is
     followed claims all that are left."""
     for devfn in list(present(space, bus)):
-        config = b"".join(
-            space.read(bus, devfn, at, 4).to_bytes(4, "little")
-            for at in range(0, pci.CONFIG_SIZE, 4)
-        )
+        config = read_config(space, bus, devfn, pci.CONFIG_SIZE)
         function = PciFunction(root, (*behind, devfn), config, b"")
         yield Found(bus, function)
         if function.is_bridge:
@@ -155,6 +152,11 @@ def _bus(
             yield from _bus(space, root, function.path, secondary, numbers)
             used = numbers[0] - 1 if numbers else last
             space.write(bus, devfn, BRIDGE["subordinate"], 1, used)
+
+
+def read_config(space: ConfigReader, bus: int, devfn: int, size: int) -> bytes:
+    """The first `size` bytes of a function's configuration space, a dword at a time."""
+    return b"".join(space.read(bus, devfn, at, 4).to_bytes(4, "little") for at in range(0, size, 4))
 
 
 def present(space: ConfigReader, bus: int) -> Iterator[int]:

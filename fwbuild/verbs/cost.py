@@ -25,7 +25,7 @@ from fwbuild.errors import ExitCode
 from fwbuild.guest import Guest
 from fwbuild.image.template import DEFAULT
 from fwbuild.machines import MACHINES
-from fwbuild.payloads.test_kernel import build_test_kernel
+from fwbuild.payloads.test_kernel import write_test_kernel
 from fwbuild.qemu.count import Count, count
 from fwbuild.qemu.program import program
 from fwbuild.qemu.record import record
@@ -90,8 +90,7 @@ class _Counter:
         self.folder = folder
         kernel = args.kernel
         if kernel is None:
-            kernel = folder / "test-kernel.elf"
-            kernel.write_bytes(build_test_kernel())
+            kernel = write_test_kernel(folder)
         self.entries = read_entries(kernel).values()
         self.guests = [
             Guest(

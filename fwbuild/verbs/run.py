@@ -15,7 +15,7 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
 from fwbuild.firmware import test_kernel
 from fwbuild.guest import Guest
-from fwbuild.payloads.test_kernel import build_test_kernel
+from fwbuild.payloads.test_kernel import write_test_kernel
 from fwbuild.protocols import identify
 from fwbuild.qemu import complaint
 from fwbuild.qemu.command import command
@@ -73,9 +73,7 @@ def run(args: argparse.Namespace) -> int:
         bios, console = Path(folder) / "bios.bin", Path(folder) / "console"
         bios.write_bytes(image_from(args))
         if guest.kernel is None:
-            guest = replace(guest, kernel=Path(folder) / "test-kernel.elf")
-            assert guest.kernel is not None
-            guest.kernel.write_bytes(build_test_kernel())
+            guest = replace(guest, kernel=write_test_kernel(Path(folder)))
         argv = [*command(guest, bios=bios, console=console), "-serial", "stdio"]
         if args.show_command:
             print(shlex.join(argv), file=sys.stderr)

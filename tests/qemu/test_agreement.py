@@ -26,7 +26,7 @@ from fwbuild.sizes import MIB
 from tests.conftest import need
 from tests.support import debian
 from tests.support.agreement import compare
-from tests.support.kvm import kvm_works
+from tests.support.kvm import need_accel
 
 pytestmark = [pytest.mark.qemu, pytest.mark.versions]
 
@@ -46,8 +46,7 @@ def kernel(request: pytest.FixtureRequest, tmp_path: Path, test_kernel: bytes) -
 def test_same_state(
     name: str, megabytes: int, accel: str, kernel: Path, image: Image, tmp_path: Path
 ) -> None:
-    if accel == "kvm" and not kvm_works():
-        pytest.skip("no usable /dev/kvm")
+    need_accel(accel)
     initrd = tmp_path / "initrd"
     initrd.write_bytes(bytes(range(256)) * 4096)
     guest = Guest(
@@ -81,8 +80,7 @@ def test_recordings_are_what_qemu_offers(name: str) -> None:
     if not path.exists():
         pytest.skip(f"nothing is recorded of QEMU {program().version}")
     kept = recording.load(path)
-    if kept.accel == "kvm" and not kvm_works():
-        pytest.skip("no usable /dev/kvm")
+    need_accel(kept.accel)
     if kept.qemu != program().version:
         pytest.skip(f"recorded with QEMU {kept.qemu}")
     live = record(guest_of(kept))

@@ -12,7 +12,7 @@ from fwbuild.machines import MACHINES
 from fwbuild.sizes import MIB
 from tests.support import debian
 from tests.support.boot import boot
-from tests.support.kvm import kvm_works
+from tests.support.kvm import need_accel
 
 pytestmark = [pytest.mark.qemu, pytest.mark.versions]
 
@@ -20,8 +20,7 @@ pytestmark = [pytest.mark.qemu, pytest.mark.versions]
 @pytest.mark.parametrize("accel", ["tcg", pytest.param("kvm", marks=pytest.mark.kvm)])
 @pytest.mark.parametrize("name", MACHINES)
 def test_test_kernel(name: str, accel: str, tmp_path: Path, test_kernel: bytes) -> None:
-    if accel == "kvm" and not kvm_works():
-        pytest.skip("no usable /dev/kvm")
+    need_accel(accel)
     kernel = tmp_path / "kernel"
     kernel.write_bytes(test_kernel)
     guest = Guest(name, 128 * MIB, kernel=kernel, append="from QEMU", accel=accel)

@@ -14,7 +14,7 @@ from fwbuild.sizes import MIB
 from tests.support import debian
 from tests.support.bios_report import ANSWERS, e801_of, ranges_of, reported
 from tests.support.boot import boot, serial_until
-from tests.support.kvm import kvm_works
+from tests.support.kvm import need_accel
 from tests.support.low_memory import BUILD
 from tests.support.low_memory import CASES as LOW_MEMORY
 from tests.support.offered import need_machine
@@ -27,8 +27,7 @@ ACCELS = ["tcg", pytest.param("kvm", marks=pytest.mark.kvm)]
 @pytest.mark.parametrize("accel", ACCELS)
 @pytest.mark.parametrize("name", [*MACHINES, "pc-i440fx-2.4", "microvm,acpi=off"])
 def test_multiboot(name: str, accel: str, tmp_path: Path) -> None:
-    if accel == "kvm" and not kvm_works():
-        pytest.skip("no usable /dev/kvm")
+    need_accel(accel)
     kernel, module = tmp_path / "kernel", tmp_path / "module"
     kernel.write_bytes(build_test_multiboot())
     module.write_bytes(bytes(5000))
@@ -81,8 +80,7 @@ def test_low_memory(name: str, kernel: str, protocol: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("name", MACHINES)
 def test_bios_calls(name: str, accel: str, tmp_path: Path) -> None:
     """The answers that the emulated machine gives, and a timer that ticks."""
-    if accel == "kvm" and not kvm_works():
-        pytest.skip("no usable /dev/kvm")
+    need_accel(accel)
     kernel = tmp_path / "kernel"
     kernel.write_bytes(build_test_bzimage16())
     guest = Guest(name, 512 * MIB, kernel=kernel, append="hello", accel=accel)

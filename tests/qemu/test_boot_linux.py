@@ -11,7 +11,7 @@ from fwbuild.payloads.test_kernel import build_test_bzimage
 from fwbuild.sizes import MIB
 from tests.support import debian
 from tests.support.boot import boot, serial_until
-from tests.support.kvm import kvm_works
+from tests.support.kvm import need_accel
 from tests.support.offered import is_later_than
 
 pytestmark = [pytest.mark.qemu, pytest.mark.versions]
@@ -22,8 +22,7 @@ pytestmark = [pytest.mark.qemu, pytest.mark.versions]
 def test_test_kernel(name: str, accel: str, tmp_path: Path) -> None:
     """With a device tree, which QEMU appends to the kernel. From 10.0 on the kernel's header
     then points past it, by the size of the setup code: no firmware finds it there."""
-    if accel == "kvm" and not kvm_works():
-        pytest.skip("no usable /dev/kvm")
+    need_accel(accel)
     kernel, tree = tmp_path / "kernel", tmp_path / "tree"
     kernel.write_bytes(build_test_bzimage())
     tree.write_bytes(bytes(range(256)) * 20)

@@ -11,7 +11,7 @@ from fwbuild.machines import MACHINES
 from fwbuild.payloads.test_kernel import build_test_kernel
 from tests.support.boot import boot
 from tests.support.faults import FAULTS, STOP, broken, expected
-from tests.support.kvm import kvm_works
+from tests.support.kvm import need_accel
 
 pytestmark = pytest.mark.qemu
 
@@ -20,8 +20,7 @@ pytestmark = pytest.mark.qemu
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", MACHINES)
 def test_stop(name: str, fault: str, accel: str, image: Image, tmp_path: Path) -> None:
-    if accel == "kvm" and not kvm_works():
-        pytest.skip("no usable /dev/kvm")
+    need_accel(accel)
     code, number, offset = FAULTS[fault]
     kernel = tmp_path / "kernel"
     kernel.write_bytes(build_test_kernel())

@@ -76,7 +76,7 @@ def test_hibernate(machine: str, form: str, bios: Path, tmp_path: Path) -> None:
         smp=2,
         kernel=debian.cloud_vmlinuz() if form == "vmlinuz" else debian.cloud_vmlinux(),
         initrd=debian.make_initrd(tmp_path, INIT, modules=debian.cloud_modules()),
-        append="console=ttyS0 reboot=t panic=-1 quiet",
+        append=debian.append(Guest(machine).family, "quiet"),
         extra=("-drive", drive, "-device", "virtio-blk-pci,drive=d"),
     )
     said = []

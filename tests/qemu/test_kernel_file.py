@@ -41,10 +41,9 @@ def test_a_kernel_that_qemu_refuses(image: Image, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", MACHINES)
-def test_linux(name: str, image: Image, tmp_path: Path) -> None:
+def test_linux(name: str, bios: Path, tmp_path: Path) -> None:
     """Debian's vmlinux comes up to where it looks for a root file system."""
-    bios, serial = tmp_path / "bios.bin", tmp_path / "serial"
-    bios.write_bytes(image.image)
+    serial = tmp_path / "serial"
     append = debian.append(Guest(name).family, "root=/dev/none")
     guest = Guest(
         name, 512 * MIB, kernel=debian.cloud_vmlinux(), append=append, firmware_loads=True

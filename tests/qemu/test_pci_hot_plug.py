@@ -86,7 +86,7 @@ def lost(case: Stanza, kernel: str, bios: Path | str, folder: Path) -> list[tupl
     script = INIT.format(count=len(case.plug), ready=READY, show=SHOW, rescan=rescan)
     guest = case.guest(
         kernel=debian.vmlinuz(kernel),
-        append="console=ttyS0 reboot=t panic=-1",
+        append=debian.append(case.guest().family),
         initrd=debian.make_initrd(folder, script),
     )
     argv = [*command(guest), "-bios", str(bios), "-icount", "shift=auto"]

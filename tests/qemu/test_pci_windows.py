@@ -31,7 +31,7 @@ def run(case: Stanza, bios: Path, folder: Path) -> tuple[Resources, Linux]:
     serial = folder / "serial"
     guest = case.guest(
         kernel=debian.cloud_vmlinux(),
-        append="console=ttyS0 reboot=t panic=-1",
+        append=debian.append(case.guest().family),
         initrd=debian.make_initrd(folder, INIT),
     )
     loaded = protocols.load(guest, record(guest))

@@ -18,7 +18,7 @@ from fwbuild.qemu.command import command
 from fwbuild.qemu.session import started, stub_arguments
 from fwbuild.sizes import MIB
 from tests.support import debian, qmp
-from tests.support.kvm import kvm_works
+from tests.support.kvm import need_accel
 from tests.support.small_kernel import assembled
 
 pytestmark = pytest.mark.qemu
@@ -80,7 +80,7 @@ def sleeper(folder: Path, machine: str, smp: int, kernel: Path) -> Guest:
         smp=smp,
         kernel=kernel,
         initrd=debian.make_initrd(folder, script, modules=debian.cloud_modules()),
-        append="console=ttyS0 reboot=t panic=-1 no_console_suspend",
+        append=debian.append(Guest(machine).family, "no_console_suspend"),
         extra=drive,
     )
 
@@ -152,8 +152,7 @@ wait:
 @pytest.mark.parametrize("accel", ["tcg", pytest.param("kvm", marks=pytest.mark.kvm)])
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_waking_vector(machine: str, accel: str, bios: Path, tmp_path: Path) -> None:
-    if accel == "kvm" and not kvm_works():
-        pytest.skip("no usable /dev/kvm")
+    need_accel(accel)
     kernel = tmp_path / "kernel"
     kernel.write_bytes(build_bzimage(assembled(ASLEEP)))
     argv = command(Guest(machine, kernel=kernel, accel=accel), bios=bios)

@@ -13,8 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fwbuild.abi import ports
@@ -31,6 +30,7 @@ from fwbuild.payloads.test_kernel import (
 from fwbuild.qemu.command import command
 from fwbuild.qemu.program import program
 from fwbuild.sizes import MIB
+from tests.support.offered import machine_types
 
 SECONDS = 60  # a boot takes less than one on an idle machine
 # The status that QEMU ends with when a form is content: the one of 16 bits asks the BIOS all that
@@ -51,7 +51,7 @@ CUTS_TABLES = "pc-i440fx-2.0"
 NO_TIMER = ",pic=off,pit=off"
 WAITS = ("linux16",)  # for ticks
 VERSION = re.compile(r"pc-(?:i440fx|q35)-(\d+)\.(\d+)")
-MACHINES = re.compile(r"^(microvm|pc|q35|pc-(?:i440fx|q35)-[\d.]+) ", re.MULTILINE)
+MACHINES = re.compile(r"microvm|pc|q35|pc-(?:i440fx|q35)-[\d.]+")
 VIRTIO_MMIO = ("virtio-rng-device", "virtio-serial-device", "virtio-balloon-device")
 PCI = (
     "virtio-rng-pci", "virtio-serial-pci", "virtio-balloon-pci", "virtio-keyboard-pci", "e1000",
@@ -78,18 +78,12 @@ class Boot:
         return " ".join([*words, shlex.join(self.guest.extra)])
 
 
-@cache
-def machine_types() -> tuple[str, ...]:
-    """The machine types of the QEMU in use that fwbuild runs on."""
-    return tuple(sorted(MACHINES.findall(program().ask("-machine", "help"))))
-
-
 def draw(seed: int) -> Boot:
     """The boot of a seed."""
     dice = random.Random(seed)
     family = dice.choice(("microvm", "pc", "q35"))
     prefixes = {"microvm": "microvm", "pc": "pc-i440fx", "q35": "pc-q35"}
-    machine = dice.choice([m for m in machine_types() if m.startswith(prefixes[family])])
+    machine = dice.choice(_types(prefixes[family]))
     template = dice.choice(names())
     forms = [name for name in KERNELS if name in Template.load(template).words("protocols")]
     version = VERSION.match(machine)
@@ -104,6 +98,13 @@ def draw(seed: int) -> Boot:
         forms = [name for name in forms if name not in WAITS]
     guest = Guest(machine, memory, smp, append=dice.choice(APPEND), extra=tuple(extra))
     return Boot(seed, guest, template, dice.choice(forms))
+
+
+def _types(prefix: str) -> list[str]:
+    """The machine types of a family that the QEMU in use has, in a fixed order."""
+    return sorted(
+        m for m in machine_types(program()) if MACHINES.fullmatch(m) and m.startswith(prefix)
+    )
 
 
 def _devices(dice: random.Random, family: str, bridges: float) -> Iterator[str]:
@@ -143,8 +144,7 @@ def boot(drawn: Boot, folder: Path) -> str:
     bios.write_bytes(build_image(drawn.template).image)
     kernel.write_bytes(KERNELS[drawn.form]())
     console.write_bytes(b"")
-    fields = vars(drawn.guest) | {"kernel": kernel}
-    argv = command(Guest(**fields), bios=bios, console=console)
+    argv = command(replace(drawn.guest, kernel=kernel), bios=bios, console=console)
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:

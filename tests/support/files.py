@@ -6,13 +6,8 @@ from fwbuild.abi import e820
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.fw_cfg import directory
 from fwbuild.emulator.machine import Machine
-from fwbuild.emulator.recording import File, Recording
+from fwbuild.emulator.recording import Recording
 from fwbuild.firmware import file_names
-
-
-def with_files(recording: Recording, files: dict[str, bytes]) -> list[File]:
-    """A recording's files, with these in the place of those of the same name."""
-    return recording.with_files(files).files
 
 
 def with_cpus(recording: Recording, cpus: int) -> Recording:
@@ -23,7 +18,7 @@ def with_cpus(recording: Recording, cpus: int) -> Recording:
 
 def put_files(machine: Machine, files: dict[str, bytes]) -> None:
     """Let the fw_cfg of a machine that is there hold these files."""
-    found = with_files(machine.recording, files)
+    found = machine.recording.with_files(files).files
     machine.fw_cfg.items[Key.FILE_DIR] = directory(found)
     machine.fw_cfg.items |= {f.select: f.data for f in found}
 
@@ -37,9 +32,4 @@ def put_sizes(machine: Machine, sizes: dict[str, int]) -> None:
 def claim(machine: Machine, memmap: list[tuple[int, int, int]]) -> None:
     """Let fw_cfg hold another etc/e820 than the machine's memory is."""
     data = b"".join(e820.ENTRY.build({"addr": a, "size": s, "type": t}) for a, s, t in memmap)
-    files = [
-        replace(f, size=len(data), data=data) if f.name == file_names.E820 else f
-        for f in machine.recording.files
-    ]
-    machine.fw_cfg.items[Key.FILE_DIR] = directory(files)
-    machine.fw_cfg.items |= {f.select: f.data for f in files}
+    put_files(machine, {file_names.E820: data})

@@ -3,6 +3,8 @@
 import subprocess
 from functools import cache
 
+import pytest
+
 from fwbuild.guest import Guest
 from fwbuild.qemu.command import command
 
@@ -16,3 +18,9 @@ def kvm_works() -> bool:
     except subprocess.TimeoutExpired:
         return True
     return process.returncode == 0
+
+
+def need_accel(name: str) -> None:
+    """Skip where an accelerator does not work: "kvm" without a usable /dev/kvm."""
+    if name == "kvm" and not kvm_works():
+        pytest.skip("no usable /dev/kvm")

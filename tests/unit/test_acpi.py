@@ -1,6 +1,6 @@
 """The ACPI table loader: scripts that QEMU does not make, and scripts that are wrong."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -16,7 +16,6 @@ from fwbuild.image.build import Image
 from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.protocols import PVH
 from fwbuild.protocols.tables.acpi import install
-from tests.support.files import with_files
 
 RSDP, TABLES = "etc/acpi/rsdp", "etc/acpi/tables"
 SIZE = acpi.LOADER_ENTRY_SIZE
@@ -132,7 +131,7 @@ BAD = {
 def machine_of(case: Case, image: Image, *, dma: bool = True) -> Machine:
     found = recording.find(Guest())
     files = {**BASE_FILES, **case.files, file_names.TABLE_LOADER: b"".join(BASE + case.entries)}
-    found = replace(found, files=with_files(found, files))
+    found = found.with_files(files)
     loaded = protocols.load(Guest(), found, build_test_kernel())
     return Machine(image.image, found, loaded, dma=dma)
 

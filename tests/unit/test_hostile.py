@@ -18,7 +18,7 @@ from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.payloads.test_kernel import build_test_bzimage, build_test_kernel
 from fwbuild.sizes import MIB
-from tests.support.files import claim, put_files, put_sizes, with_files
+from tests.support.files import claim, put_files, put_sizes
 
 RAM, RESERVED, NVS = e820.Type.RAM, e820.Type.RESERVED, e820.Type.NVS
 RANGE = ("addr", "size", "type")
@@ -40,7 +40,7 @@ def machine_of(
     loaded = protocols.load(Guest(name), found, kernel or build_test_kernel())
     if memmap:
         item = b"".join(e820.ENTRY.build(dict(zip(RANGE, r, strict=True))) for r in memmap)
-        found = replace(found, files=with_files(found, {file_names.E820: item}))
+        found = found.with_files({file_names.E820: item})
     data = image if isinstance(image, bytes) else image.image
     return Machine(data, found, loaded)
 

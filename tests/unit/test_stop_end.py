@@ -1,7 +1,5 @@
 """The end of a stop that isa-debug-exit does not end: pvpanic is told, then halt or reset."""
 
-from dataclasses import replace
-
 import pytest
 
 from fwbuild.abi import ports, pvpanic
@@ -12,7 +10,6 @@ from fwbuild.firmware import file_names, layout
 from fwbuild.guest import Guest
 from fwbuild.image.build import build_image
 from fwbuild.machines import MACHINES
-from tests.support.files import with_files
 
 ENDS = {"halt": End.HALT, "reset": End.RESET}
 
@@ -22,7 +19,7 @@ def stopped(
 ) -> tuple[Machine, Outcome]:
     """A guest without a kernel and without isa-debug-exit."""
     found = recording.find(Guest(machine))
-    found = replace(found, files=with_files(found, files))
+    found = found.with_files(files)
     board = Machine(build_image(template, **options).image, found)
     for port in board.exit.ports:
         del board.devices[port]

@@ -105,9 +105,9 @@ def _without(ram: list[Span], taken: list[Span]) -> list[Span]:
     return ram
 
 
-def nvs_ranges(memmap: Sequence[Any]) -> list[tuple[int, int]]:
-    """[address, end) of each range of ACPI NVS."""
-    return [(m.addr, m.addr + m.size) for m in memmap if m.type == e820.Type.NVS]
+def ranges_of(memmap: Sequence[Any], *types: e820.Type) -> list[tuple[int, int]]:
+    """[address, end) of each range of some types."""
+    return [(m.addr, m.addr + m.size) for m in memmap if m.type in types]
 
 
 def find_rsdp(state: State) -> int:
@@ -125,7 +125,7 @@ def table_problems(state: State, memmap: Sequence[Any], rsdp: int) -> Iterator[D
     script, anchor = item(file_names.TABLE_LOADER), item(file_names.SMBIOS_ANCHOR)
     if bool(rsdp) != bool(script):
         yield Departure(f"the RSDP is said to be at {rsdp:#x}", ACPI_SOURCE)
-    kept = [(m.addr, m.addr + m.size) for m in memmap if m.type in _kept(state)]
+    kept = ranges_of(memmap, *_kept(state))
     if not memmap:  # another BIOS tells its map by a call, so where it keeps RAM is not known
         kept = [(0, e820.FOUR_GIB)]
     try:

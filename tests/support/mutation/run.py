@@ -29,10 +29,8 @@ from tests.support.coverage.report import Record, read
 from tests.support.mutation.mutants import Mutant, mutants, mutated
 
 SECONDS = 120  # for one mutant
-PATIENCE, SLOWER = (
-    20.0,
-    10.0,
-)  # a test may take so many seconds, and so many times as long as it did
+# A test may take so many seconds, and so many times as long as it did.
+PATIENCE, SLOWER = 20.0, 10.0
 PASSED, FAILED = b".", b"F"
 REASONS = Path(__file__).resolve().parents[2] / "mutation.toml"
 ARGUMENTS = [
