@@ -65,7 +65,9 @@ fw_cfg_transfer_by_port:
     ror eax, fw_cfg.DMA_KEY_SHIFT
     mov edx, fw_cfg.PORT_SELECTOR
     out dx, ax
+.if option.kernel_file
     rol eax, fw_cfg.DMA_KEY_SHIFT
+.endif
 .selected:
     mov edx, fw_cfg.PORT_DATA
 .if option.kernel_file
