@@ -1,6 +1,7 @@
 """The guest that a user asks to boot: one description for the emulated machine and for QEMU."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from fwbuild import machines
@@ -18,7 +19,7 @@ class Guest:
     append:  the kernel's command line.
     firmware_loads: whether the firmware loads the kernel: it is a file of fw_cfg then, not QEMU's
              -kernel, and the initrd is its first module.
-    accel:   "tcg" or "kvm".
+    accel:   "tcg", "kvm", or "" where `machine` or `extra` name one.
     extra:   further QEMU arguments, verbatim.
     """
 
@@ -31,6 +32,11 @@ class Guest:
     accel: str = "tcg"
     extra: tuple[str, ...] = field(default_factory=tuple)
     firmware_loads: bool = False
+
+    def values(self, *names: str) -> list[str]:
+        """The values of QEMU's options of these names in `extra`, in order."""
+        pairs = pairwise(self.extra)
+        return [value for name, value in pairs if name.replace("--", "-", 1) in names]
 
     @property
     def machine_type(self) -> str:

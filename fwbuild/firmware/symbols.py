@@ -30,13 +30,14 @@ from fwbuild.firmware import (
     stop_codes,
     test_kernel,
     trace,
+    trial,
     work,
 )
 from fwbuild.machines import pc, q35
 
 OWN: tuple[ModuleType, ...] = (
     bench, file_names, identity, layout, mptable_data, pc, pci_plan, q35, smbios_data, stop_codes,
-    test_kernel, trace, work,
+    test_kernel, trace, trial, work,
 )  # fmt: skip
 
 

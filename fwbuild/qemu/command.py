@@ -12,8 +12,9 @@ from fwbuild.sizes import KIB, MIB
 def command(guest: Guest, *, bios: Path | None = None, console: Path | None = None) -> list[str]:
     """The arguments that boot `guest`; `console` takes what the debug console prints."""
     argv = [program().path, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
-    argv += ["-M", guest.machine, "-accel", guest.accel, "-smp", str(guest.smp)]
-    argv += ["-m", _size(guest.memory), "-device", "isa-debug-exit"]
+    argv += ["-M", guest.machine]
+    argv += ["-accel", guest.accel] if guest.accel else []
+    argv += ["-smp", str(guest.smp), "-m", _size(guest.memory), "-device", "isa-debug-exit"]
     if bios:
         argv += ["-bios", str(bios)]
     if console:

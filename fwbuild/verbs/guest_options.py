@@ -33,9 +33,11 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def add_guest_arguments(parser: argparse.ArgumentParser, kernel: str = "a test kernel") -> None:
+def add_guest_arguments(
+    parser: argparse.ArgumentParser, kernel: str = "a test kernel", *, runs: bool = False
+) -> None:
     """One guest: add_kernel_arguments, -M, --accel and the options that add devices. `kernel`
-    names the verb's default kernel."""
+    names the verb's default kernel; `runs` is whether the verb runs it."""
     group = add_kernel_arguments(parser, kernel)
     group.add_argument(
         "-M",
@@ -44,12 +46,13 @@ def add_guest_arguments(parser: argparse.ArgumentParser, kernel: str = "a test k
         metavar="TYPE",
         help="QEMU's machine type, with its properties; default: %(default)s",
     )
+    offers = "the accelerator of QEMU; verify takes what QEMU offers under it"
+    choose = "auto: KVM where a guest has run under it, else TCG"
     group.add_argument(
         "--accel",
-        choices=("tcg", "kvm"),
-        default="tcg",
-        help="the accelerator of QEMU; verify takes what QEMU offers under it; "
-        "default: %(default)s",
+        choices=("auto", "kvm", "tcg") if runs else ("tcg", "kvm"),
+        default="auto" if runs else "tcg",
+        help=f"{choose if runs else offers}; default: %(default)s",
     )
     for name in FURTHER:
         group.add_argument(

@@ -22,6 +22,7 @@ from fwbuild.qemu.command import command
 from fwbuild.qemu.ending import Ending, How, ending
 from fwbuild.qemu.program import program
 from fwbuild.qemu.watch import Watch
+from fwbuild.verbs.accelerator import with_accelerator
 from fwbuild.verbs.guest_options import (
     add_guest_arguments,
     add_image_arguments,
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file", nargs="?", type=Path, metavar="KERNEL", help="the kernel; the same as --kernel"
     )
     add_image_arguments(parser)
-    add_guest_arguments(parser)
+    add_guest_arguments(parser, runs=True)
     parser.add_argument(
         "--timeout", type=float, metavar="SECONDS", help="end QEMU after so long; default: never"
     )
@@ -53,20 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.file and args.kernel:
-        raise FwbuildError(
-            ExitCode.USAGE, "two kernels", where=str(args.file), hint="leave out --kernel"
-        )
-    args.kernel = args.kernel or args.file
+    args.kernel = _kernel(args)
     guest = without_s3(guest_from(args))
     guest = replace(guest, extra=(*guest.extra, *args.after))
+    guest, accelerator = with_accelerator(guest, args.accel)
+    print(f"fwbuild: {program()}, {accelerator}", file=sys.stderr, flush=True)
     if args.dry_run:
-        if not (args.bios and args.kernel):
-            raise FwbuildError(
-                ExitCode.USAGE,
-                "--dry-run needs --bios and --kernel",
-                hint="what fwbuild makes for one run is gone after it",
-            )
         print(shlex.join([*command(guest, bios=args.bios), "-serial", "stdio"]))
         return int(ExitCode.OK)
     with tempfile.TemporaryDirectory(prefix="fwbuild-") as folder:
@@ -77,7 +70,6 @@ def run(args: argparse.Namespace) -> int:
         argv = [*command(guest, bios=bios, console=console), "-serial", "stdio"]
         if args.show_command:
             print(shlex.join(argv), file=sys.stderr)
-        print(f"fwbuild: {program()}", file=sys.stderr, flush=True)
         end, complaints = _wait(argv, args.timeout, console)
     if end.how == How.FAILURE and (error := complaint.explain(program(), argv, complaints)):
         raise error
@@ -86,6 +78,22 @@ def run(args: argparse.Namespace) -> int:
         raise FwbuildError(ExitCode.QEMU, f"the test kernel failed: {end.line}")
     print(f"fwbuild: {end.line}", file=sys.stderr)
     return int(ExitCode.OK)
+
+
+def _kernel(args: argparse.Namespace) -> Path | None:
+    """The kernel that is named, None for the test kernel. Raises the errors of the usage."""
+    if args.file and args.kernel:
+        raise FwbuildError(
+            ExitCode.USAGE, "two kernels", where=str(args.file), hint="leave out --kernel"
+        )
+    kernel: Path | None = args.kernel or args.file
+    if args.dry_run and not (args.bios and kernel):
+        raise FwbuildError(
+            ExitCode.USAGE,
+            "--dry-run needs --bios and --kernel",
+            hint="what fwbuild makes for one run is gone after it",
+        )
+    return kernel
 
 
 def without_s3(guest: Guest) -> Guest:

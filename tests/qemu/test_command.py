@@ -98,7 +98,7 @@ def test_what_follows_dashes_is_for_qemu(
 def test_show_command(capfd: pytest.CaptureFixture[str]) -> None:
     words = ["run", "--show-command", "--timeout", "60", "--", "-name", "shown"]
     assert main(words) == ExitCode.OK
-    shown = shlex.split(capfd.readouterr().err.splitlines()[0])
+    shown = shlex.split(capfd.readouterr().err.splitlines()[1])
     assert shown[0].endswith("qemu-system-x86_64")
     assert shown[shown.index("-name") + 1] == "shown"
 

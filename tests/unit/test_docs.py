@@ -40,7 +40,7 @@ LISTS = {
     "docs/firmware.md": [
         str(path.relative_to(ROOT / "asm"))
         for path in sorted((ROOT / "asm").rglob("*.s"))
-        if path.parent.name not in ("test_kernel", "bench")  # programs of a guest
+        if path.parent.name not in ("test_kernel", "bench", "trial")  # of other programs
     ],
     "docs/decisions/README.md": [path.name for path in (ROOT / "docs/decisions").glob("[0-9]*.md")],
     "README.md": [f"`{verb}`" for verb in cli.VERBS],
