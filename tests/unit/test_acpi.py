@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from fwbuild import protocols
-from fwbuild.abi import acpi
+from fwbuild.abi import acpi, offsets
 from fwbuild.abi.acpi import Command, Zone
+from fwbuild.abi.fw_cfg import DmaControl
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
-from fwbuild.firmware import file_names, stop_codes
+from fwbuild.firmware import file_names, layout, stop_codes, work
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 from fwbuild.payloads.test_kernel import build_test_kernel
@@ -19,7 +20,9 @@ from fwbuild.protocols.tables.acpi import install
 
 RSDP, TABLES = "etc/acpi/rsdp", "etc/acpi/tables"
 SIZE = acpi.LOADER_ENTRY_SIZE
+SCRIPT_MAX = layout.region("script").size
 Files = dict[str, bytes]
+READ, SELECT = int(DmaControl.READ), int(DmaControl.SELECT)
 
 
 def entry(struct: Any, command: int, **fields: Any) -> bytes:
@@ -94,6 +97,9 @@ GOOD = {
     "every length": Case(
         [allocate("a")] + [checksum("a", i, i, 256 - i) for i in range(200)], {"a": ODD}),
     "empty file": Case([allocate("a")], {"a": b""}),
+    "half of the RSDP's signature": Case(
+        [allocate("a"), allocate("b")], {"a": b"RSD SPTR".ljust(36), "b": b"DSR PTR ".ljust(36)}),
+    "as long as its region lets it be": Case([bytes(SIZE)] * (SCRIPT_MAX // SIZE - 6)),
     "last byte": Case([allocate("a"), pointer("a", "a", 252), checksum("a", 255, 255, 1)],
                       {"a": ODD[:-4] + b"\xff\0\0\0"}),
 }  # fmt: skip
@@ -121,6 +127,8 @@ BAD = {
     "pointer with an upper half": Case(
         [allocate("a"), pointer("a", "a", 0, 8)], {"a": bytes(4) + b"\1\0\0\0"}, 6),
     "sum past the end": Case([checksum(TABLES, 9, 0, 37)], bad=5),
+    "sum that starts past the end": Case([checksum(TABLES, 40, 40, 1)], bad=5),
+    "F segment's end is aligned to": Case([allocate("a", 1 << 21, Zone.F_SEGMENT)], {"a": ODD}, 5),
     "sum that wraps": Case([checksum(TABLES, 9, 9, 0xFFFFFFFF)], bad=5),
     "sum of nothing": Case([checksum(TABLES, 9, 9, 0)], bad=5),
     "sum without its byte": Case([checksum(TABLES, 9, 10, 5)], bad=5),
@@ -154,11 +162,13 @@ def test_bad_script(name: str, image: Image) -> None:
     assert outcome.console == f"fwbuild: {stop.code:02x} {stop.what} {case.bad * SIZE:08x}\n"
 
 
-def write_pointer(offset: int = 0, source_offset: int = 40, size: int = 8) -> bytes:
+def write_pointer(
+    offset: int = 0, source_offset: int = 40, size: int = 8, dest: str = "etc/vmgenid_addr"
+) -> bytes:
     return entry(
         acpi.WRITE_POINTER,
         Command.WRITE_POINTER,
-        dest="etc/vmgenid_addr",
+        dest=dest,
         source="guid",
         dest_offset=offset,
         source_offset=source_offset,
@@ -166,11 +176,26 @@ def write_pointer(offset: int = 0, source_offset: int = 40, size: int = 8) -> by
     )
 
 
+def test_an_entry_that_looks_like_an_allocation(image: Image) -> None:
+    """Behind the fields of another command lies what notes a file that has been read."""
+    case = Case([b"", allocate("a")], {"a": ODD})
+    file = machine_of(case, image).recording.file("a")
+    assert file
+    control = (file.select << 16 | READ | SELECT).to_bytes(4, "big")
+    at = offsets(work.ALLOCATED)["control"]
+    case.entries[0] = checksum(TABLES, 9, 0, 36)[:at] + control + bytes(SIZE - at - 4)
+    machine = machine_of(case, image)
+    assert machine.recording.file("a") == file
+    machine.run()
+    assert PVH.judge(machine.state()) == []
+
+
+@pytest.mark.parametrize("size", [4, 8])
 @pytest.mark.parametrize("dma", [True, False])
-def test_write_pointer(dma: bool, image: Image) -> None:
+def test_write_pointer(dma: bool, size: int, image: Image) -> None:
     """Without DMA nobody can be told, and nothing is written."""
     case = Case(
-        [allocate("guid", 4096), write_pointer()],
+        [allocate("guid", 4096), write_pointer(size=size)],
         {"guid": bytes(4096), "etc/vmgenid_addr": bytes(8)},
     )
     machine = machine_of(case, image, dma=dma)
@@ -186,6 +211,8 @@ LIES = {
     "far past the file": write_pointer(offset=0xFFFFFFFF),
     "behind the source": write_pointer(source_offset=4096),
     "of 2 bytes": write_pointer(size=2),
+    "to no file": write_pointer(dest="etc/nowhere"),
+    "to a file that is too small": write_pointer(dest="guid4"),
     "of 16 bytes": write_pointer(size=16),
 }
 
@@ -193,7 +220,8 @@ LIES = {
 @pytest.mark.parametrize("name", LIES)
 def test_bad_write_pointer(name: str, image: Image) -> None:
     case = Case(
-        [allocate("guid", 4096), LIES[name]], {"guid": bytes(4096), "etc/vmgenid_addr": bytes(8)}
+        [allocate("guid", 4096), LIES[name]],
+        {"guid": bytes(4096), "guid4": bytes(4), "etc/vmgenid_addr": bytes(8)},
     )
     outcome = machine_of(case, image).run()
     assert outcome.console.startswith(f"fwbuild: {stop_codes.BY_NAME['ACPI_SCRIPT'].code:02x} ")

@@ -12,7 +12,7 @@ from fwbuild.abi.fw_cfg import DmaControl, Key
 from fwbuild.emulator import recording
 from fwbuild.emulator.fw_cfg import directory
 from fwbuild.emulator.machine import Machine, Outcome
-from fwbuild.firmware import file_names, stop_codes, work
+from fwbuild.firmware import file_names, layout, stop_codes, work
 from fwbuild.firmware.layout import ROM
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
@@ -100,6 +100,15 @@ def half_answered(control: int) -> Callable[[Machine], None]:
     return edit
 
 
+def error_by_port(machine: Machine) -> None:
+    """Each transfer fails, and the port has no signature that tells of DMA."""
+    machine.fw_cfg._execute = lambda descriptor: False  # type: ignore[method-assign]
+    port_in = machine.fw_cfg.port_in
+    machine.fw_cfg.port_in = (  # type: ignore[method-assign]
+        lambda port, size: 0 if port >= fw_cfg.PORT_DMA_HIGH else port_in(port, size)
+    )
+
+
 def script_of(
     *entries: bytes, files: dict[str, bytes], own: bool = True
 ) -> Callable[[Machine], None]:
@@ -113,8 +122,9 @@ def script_of(
     return edit
 
 
-def allocate(name: str) -> bytes:
-    return (1).to_bytes(4, "little") + name.encode().ljust(56, b"\0") + b"\x40\0\0\0\x01"
+def allocate(name: str, zone: int = acpi.Zone.HIGH) -> bytes:
+    words = (1).to_bytes(4, "little") + name.encode().ljust(56, b"\0") + b"\x10\0\0\0"
+    return words + bytes([zone])
 
 
 def checksum(name: str, length: int) -> bytes:
@@ -175,6 +185,11 @@ CASES = {
         half_answered(DmaControl.READ), line("FW_CFG_DMA", DmaControl.READ)),
     "the control word is all ones but for the error": Case(
         half_answered(0xFFFFFFFE), line("FW_CFG_DMA", 0xFFFFFFFE)),
+    "an error without a signature": Case(error_by_port, line("FW_CFG_DMA", DmaControl.ERROR)),
+    "the F segment is full": Case(
+        script_of(allocate("etc/x", acpi.Zone.F_SEGMENT),
+                  files={"etc/x": bytes(layout.F_SEGMENT.size - 48)}),
+        line("NO_ROOM", 31), machine="q35"),
     "an empty file is allocated": Case(script_of(allocate("etc/x"), files={"etc/x": b""})),
     "feature control of 3 bytes": Case(
         feature_control(b"abc"), line("FEATURE_CONTROL", 3), template="all-cpus"),

@@ -118,12 +118,14 @@ LIES = {
     "2.1 of 24 bytes": Lie(entry_21(PLAIN)[:24], PLAIN, "SMBIOS_ANCHOR"),
     "unknown anchor": Lie(b"_XM_".ljust(31, b"\0"), PLAIN, "SMBIOS_ANCHOR"),
     "2.1 with 64 KiB": Lie(entry_21(PLAIN), PLAIN * 5042, "SMBIOS_ANCHOR"),
+    "2.1 with 64 KiB of the host's alone": Lie(
+        entry_21(PLAIN), BIOS + PLAIN * 5042, "SMBIOS_ANCHOR"),
     "strings go on": Lie(entry_30(PLAIN), SYSTEM[:-1], "SMBIOS_TABLES"),
     "string without an end": Lie(entry_30(PLAIN), SYSTEM[:-2], "SMBIOS_TABLES"),
     "formatted part goes on": Lie(entry_30(PLAIN), SYSTEM[:16], "SMBIOS_TABLES"),
     "formatted part fills it": Lie(entry_30(PLAIN), SYSTEM[:27], "SMBIOS_TABLES"),
     "length below 4": Lie(entry_30(PLAIN), b"\x01\x03\0\0\0\0", "SMBIOS_TABLES"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LIES)

@@ -1,5 +1,6 @@
 """Every reason to stop: the code, the line, and nothing written outside the firmware's areas."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -15,7 +16,7 @@ from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.recording import PciFunction
 from fwbuild.firmware import file_names, layout, pci_plan, stop_codes
 from fwbuild.guest import Guest
-from fwbuild.image.build import Image
+from fwbuild.image.build import Image, build_image
 from fwbuild.payloads.test_kernel import (
     build_test_bzimage,
     build_test_bzimage16,
@@ -23,6 +24,7 @@ from fwbuild.payloads.test_kernel import (
     build_test_multiboot,
 )
 from fwbuild.sizes import MIB
+from tests.support.faults import broken
 from tests.support.files import claim, put_files, put_sizes
 from tests.support.pci_functions import MEMORY, bridge, endpoint
 
@@ -41,6 +43,7 @@ class Case:
     machine: str = "microvm"
     pci: list[PciFunction] = field(default_factory=list)  # besides the chipset's
     kernel: bytes = build_test_kernel()
+    template: str = "universal"
 
 
 def initrd(address: int, size: int) -> Keys:
@@ -122,6 +125,7 @@ LOW_MULTIBOOT = build_test_multiboot(base=0x8000)
 RAM, RESERVED = e820.Type.RAM, e820.Type.RESERVED
 TOP = 1 << 64
 LOW = (0, 512 * MIB, RAM)
+SCRIPT_MAX = layout.region("script").size
 CASES = {
     "no kernel": Case("NO_KERNEL", 0, {Key.KERNEL_SIZE: 0}),
     "no bzImage though it has no entry": Case("KERNEL_KIND", 0, {Key.KERNEL_ENTRY: 0}),
@@ -131,6 +135,15 @@ CASES = {
     "bzImage to be loaded low": Case(
         "KERNEL_KIND", 0x207, edit=lambda m: patch_setup(m, "loadflags", b"\0"),
         kernel=build_test_bzimage16()),
+    "ancient bzImage, another template": Case(
+        "KERNEL_KIND", 0x207, kernel=build_test_bzimage16(), template="linux"),
+    "multiboot, another template": Case(
+        "KERNEL_KIND", 0x100020, {Key.KERNEL_ENTRY: 0x100020},
+        kernel=build_test_multiboot(), template="linux"),
+    "kernel over the firmware, another template": Case(
+        "KERNEL_OVERLAP", 0x8000,
+        {Key.KERNEL_ADDR: 0x8000, Key.KERNEL_SIZE: 0x10000, Key.KERNEL_ENTRY: 0x8000},
+        template="linux"),
     "setup code of more than 32 KiB": Case(
         "SETUP_SIZE", 0x8001, {Key.SETUP_SIZE: 0x8001}, kernel=build_test_bzimage16()),
     "old bzImage in low memory": Case(
@@ -170,6 +183,9 @@ CASES = {
     "initrd over the kernel's end": Case("INITRD_OVERLAP", 0x103FFF, initrd(0x103FFF, 0x1000)),
     "empty e820": Case("NO_E820", 0, memmap=[]),
     "no e820": Case("NO_E820", 0, edit=remove_e820),
+    "a script as long as its region": Case(
+        "ACPI_SCRIPT_SIZE", SCRIPT_MAX,
+        edit=lambda m: put_sizes(m, {file_names.TABLE_LOADER: SCRIPT_MAX})),
     "half a script": Case(
         "ACPI_SCRIPT_SIZE", 100,
         edit=lambda m: put_files(m, {file_names.TABLE_LOADER: bytes(100)})),
@@ -203,6 +219,12 @@ CASES = {
         "KERNEL_RANGE", 0x100000, kernel=build_test_bzimage(init_size=511 * MIB + 1)),
     "bzImage grows past 4 GiB": Case(
         "KERNEL_RANGE", 0x100000, kernel=build_test_bzimage(init_size=0xFFFFFFFF)),
+    "bzImage's setup_data would start at 4 GiB": Case(
+        "KERNEL_RANGE", 0x100000,
+        kernel=build_test_bzimage(init_size=0xFFEFFFF8, setup_data=0x100010)),
+    "bzImage's setup_data would end behind 4 GiB": Case(
+        "KERNEL_RANGE", 0x100000,
+        kernel=build_test_bzimage(init_size=0xFFEFFFF0, setup_data=0x100010)),
     "bzImage runs above 4 GiB": Case(
         "KERNEL_RANGE", 0x100000, kernel=build_test_bzimage(pref_address=1 << 32)),
     "bzImage runs outside RAM": Case(
@@ -224,6 +246,11 @@ CASES = {
         "INITRD_OVERLAP", 0x2FFFFFF, initrd(0x2FFFFFF, 16),
         kernel=build_test_bzimage(
             relocatable_kernel=1, pref_address=0x2000000, init_size=0x1000000)),
+    # It prefers a lower address, and stays where it is loaded.
+    "initrd where the bzImage stays": Case(
+        "INITRD_OVERLAP", 0x11FF000, {Key.KERNEL_ADDR: 0x200000, **initrd(0x11FF000, 16)},
+        kernel=build_test_bzimage(
+            relocatable_kernel=1, pref_address=0x100000, init_size=0x1000000)),
     # The kernel lies at 1 MiB, where an initrd before it would start in the hole: move it up.
     "initrd over the kernel's start": Case(
         "INITRD_OVERLAP", 0x1FF000,
@@ -239,8 +266,9 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_stop(name: str, image: Image) -> None:
+def test_stop(name: str) -> None:
     case = CASES[name]
+    image = build_image(case.template)
     found = recording.find(Guest(case.machine))
     found = replace(found, pci=found.pci + case.pci)
     loaded = protocols.load(Guest(case.machine), found, case.kernel)
@@ -261,6 +289,16 @@ def test_stop(name: str, image: Image) -> None:
         top = int.from_bytes(machine.read(layout.address("work", "high_top"), 4), "little")
         areas.append((top, 512 * MIB))
     assert all(any(a <= p * PAGE < b for a, b in areas) for p in machine.writes), machine.writes
+
+
+def test_a_code_that_nobody_knows(image: Image) -> None:
+    """Its number is printed still."""
+    where = image.linked.addresses["handoff_init"]
+    jump = image.linked.addresses["stop_with"] - (where + 7) & 0xFFFFFFFF
+    code = bytes([0xB0, 0xEE, 0xE9]) + jump.to_bytes(4, "little")  # mov al, 0xee; jmp stop_with
+    outcome = Machine(broken(image, "handoff_init", code), recording.find(Guest("pc"))).run()
+    assert outcome.exit_value == 0xEE
+    assert re.fullmatch("fwbuild: ee [?] [0-9a-f]{8}\n", outcome.console)
 
 
 def test_every_stop_has_a_case() -> None:
