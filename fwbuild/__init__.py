@@ -12,17 +12,23 @@ TYPE_CHECKING = False  # as type checkers know it; typing itself takes long to i
 
 if TYPE_CHECKING:
     from fwbuild.api import (
+        Boot,
         Emulation,
         ExitCode,
         FwbuildError,
         Guest,
         Image,
         Report,
+        State,
         Template,
+        Verdict,
         build,
         emulate,
         inspect,
         judge,
+        observe,
+        run,
+        verify,
         write,
     )
 else:
@@ -36,18 +42,24 @@ else:
 
 
 __all__ = [
+    "Boot",
     "Emulation",
     "ExitCode",
     "FwbuildError",
     "Guest",
     "Image",
     "Report",
+    "State",
     "Template",
+    "Verdict",
     "__version__",
     "build",
     "emulate",
     "inspect",
     "judge",
+    "observe",
+    "run",
+    "verify",
     "write",
 ]
 

@@ -4,6 +4,9 @@ Every function raises FwbuildError for what is wrong with its input: one line wi
 a hint, and the exit code of the same error on the command line.
 """
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +26,12 @@ from fwbuild.image.build import Image, build_image
 from fwbuild.image.template import DEFAULT, Template
 from fwbuild.inspection import Report
 from fwbuild.inspection import inspect as inspect_bytes
-from fwbuild.payloads.test_kernel import build_test_kernel
+from fwbuild.observed import observed
+from fwbuild.payloads.test_kernel import build_test_kernel, write_test_kernel
 from fwbuild.protocols import BY_NAME, Departure, Handoff, Protocol
+from fwbuild.protocols.verdict import Verdict, verdict
 from fwbuild.qemu import program
+from fwbuild.qemu.boot import Boot, boot
 from fwbuild.qemu.record import record
 
 
@@ -68,6 +74,11 @@ class Emulation:
         return stop_codes.BY_CODE.get(self.outcome.exit_value or 0)
 
     @property
+    def entered(self) -> bool:
+        """Whether the kernel was entered."""
+        return self.state.end == End.HANDOFF
+
+    @property
     def protocol(self) -> Protocol:
         """The boot protocol of the kernel."""
         return BY_NAME[self.state.protocol]
@@ -77,7 +88,7 @@ class Emulation:
         """The kernel's view at its entry: memory map, command line, modules. None after a run that
         did not get there, and where a pointer in it leads nowhere; judge() tells which."""
         try:
-            return protocols.read(self.state) if self.state.end == End.HANDOFF else None
+            return protocols.read(self.state) if self.entered else None
         except MemoryError:
             return None
 
@@ -98,13 +109,17 @@ def emulate(
     dma:   whether fw_cfg has its DMA interface.
     """
     guest = guest or Guest()
-    image = build() if image is None else image
     offer = offer or _offer(guest)
     kernel = None if guest.kernel else build_test_kernel()
     loaded = protocols.load(guest, offer, kernel)
-    machine = Machine(image if isinstance(image, bytes) else image.image, offer, loaded, dma=dma)
+    machine = Machine(_bytes(image), offer, loaded, dma=dma)
     outcome = machine.run()
     return Emulation(guest=guest, machine=machine, outcome=outcome, state=machine.state())
+
+
+def _bytes(image: Image | bytes | None) -> bytes:
+    image = build() if image is None else image
+    return image if isinstance(image, bytes) else image.image
 
 
 def _offer(guest: Guest) -> Recording:
@@ -121,10 +136,82 @@ def judge(emulation: Emulation) -> list[Departure]:
     """Each departure of the handoff from the kernel's boot protocol and from what the host
     offers, in words, each with its `source`; empty for none. Raises FwbuildError where the firmware
     stopped: there is no handoff then."""
+    _check_stop(emulation)
+    return protocols.judge(emulation.state)
+
+
+def _check_stop(emulation: Emulation) -> None:
     if stop := emulation.stop:
         what = f"the firmware stopped: {stop.what}"
         raise FwbuildError(ExitCode.STOPPED, what, hint=stop.hint)
-    return protocols.judge(emulation.state)
+
+
+def verify(
+    guest: Guest | None = None, image: Image | bytes | None = None, *, real: bool = False
+) -> Verdict:
+    """Run an image up to the kernel's entry and judge the handoff, as the verb `verify` does.
+
+    guest, image: as for emulate().
+    real:  run it in QEMU. Any firmware image will do then, qboot and SeaBIOS too.
+
+    Raises FwbuildError where the firmware stopped, and in QEMU where it never enters the kernel.
+    """
+    if real:
+        with observe(guest, image) as state:
+            return verdict(state)
+    emulation = emulate(guest, image)
+    _check_stop(emulation)
+    return verdict(emulation.state)
+
+
+@contextmanager
+def observe(guest: Guest | None = None, image: Image | bytes | None = None) -> Iterator[State]:
+    """Stop a real QEMU at the kernel's entry. The block gets the State there: its registers, and
+    by `read(address, size)` its memory. QEMU ends with the block.
+
+    guest, image: as for emulate(), but that any firmware image will do.
+
+    Raises FwbuildError where QEMU fails, and where the firmware never enters the kernel.
+    """
+    with observed(guest or Guest(), _bytes(image)) as state:
+        yield state
+
+
+def run(
+    guest: Guest | None = None,
+    image: Image | bytes | None = None,
+    *,
+    until: str | None = None,
+    timeout: float = 60,
+) -> Boot:
+    """Boot a guest in QEMU and keep what it prints.
+
+    guest, image: as for emulate(), but that any firmware image will do.
+    until:   a regular expression. QEMU is ended as soon as a line of the serial port has it.
+    timeout: seconds after which QEMU is ended.
+
+    Raises FwbuildError where QEMU fails, and where `until` did not come: with the exit code TIMEOUT
+    if time ran out, else with that of the guest's end or JUDGEMENT. Without `until` any end of
+    the guest is returned; `.ending.check()` raises FwbuildError for a bad one.
+    """
+    guest = guest or Guest()
+    with tempfile.TemporaryDirectory(prefix="fwbuild-") as folder:
+        bios = Path(folder) / "bios.bin"
+        bios.write_bytes(_bytes(image))
+        if guest.kernel is None:
+            guest = replace(guest, kernel=write_test_kernel(Path(folder)))
+        found = boot(guest, bios, until=until, seconds=timeout)
+    if until and not found.match:
+        raise _did_not_come(until, found)
+    return found
+
+
+def _did_not_come(until: str, found: Boot) -> FwbuildError:
+    """The error of a guest whose serial port did not print what it should."""
+    code = found.ending.how.code or ExitCode.JUDGEMENT
+    last = (found.serial.strip().splitlines() or [""])[-1]
+    hint = f"the serial port's last line is '{last}'" if last else "the serial port is silent"
+    return FwbuildError(code, f"'{until}' did not come: {found.ending.line}", hint=hint)
 
 
 def inspect(path: str | Path) -> Report:
@@ -135,16 +222,22 @@ def inspect(path: str | Path) -> Report:
 
 
 __all__ = [
+    "Boot",
     "Emulation",
     "ExitCode",
     "FwbuildError",
     "Guest",
     "Image",
     "Report",
+    "State",
     "Template",
+    "Verdict",
     "build",
     "emulate",
     "inspect",
     "judge",
+    "observe",
+    "run",
+    "verify",
     "write",
 ]

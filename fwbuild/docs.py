@@ -1,10 +1,14 @@
 """Renders the documents that are made from the code: `python -m fwbuild.docs`."""
 
+import ast
+import inspect
+import re
 from dataclasses import replace
 from pathlib import Path
 
 from construct import Struct
 
+from fwbuild import api
 from fwbuild.abi import Field, e820, fields, low_memory, ports, x86
 from fwbuild.assembler.effects import Effects
 from fwbuild.documents import render
@@ -20,6 +24,8 @@ from fwbuild.qemu.ending import How
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 FULLEST = "all-cpus"  # the template that leaves nothing out
 
+
+REAL = "## In a real QEMU"  # the part of python.md whose examples need one
 
 # The structures of layout.STRUCTURES that memory-map.md describes, each with a title.
 DESCRIBED = {
@@ -71,6 +77,30 @@ def _users() -> list[tuple[str, list[str], list[str]]]:
     return [(name, *users[name]) for name in order]
 
 
+ROW = re.compile(r"(?m)^(\w+(?:, \w+)*): +(.*(?:\n {2,}.*)*)")  # of a docstring's list
+
+
+def about(name: str) -> str:
+    """A public name's signature, if it is a function of api, and its docstring as Markdown."""
+    paragraphs = inspect.cleandoc(getattr(api, name).__doc__).split("\n\n")
+    text = [ROW.sub(_item, p) if ROW.match(p) else p for p in paragraphs]
+    return "\n\n".join(filter(None, (_signature(name), *text)))
+
+
+def _item(row: re.Match[str]) -> str:
+    """A row of a docstring's list as one of Markdown's."""
+    names = ", ".join(f"`{name}`" for name in row[1].split(", "))
+    return f"- {names}: {' '.join(row[2].split())}"
+
+
+def _signature(name: str) -> str:
+    for node in ast.parse(inspect.getsource(api)).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            gives = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+            return f"`{name}({ast.unparse(node.args)}){gives}`"
+    return ""
+
+
 def documents() -> dict[str, str]:
     """Each document's name and text."""
     return {
@@ -102,6 +132,7 @@ def documents() -> dict[str, str]:
             templates=[Template.load(name) for name in template.names()],
             shown=shown,
         ),
+        "python.md": render("python.md.j2", about=about, REAL=REAL),
     }
 
 
