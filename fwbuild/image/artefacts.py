@@ -5,6 +5,7 @@ All are functions of the image alone: no path, no clock, no host name.
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from fwbuild.firmware import layout
 from fwbuild.firmware.layout import ROM
 from fwbuild.image import place
 from fwbuild.image.build import Image
+from fwbuild.image.copies import copies, places
+from fwbuild.image.dwarf import debug_sections
 from fwbuild.image.elf import Segment, Symbol, symbols_of, write_elf
 from fwbuild.version import __version__
 
@@ -69,13 +72,19 @@ def listing_of(image: Image, fragment: Fragment) -> str:
 
 
 def elf(image: Image) -> bytes:
-    """The used part of the ROM at its address, with a symbol for each fragment and RAM region."""
+    """The used part of the ROM at its address, and what of it runs in RAM at that; a symbol for
+    each fragment and RAM region, and the source line of each instruction."""
     linked = image.linked
     symbols = symbols_of(linked)
     symbols += [Symbol(f"ram_{r.name}", r.base, r.size, "absolute") for r in layout.RAM]
-    data = image.image[image.start - ROM.base :]
-    segment = Segment(image.start, data, len(data), READ_EXECUTE)
-    return write_elf([segment], symbols, linked.addresses[place.RESET])
+    ranges = [(image.start, image.start, image.used)]
+    ranges += [(c.start, c.to, c.size) for c in copies(linked)]
+    segments = []
+    for start, to, size in ranges:
+        data = image.image[start - ROM.base :][:size]
+        segments.append(Segment(to, data, size, READ_EXECUTE))
+    debug = debug_sections(linked, partial(places, linked))
+    return write_elf(segments, symbols, linked.addresses[place.RESET], debug=debug)
 
 
 def write(image: Image, out: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Source: System V ABI, chapters 4 and 5, and its i386 supplement.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,12 +79,18 @@ def _strings(names: list[str]) -> tuple[bytes, list[int]]:
 
 
 def write_elf(
-    segments: list[Segment], symbols: list[Symbol], entry: int, note: bytes = b""
+    segments: list[Segment],
+    symbols: list[Symbol],
+    entry: int,
+    note: bytes = b"",
+    debug: Mapping[str, bytes] | None = None,
 ) -> bytes:
-    """An executable: each segment is a section (.text, .text1, ...), `note` a PT_NOTE."""
+    """An executable: each segment is a section (.text, .text1, ...), `note` a PT_NOTE; `debug`
+    are sections by name that no memory has."""
+    debug = debug or {}
     parts = [(f".text{i or ''}", s.data, s) for i, s in enumerate(segments)]
     names = [name for name, _, _ in parts] + [".note"] * bool(note)
-    names += [".symtab", ".strtab", ".shstrtab"]
+    names += [*debug, ".symtab", ".strtab", ".shstrtab"]
     shstrtab, name_at = _strings(names)
     strtab, symbol_at = _strings([s.name for s in symbols])
     symtab = SYM.build(dict(name=0, value=0, size=0, info=0, other=0, shndx=0)) + b"".join(
@@ -132,7 +139,10 @@ def write_elf(
             )
         )
         sections += _section(name_at[len(parts)], SHT_NOTE, 0, 0, at, len(note))
-    strtab_index = phnum + 2
+    for name, data in debug.items():
+        at = put(data)
+        sections += _section(name_at[names.index(name)], SHT_PROGBITS, 0, 0, at, len(data))
+    strtab_index = phnum + len(debug) + 2
     sections += _section(
         name_at[-3],
         SHT_SYMTAB,
@@ -161,7 +171,7 @@ def write_elf(
             phnum=phnum,
             shentsize=SHDR.sizeof(),
             shnum=len(sections) // SHDR.sizeof(),
-            shstrndx=phnum + 3,
+            shstrndx=strtab_index + 1,
         )
     )
     return bytes(header + program + body)

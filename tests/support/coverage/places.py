@@ -1,7 +1,6 @@
 """The line of the assembly at an address of an image, wherever the firmware has copied it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -10,13 +9,11 @@ from capstone.x86 import X86_OP_IMM
 
 from fwbuild.abi import e820
 from fwbuild.assembler.link import CODE, Encoded
-from fwbuild.firmware import layout, work
 from fwbuild.firmware.layout import ROM
 from fwbuild.image.build import Image
+from fwbuild.image.copies import Copy, copies
 
 ALIAS = e820.EXTENDED - ROM.size  # the same bytes below 1 MiB
-TRAMPOLINE = "smp_trampoline"
-BIOS_GROUP = "bios"
 MODES = {16: CS_MODE_16, 32: CS_MODE_32, 64: CS_MODE_64}
 DECODERS = {bits: Cs(CS_ARCH_X86, mode) for bits, mode in MODES.items()}
 for _decoder in DECODERS.values():
@@ -40,15 +37,6 @@ class Direction(NamedTuple):
     taken: bool
 
 
-@dataclass(frozen=True)
-class Copy:
-    """A range of the image that runs elsewhere: [to, to + size) has what is at `start`."""
-
-    start: int
-    to: int
-    size: int
-
-
 def decode(code: bytes, bits: int, address: int) -> tuple[str, int | None]:
     """(mnemonic, target) of one instruction; a target for a direct branch."""
     instruction = next(DECODERS[bits].disasm(code, address))
@@ -70,19 +58,7 @@ class Places:
                 if statement.kind in CODE:
                     line = Line(statement.file, statement.line, statement.text, name)
                     self.at[encoded.address] = encoded, line
-        self.copies = list(self._copies())
-
-    def _copies(self) -> Iterator[Copy]:
-        linked = self.image.linked
-        yield Copy(ROM.base, ALIAS, ROM.size)
-        group = [f.name for f in linked.fragments if f.group == BIOS_GROUP]
-        if group:
-            start = linked.addresses[group[0]]
-            end = linked.addresses[group[-1]] + linked.size(group[-1])
-            yield Copy(start, layout.BIOS.base + work.BIOS_CODE, end - start)
-        if TRAMPOLINE in linked.addresses:
-            scratch = layout.region("scratch").base
-            yield Copy(linked.addresses[TRAMPOLINE], scratch, work.TRAMPOLINE_MAX)
+        self.copies = [Copy(ROM.base, ALIAS, ROM.size), *copies(image.linked)]
 
     def home(self, address: int) -> int:
         """The address in the ROM of what runs at `address`."""
