@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,41 +102,60 @@ def _signature(name: str) -> str:
     return ""
 
 
-def documents() -> dict[str, str]:
-    """Each document's name and text."""
-    return {
-        "memory-map.md": render(
-            "memory-map.md.j2",
-            ram=layout.RAM,
-            bios=layout.BIOS,
-            ebda=layout.EBDA,
-            multiboot=(layout.MULTIBOOT_LOW, layout.MULTIBOOT_HIGH),
-            spoils=low_memory.SPOILS,
-            places=low_memory.PLACES,
-            rom=layout.ROM,
-            reset_vector=x86.RESET_VECTOR,
-            e820=e820,
-            structures=_structures(),
-            users=_users(),
-            identity=_fields(identity.RECORD, identity.ADDRESS),
-        ),
-        "errors.md": render(
-            "errors.md.j2",
-            stops=stop_codes.STOPS,
-            status=ports.debug_exit_status,
-            exits=list(ExitCode),
-            ends=list(How),
-        ),
-        "templates.md": render(
-            "templates.md.j2",
-            options=OPTIONS,
-            templates=[Template.load(name) for name in template.names()],
-            shown=shown,
-        ),
-        "python.md": render("python.md.j2", about=about, REAL=REAL),
-    }
+def memory_map() -> str:
+    """The text of memory-map.md."""
+    return render(
+        "memory-map.md.j2",
+        ram=layout.RAM,
+        bios=layout.BIOS,
+        ebda=layout.EBDA,
+        multiboot=(layout.MULTIBOOT_LOW, layout.MULTIBOOT_HIGH),
+        spoils=low_memory.SPOILS,
+        places=low_memory.PLACES,
+        rom=layout.ROM,
+        reset_vector=x86.RESET_VECTOR,
+        e820=e820,
+        structures=_structures(),
+        users=_users(),
+        identity=_fields(identity.RECORD, identity.ADDRESS),
+    )
+
+
+def errors() -> str:
+    """The text of errors.md."""
+    return render(
+        "errors.md.j2",
+        stops=stop_codes.STOPS,
+        status=ports.debug_exit_status,
+        exits=list(ExitCode),
+        ends=list(How),
+    )
+
+
+def templates() -> str:
+    """The text of templates.md."""
+    return render(
+        "templates.md.j2",
+        options=OPTIONS,
+        templates=[Template.load(name) for name in template.names()],
+        shown=shown,
+    )
+
+
+def python() -> str:
+    """The text of python.md."""
+    return render("python.md.j2", about=about, REAL=REAL)
+
+
+# Each document's name, and what writes its text.
+DOCUMENTS: dict[str, Callable[[], str]] = {
+    "memory-map.md": memory_map,
+    "errors.md": errors,
+    "templates.md": templates,
+    "python.md": python,
+}
 
 
 if __name__ == "__main__":
-    for name, text in documents().items():
-        (DOCS / name).write_text(text, encoding="utf-8")
+    for name, text in DOCUMENTS.items():
+        (DOCS / name).write_text(text(), encoding="utf-8")

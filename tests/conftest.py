@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fwbuild.assembler.link import Linker
 from fwbuild.image.build import Image, build_image
 from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.qemu import program
@@ -16,6 +17,19 @@ from tests.support.sandbox import Sandbox
 def pytest_configure(config: pytest.Config) -> None:
     if plugin := recorder():
         config.pluginmanager.register(plugin)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """While tests are collected nothing is assembled: a mistake in the assembly would hide them
+    all, and each worker would do it again. Tables hold what makes a kernel."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("assembled at import: do it in a fixture or in the test")
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(Linker, "link", refuse)
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)

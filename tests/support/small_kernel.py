@@ -14,7 +14,13 @@ def assembled(source: str, mode: int = KS_MODE_32) -> bytes:
     return bytes(code)
 
 
+def vmlinux(code: bytes, note_width: int = 4) -> bytes:
+    """A vmlinux that is `code`, entered at its start. `note_width`: bytes of the note's
+    descriptor, 4 or 8."""
+    segment = Segment(BASE, code, STACK_END - BASE, READ_WRITE_EXECUTE)
+    return write_elf([segment], [], BASE, pvh_note(BASE, note_width))
+
+
 def pvh_kernel(source: str) -> bytes:
     """A vmlinux whose entry is the first instruction of `source`."""
-    segment = Segment(BASE, assembled(source), STACK_END - BASE, READ_WRITE_EXECUTE)
-    return write_elf([segment], [], BASE, pvh_note(BASE))
+    return vmlinux(assembled(source))

@@ -73,19 +73,19 @@ def test_without_vmlinux_to_elf(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "vmlinux-to-elf is not there" in note
 
 
-# name: (file, words of the error)
-BAD: dict[str, tuple[bytes, str]] = {
-    "text": (b"hello", "no ELF file to boot"),
-    "Multiboot": (build_test_multiboot(), "runs no user program"),
-    "bzImage without a payload": (build_test_bzimage(), "payload"),
+# name: (what makes the file, words of the error)
+BAD: dict[str, tuple[Callable[[], bytes], str]] = {
+    "text": (lambda: b"hello", "no ELF file to boot"),
+    "Multiboot": (build_test_multiboot, "runs no user program"),
+    "bzImage without a payload": (build_test_bzimage, "payload"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_no_linux(name: str, tmp_path: Path) -> None:
     path = tmp_path / "kernel"
-    data, words = BAD[name]
-    path.write_bytes(data)
+    make, words = BAD[name]
+    path.write_bytes(make())
     with pytest.raises(FwbuildError, match=words) as error:
         read_kernel(path)
     assert error.value.code == ExitCode.KERNEL

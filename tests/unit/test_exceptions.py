@@ -22,13 +22,13 @@ from tests.support.faults import FAULTS, STOP, broken, expected
 from tests.support.files import with_cpus
 
 # where it happens: the first call of main, the last routine before each kernel
-ROUTINES = {
-    "handoff_init": build_test_kernel(),
-    "smbios_load": build_test_kernel(),
-    "memmap_check": build_test_kernel(),
-    "linux_move_setup_data": build_test_bzimage(),
-    "bios_take_memory": build_test_multiboot(),
-    "bios_install": build_test_bzimage16(),
+ROUTINES: dict[str, Callable[[], bytes]] = {
+    "handoff_init": build_test_kernel,
+    "smbios_load": build_test_kernel,
+    "memmap_check": build_test_kernel,
+    "linux_move_setup_data": build_test_bzimage,
+    "bios_take_memory": build_test_multiboot,
+    "bios_install": build_test_bzimage16,
 }
 
 
@@ -37,7 +37,7 @@ ROUTINES = {
 def test_stop(routine: str, fault: str, image: Image) -> None:
     code, number, offset = FAULTS[fault]
     found = recording.find(Guest("pc"))
-    loaded = protocols.load(Guest("pc"), found, ROUTINES[routine])
+    loaded = protocols.load(Guest("pc"), found, ROUTINES[routine]())
     outcome = Machine(broken(image, routine, bytes.fromhex(code)), found, loaded).run()
     assert (outcome.kind, outcome.exit_value) == ("exit", STOP.code), outcome.detail
     assert outcome.console == expected(image, routine, number, offset)

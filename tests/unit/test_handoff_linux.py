@@ -1,5 +1,6 @@
 """The whole firmware in the emulated machine: what a bzImage is handed."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from fwbuild.sizes import MIB, align_up
 from tests.support.booted import SIZES, emulated
 from tests.support.files import put_files
 
-RELOCATABLE = build_test_bzimage(
-    relocatable_kernel=1, pref_address=0x2000000, init_size=0x800000, kernel_alignment=0x200000
-)
+
+def relocatable() -> bytes:
+    return build_test_bzimage(
+        relocatable_kernel=1, pref_address=0x2000000, init_size=0x800000, kernel_alignment=0x200000
+    )
 
 
 def boot(
@@ -54,12 +57,13 @@ CASES: dict[str, dict[str, Any]] = {
     "by port": {"dma": False},
     "memory of zeros": {"poison": 0},
     "memory of ones": {"poison": 0xFF},
-    "protocol 2.12": {"kernel": build_test_bzimage(version=0x20C)},
-    "a header that ends early": {"kernel": build_test_bzimage(jump=0x66EB, kernel_info_offset=7)},
-    "relocatable": {"kernel": RELOCATABLE},
-    "setup_sects is 0": {
-        "kernel": build_test_bzimage(setup_sects=0).ljust(0x10000, b"\x90")},
-}  # fmt: skip
+}
+KERNELS: dict[str, Callable[[], bytes]] = {
+    "protocol 2.12": lambda: build_test_bzimage(version=0x20C),
+    "a header that ends early": lambda: build_test_bzimage(jump=0x66EB, kernel_info_offset=7),
+    "relocatable": relocatable,
+    "setup_sects is 0": lambda: build_test_bzimage(setup_sects=0).ljust(0x10000, b"\x90"),
+}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -67,6 +71,15 @@ CASES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("template", ["universal", "linux"])
 def test_cases(name: str, case: str, template: str) -> None:
     machine = boot(Guest(name), build_image(template).image, **CASES[case])
+    assert LINUX.judge(machine.state()) == []
+    assert handoff(machine).boot_params.hdr.setup_data == 0
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("template", ["universal", "linux"])
+def test_kernels(name: str, kernel: str, template: str) -> None:
+    machine = boot(Guest(name), build_image(template).image, kernel=KERNELS[kernel]())
     assert LINUX.judge(machine.state()) == []
     assert handoff(machine).boot_params.hdr.setup_data == 0
 
@@ -112,11 +125,11 @@ SETUP_DATA = {
 
 
 @pytest.mark.parametrize("case", SETUP_DATA)
-@pytest.mark.parametrize("kernel", [None, RELOCATABLE], ids=["in place", "relocatable"])
-def test_setup_data(case: str, kernel: bytes | None, image: Image) -> None:
-    """The list arrives, and lies behind everything that the kernel uses."""
+@pytest.mark.parametrize("kernel", [build_test_bzimage, relocatable])
+def test_setup_data(case: str, kernel: Callable[[], bytes], image: Image) -> None:
+    """The list arrives, and lies after everything that the kernel uses."""
     found = recording.find(Guest("pc"))
-    loaded = protocols.load(Guest("pc"), found, kernel or build_test_bzimage())
+    loaded = protocols.load(Guest("pc"), found, kernel())
     assert loaded
     with_setup_data(loaded, SETUP_DATA[case])
     machine = Machine(image.image, found, loaded)
@@ -162,13 +175,11 @@ def test_kernel_reports(image: Image) -> None:
     assert "cmdline hello\n" in outcome.console
 
 
-@pytest.mark.parametrize(
-    "kernel", [build_test_bzimage(), build_test_kernel()], ids=["bzImage", "PVH"]
-)
+@pytest.mark.parametrize("make", [build_test_bzimage, build_test_kernel])
 @pytest.mark.parametrize("name", MACHINES)
-def test_the_kernel_as_files_too(name: str, kernel: bytes, image: Image) -> None:
+def test_the_kernel_as_files_too(name: str, make: Callable[[], bytes], image: Image) -> None:
     """QEMU 10 offers the kernel's file, and a shim, to UEFI by names in the directory."""
-    found = recording.find(Guest(name))
+    found, kernel = recording.find(Guest(name)), make()
     loaded = protocols.load(Guest(name, append="a"), found, kernel)
     plain, offered = (Machine(image.image, found, loaded) for _ in range(2))
     put_files(offered, {"etc/boot/kernel": kernel, "etc/boot/shim": b"MZ" * 50000})

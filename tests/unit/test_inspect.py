@@ -20,14 +20,14 @@ from fwbuild.image import artefacts, template
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.identity import read_identity
 from fwbuild.inspection import KINDS, Report, inspect
-from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.protocols.pvh import REFUSAL
 from fwbuild.sizes import padded
 from tests.support.bzimages import bzimage
 from tests.support.multiboot import multiboot1
 from tests.support.noted import LAYOUTS, WIDTHS, link
+from tests.support.small_kernel import vmlinux
 
-KERNEL = build_test_kernel()
+KERNEL = vmlinux(bytes(range(256)))  # for tables: its code is never run
 NOTELESS = KERNEL.replace(b"\4\0\0\0\x12", b"\4\0\0\0\x13")
 EM_386, EM_X86_64, EM_ARM = 3, 62, 40
 E_MACHINE = 18
@@ -66,7 +66,7 @@ XZ_MAGIC = b"\xfd7zXZ\0"
 # the protocol)
 FILES: dict[str, tuple[bytes, str, str | None, str]] = {
     "vmlinux": (KERNEL, "vmlinux", "pvh", ""),
-    "vmlinux, note of 8 bytes": (build_test_kernel(8), "vmlinux", "pvh", ""),
+    "vmlinux, note of 8 bytes": (vmlinux(b"\xf4", note_width=8), "vmlinux", "pvh", ""),
     "no note": (NOTELESS, "vmlinux", None, "no PVH ELF note"),
     "only Multiboot 2": (
         padded(NOTELESS, 8) + multiboot2_header(), "vmlinux", None, "does not know Multiboot 2"),

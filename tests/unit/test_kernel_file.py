@@ -15,14 +15,14 @@ from fwbuild.firmware import file_names, layout, stop_codes, work
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.machines import MACHINES
-from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.protocols import PVH
 from tests.support.booted import emulated
 from tests.support.files import put_files
 from tests.support.noted import ENTRY, LAYOUTS, WIDTHS, link
+from tests.support.small_kernel import vmlinux
 
 pytestmark = pytest.mark.usefixtures("sandbox")
-KERNEL = build_test_kernel()
+KERNEL = vmlinux(bytes(range(256)))  # for tables: its code is never run
 
 
 def boot(guest: Guest, image: Image, kernel: bytes | None = None, dma: bool = True) -> Machine:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pytest
 
@@ -42,7 +43,7 @@ class Case:
     edit: Callable[[Machine], None] | None = None
     machine: str = "microvm"
     pci: list[PciFunction] = field(default_factory=list)  # besides the chipset's
-    kernel: bytes = build_test_kernel()
+    kernel: Callable[[], bytes] = build_test_kernel
     template: str = "universal"
 
 
@@ -121,7 +122,7 @@ def bridges(count: int) -> list[PciFunction]:
     return [bridge((16 + i,), multifunction=True) for i in range(count)]
 
 
-LOW_MULTIBOOT = build_test_multiboot(base=0x8000)
+LOW_MULTIBOOT = partial(build_test_multiboot, base=0x8000)
 RAM, RESERVED = e820.Type.RAM, e820.Type.RESERVED
 TOP = 1 << 64
 LOW = (0, 512 * MIB, RAM)
@@ -131,27 +132,27 @@ CASES = {
     "no bzImage though it has no entry": Case("KERNEL_KIND", 0, {Key.KERNEL_ENTRY: 0}),
     "ancient bzImage": Case(
         "KERNEL_KIND", 0x201,
-        edit=lambda m: patch_setup(m, "version", b"\x01\x02"), kernel=build_test_bzimage16()),
+        edit=lambda m: patch_setup(m, "version", b"\x01\x02"), kernel=build_test_bzimage16),
     "bzImage to be loaded low": Case(
         "KERNEL_KIND", 0x207, edit=lambda m: patch_setup(m, "loadflags", b"\0"),
-        kernel=build_test_bzimage16()),
+        kernel=build_test_bzimage16),
     "ancient bzImage, another template": Case(
-        "KERNEL_KIND", 0x207, kernel=build_test_bzimage16(), template="linux"),
+        "KERNEL_KIND", 0x207, kernel=build_test_bzimage16, template="linux"),
     "multiboot, another template": Case(
         "KERNEL_KIND", 0x100020, {Key.KERNEL_ENTRY: 0x100020},
-        kernel=build_test_multiboot(), template="linux"),
+        kernel=build_test_multiboot, template="linux"),
     "kernel over the firmware, another template": Case(
         "KERNEL_OVERLAP", 0x8000,
         {Key.KERNEL_ADDR: 0x8000, Key.KERNEL_SIZE: 0x10000, Key.KERNEL_ENTRY: 0x8000},
         template="linux"),
     "setup code of more than 32 KiB": Case(
-        "SETUP_SIZE", 0x8001, {Key.SETUP_SIZE: 0x8001}, kernel=build_test_bzimage16()),
+        "SETUP_SIZE", 0x8001, {Key.SETUP_SIZE: 0x8001}, kernel=build_test_bzimage16),
     "old bzImage in low memory": Case(
-        "KERNEL_OVERLAP", 0x90000, {Key.KERNEL_ADDR: 0x90000}, kernel=build_test_bzimage16()),
+        "KERNEL_OVERLAP", 0x90000, {Key.KERNEL_ADDR: 0x90000}, kernel=build_test_bzimage16),
     "old bzImage's initrd in low memory": Case(
-        "INITRD_OVERLAP", 0x90000, initrd(0x90000, 1), kernel=build_test_bzimage16()),
+        "INITRD_OVERLAP", 0x90000, initrd(0x90000, 1), kernel=build_test_bzimage16),
     "old bzImage outside RAM": Case(
-        "KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 512 * MIB}, kernel=build_test_bzimage16()),
+        "KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 512 * MIB}, kernel=build_test_bzimage16),
     "multiboot over the vectors": Case(
         "KERNEL_OVERLAP", layout.MULTIBOOT_LOW - 1,
         dict.fromkeys((Key.KERNEL_ADDR, Key.KERNEL_ENTRY), layout.MULTIBOOT_LOW - 1),
@@ -162,9 +163,9 @@ CASES = {
     "multiboot in the hole": Case(
         "KERNEL_RANGE", 0x9FFFF, {Key.KERNEL_ADDR: 0x9FFFF}, kernel=LOW_MULTIBOOT),
     "multiboot outside RAM": Case(
-        "KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 512 * MIB}, kernel=build_test_multiboot()),
+        "KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 512 * MIB}, kernel=build_test_multiboot),
     "multiboot's entry": Case(
-        "KERNEL_ENTRY", 0x100000, {Key.KERNEL_ENTRY: 0xFFFFF}, kernel=build_test_multiboot()),
+        "KERNEL_ENTRY", 0x100000, {Key.KERNEL_ENTRY: 0xFFFFF}, kernel=build_test_multiboot),
     "kernel above RAM": Case("KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 512 * MIB}),
     "kernel wraps": Case("KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 0xFFFFFFFF}),
     "kernel in the hole": Case("KERNEL_RANGE", 0xA0000, {Key.KERNEL_ADDR: 0xA0000}),
@@ -216,40 +217,44 @@ CASES = {
     "DMA error": Case("FW_CFG_DMA", 1, edit=refuse_dma),
     "no device": Case("NO_FW_CFG", 0xFFFFFFFF, edit=remove_device),
     "bzImage grows past RAM": Case(
-        "KERNEL_RANGE", 0x100000, kernel=build_test_bzimage(init_size=511 * MIB + 1)),
+        "KERNEL_RANGE", 0x100000, kernel=partial(build_test_bzimage, init_size=511 * MIB + 1)),
     "bzImage grows past 4 GiB": Case(
-        "KERNEL_RANGE", 0x100000, kernel=build_test_bzimage(init_size=0xFFFFFFFF)),
+        "KERNEL_RANGE", 0x100000, kernel=partial(build_test_bzimage, init_size=0xFFFFFFFF)),
     "bzImage's setup_data would start at 4 GiB": Case(
         "KERNEL_RANGE", 0x100000,
-        kernel=build_test_bzimage(init_size=0xFFEFFFF8, setup_data=0x100010)),
+        kernel=partial(build_test_bzimage, init_size=0xFFEFFFF8, setup_data=0x100010)),
     "bzImage's setup_data would end behind 4 GiB": Case(
         "KERNEL_RANGE", 0x100000,
-        kernel=build_test_bzimage(init_size=0xFFEFFFF0, setup_data=0x100010)),
+        kernel=partial(build_test_bzimage, init_size=0xFFEFFFF0, setup_data=0x100010)),
     "bzImage runs above 4 GiB": Case(
-        "KERNEL_RANGE", 0x100000, kernel=build_test_bzimage(pref_address=1 << 32)),
+        "KERNEL_RANGE", 0x100000, kernel=partial(build_test_bzimage, pref_address=1 << 32)),
     "bzImage runs outside RAM": Case(
         "KERNEL_RANGE", 0x100000,
-        kernel=build_test_bzimage(relocatable_kernel=1, pref_address=0x1FFFFFFF)),
+        kernel=partial(build_test_bzimage, relocatable_kernel=1, pref_address=0x1FFFFFFF)),
     "bzImage of 4 GiB": Case(
-        "KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 0xFFFFFFFF}, kernel=build_test_bzimage()),
+        "KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 0xFFFFFFFF}, kernel=build_test_bzimage),
     "bzImage's alignment": Case(
         "KERNEL_RANGE", 0x100000,
-        kernel=build_test_bzimage(relocatable_kernel=1, kernel_alignment=0)),
+        kernel=partial(build_test_bzimage, relocatable_kernel=1, kernel_alignment=0)),
     "bzImage runs in the firmware": Case(
-        "KERNEL_RANGE", 0x8000, kernel=build_test_bzimage(pref_address=0x8000, init_size=1)),
+        "KERNEL_RANGE", 0x8000,
+        kernel=partial(build_test_bzimage, pref_address=0x8000, init_size=1)),
     "bzImage's command line": Case(
-        "CMDLINE_SIZE", 257, {Key.CMDLINE_SIZE: 257}, kernel=build_test_bzimage(cmdline_size=255)),
+        "CMDLINE_SIZE", 257, {Key.CMDLINE_SIZE: 257},
+        kernel=partial(build_test_bzimage, cmdline_size=255)),
     "bzImage's initrd too high": Case(
         "INITRD_LIMIT", 0x1000000, initrd(0x1000000, 0x1001),
-        kernel=build_test_bzimage(initrd_addr_max=0x1000FFF)),
+        kernel=partial(build_test_bzimage, initrd_addr_max=0x1000FFF)),
     "initrd where the bzImage will run": Case(
         "INITRD_OVERLAP", 0x2FFFFFF, initrd(0x2FFFFFF, 16),
-        kernel=build_test_bzimage(
+        kernel=partial(
+            build_test_bzimage,
             relocatable_kernel=1, pref_address=0x2000000, init_size=0x1000000)),
     # It prefers a lower address, and stays where it is loaded.
     "initrd where the bzImage stays": Case(
         "INITRD_OVERLAP", 0x11FF000, {Key.KERNEL_ADDR: 0x200000, **initrd(0x11FF000, 16)},
-        kernel=build_test_bzimage(
+        kernel=partial(
+            build_test_bzimage,
             relocatable_kernel=1, pref_address=0x100000, init_size=0x1000000)),
     # The kernel lies at 1 MiB, where an initrd before it would start in the hole: move it up.
     "initrd over the kernel's start": Case(
@@ -271,7 +276,7 @@ def test_stop(name: str) -> None:
     image = build_image(case.template)
     found = recording.find(Guest(case.machine))
     found = replace(found, pci=found.pci + case.pci)
-    loaded = protocols.load(Guest(case.machine), found, case.kernel)
+    loaded = protocols.load(Guest(case.machine), found, case.kernel())
     machine = Machine(image.image, found, loaded)
     items = {key: value.to_bytes(4, "little") for key, value in case.keys.items()}
     machine.fw_cfg.items |= items
