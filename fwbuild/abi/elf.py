@@ -3,7 +3,7 @@
 Source: System V ABI, chapters 4 and 5, and its i386 and x86-64 supplements.
 """
 
-from construct import Const, Construct, Int8ul, Int16ul, Int32ul, Int64ul, Struct
+from construct import Bytes, Construct, Default, Int8ul, Int16ul, Int32ul, Int64ul, Struct
 
 MAGIC = b"\x7fELF"
 MAGIC_DWORD = int.from_bytes(MAGIC, "little")
@@ -11,12 +11,14 @@ MAGIC_DWORD = int.from_bytes(MAGIC, "little")
 IDENT_CLASS = len(MAGIC)
 IDENT_MASK = 0xFFFFFF
 IDENT_32, IDENT_64 = 0x010101, 0x010102
+IDENT_DATA = IDENT_CLASS + 1
+CLASS_64, DATA_LITTLE = 2, 1
 
 
 def _file_header(ident: int, address: Construct) -> Struct:
     """The file header of a class, whose addresses and offsets are `address`."""
     return Struct(
-        "magic" / Const(MAGIC + ident.to_bytes(3, "little") + bytes(9)),
+        "ident" / Default(Bytes(16), MAGIC + ident.to_bytes(3, "little") + bytes(9)),
         "type" / Int16ul,
         "machine" / Int16ul,
         "version" / Int32ul,
@@ -47,9 +49,17 @@ SHDR = Struct(
     "name" / Int32ul, "type" / Int32ul, "flags" / Int32ul, "addr" / Int32ul, "offset" / Int32ul,
     "size" / Int32ul, "link" / Int32ul, "info" / Int32ul, "align" / Int32ul, "entsize" / Int32ul,
 )  # fmt: skip
+SHDR64 = Struct(
+    "name" / Int32ul, "type" / Int32ul, "flags" / Int64ul, "addr" / Int64ul, "offset" / Int64ul,
+    "size" / Int64ul, "link" / Int32ul, "info" / Int32ul, "align" / Int64ul, "entsize" / Int64ul,
+)  # fmt: skip
 SYM = Struct(
     "name" / Int32ul, "value" / Int32ul, "size" / Int32ul,
     "info" / Int8ul, "other" / Int8ul, "shndx" / Int16ul,
+)  # fmt: skip
+SYM64 = Struct(
+    "name" / Int32ul, "info" / Int8ul, "other" / Int8ul, "shndx" / Int16ul,
+    "value" / Int64ul, "size" / Int64ul,
 )  # fmt: skip
 NHDR = Struct("namesz" / Int32ul, "descsz" / Int32ul, "type" / Int32ul)
 NOTE_ALIGN = 4  # of a note, its name and its descriptor

@@ -4,16 +4,16 @@ Addresses are those without KASLR (`nokaslr`). The kernel may say itself where s
 where its ELF file has no symbols, the package vmlinux-to-elf finds them in its kallsyms.
 """
 
-import io
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from elftools.elf.elffile import ELFFile
-
+from fwbuild.abi import elf as abi
 from fwbuild.bench.events import Event, Step
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
 from fwbuild.kernel.bzimage import extract_vmlinux
+from fwbuild.kernel.elf_file import ElfFile, read_elf
 from fwbuild.protocols import MULTIBOOT, expect
 from fwbuild.protocols.bzimage import BzimageProtocol
 
@@ -51,10 +51,10 @@ def read_kernel(path: Path) -> Kernel:
     packed = isinstance(protocol, BzimageProtocol)
     vmlinux = extract_vmlinux(path)[1] if packed else data
     steps = [Step(Event.FW_DO_BOOT, tuple(entries.values()))]
-    elf = ELFFile(io.BytesIO(vmlinux))
+    elf = read_elf(vmlinux)
     notes = []
-    if elf.elfclass == 64:
-        steps.append(Step(Event.STARTUP_64, (elf.header["e_entry"],)))
+    if elf.bits == 64:
+        steps.append(Step(Event.STARTUP_64, (elf.entry,)))
     else:
         notes.append("the bench's first user program needs a 64-bit kernel")
     address, why_not = start_kernel(elf, vmlinux)
@@ -72,21 +72,34 @@ def read_entries(path: Path) -> dict[str, int]:
     return expect(data).entries(data, str(path))
 
 
-def start_kernel(elf: ELFFile, vmlinux: bytes) -> tuple[int | None, str]:
+def start_kernel(elf: ElfFile, vmlinux: bytes) -> tuple[int | None, str]:
     """(virtual address, "") of start_kernel, or (None, why not)."""
-    table = elf.get_section_by_name(".symtab")
-    found = table.get_symbol_by_name(START_KERNEL) if table else None
-    if found:
-        return int(found[0]["st_value"]), ""
+    if (found := symbol(elf, START_KERNEL)) is not None:
+        return found, ""
     try:
         from vmlinux_to_elf.core.kallsyms import KallsymsFinder  # noqa: PLC0415 (optional)
     except ImportError:
         return None, "no start_kernel: the kernel has no symbols, and vmlinux-to-elf is not there"
     try:
-        finder = KallsymsFinder(vmlinux, elf.elfclass)
+        finder = KallsymsFinder(vmlinux, elf.bits)
     except Exception as error:  # what it raises on a kernel that it cannot read is not documented
         return None, f"no start_kernel: {type(error).__name__} in vmlinux-to-elf"
     names = dict(
         zip((name[1:] for name in finder.symbol_names), finder.kernel_addresses, strict=False)
     )
     return names.get(START_KERNEL), "" if START_KERNEL in names else "no start_kernel in kallsyms"
+
+
+def symbol(elf: ElfFile, name: str) -> int | None:
+    """The value of a symbol in an ELF file's table of symbols; None without one."""
+    entry = abi.SYM64 if elf.bits == 64 else abi.SYM
+    size = entry.sizeof()
+    for table in elf.sections:
+        if table.type != abi.SHT_SYMTAB or table.link >= len(elf.sections):
+            continue
+        names = bytes(elf.sections[table.link].content)
+        whole = table.content[: len(table.content) // size * size]
+        for index, (start,) in enumerate(struct.iter_unpack(f"<I{size - 4}x", whole)):
+            if names.startswith(name.encode() + b"\0", start):
+                return int(entry.parse(whole[index * size :][:size]).value)
+    return None

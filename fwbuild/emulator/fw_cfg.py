@@ -6,7 +6,7 @@ from fwbuild.abi import fw_cfg
 from fwbuild.abi.fw_cfg import DmaControl, Feature, Key
 from fwbuild.emulator.recording import File, Recording
 
-FILL = 1 << 20  # bytes of zeros at a time
+PIECE = 1 << 20  # bytes that are copied at a time
 
 
 class Bus(Protocol):
@@ -74,9 +74,9 @@ class FwCfg:
     def _select(self, key: int) -> None:
         self._key, self._at = key & ~fw_cfg.KEY_WRITE_CHANNEL, 0
 
-    def _take(self, count: int) -> bytes:
+    def _take(self, count: int) -> memoryview:
         """The next bytes of the item, up to its end."""
-        part = self.items.get(self._key, b"")[self._at : self._at + count]
+        part = memoryview(self.items.get(self._key, b""))[self._at : self._at + count]
         self._at += len(part)
         return part
 
@@ -103,12 +103,11 @@ class FwCfg:
 
     def _read_item(self, address: int, size: int) -> bool:
         """The item to memory, and zeros for what it is too short for."""
-        data = self._take(size)
-        if data and not self._bus.dma_write(address, data):
-            return False
-        whole = True
-        for at in range(len(data), size, FILL):
-            whole &= self._bus.dma_write(address + at, bytes(min(FILL, size - at)))
+        data, whole = self._take(size), True
+        for at in range(0, len(data), PIECE):
+            whole &= self._bus.dma_write(address + at, bytes(data[at : at + PIECE]))
+        for at in range(len(data), size if whole else 0, PIECE):
+            whole &= self._bus.dma_write(address + at, bytes(min(PIECE, size - at)))
         return whole
 
     def _write_item(self, address: int, size: int) -> bool:

@@ -3,22 +3,23 @@
 from dataclasses import dataclass, field
 
 from fwbuild.firmware.options import BootProtocol
+from fwbuild.kernel.placed import Placed
 
 
 @dataclass
 class Loaded:
-    """`memory` is (address, bytes) put into RAM, `keys` the fw_cfg items, `entry` where the
+    """`memory` is what is put into RAM, `keys` the fw_cfg items, `entry` where the
     kernel is entered by `protocol`. Of a kernel that the firmware loads, `files` are the fw_cfg
-    files, and `placed` the (address, bytes) that the firmware has to put into RAM."""
+    files, and `placed` what the firmware has to put into RAM."""
 
     protocol: BootProtocol
     entry: int
-    memory: list[tuple[int, bytes]] = field(default_factory=list)
+    memory: list[Placed] = field(default_factory=list)
     keys: dict[int, bytes] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
-    placed: list[tuple[int, bytes]] = field(default_factory=list)
+    placed: list[Placed] = field(default_factory=list)
 
     @property
-    def segments(self) -> list[tuple[int, bytes]]:
-        """The (address, bytes) that are the kernel at its entry, whoever loaded them."""
+    def segments(self) -> list[Placed]:
+        """The kernel at its entry, whoever loaded it."""
         return self.memory + self.placed

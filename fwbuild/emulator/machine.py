@@ -109,8 +109,8 @@ class Machine:
         self._startup: int | None = None  # the vector that other CPUs are to start at
         self.awake: list[dict[str, int]] = []  # the registers at which each of them halted
         self.board.apic.on_startup = self._on_startup
-        for address, data in loaded.memory if loaded else ():
-            self.uc.mem_write(address, data)
+        for placed in loaded.memory if loaded else ():
+            placed.put(self.read, self.uc.mem_write)
         self._reset()
         self._hooks()
 

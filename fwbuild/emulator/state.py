@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from fwbuild.emulator.recording import Recording
 from fwbuild.firmware.options import BootProtocol
+from fwbuild.kernel.placed import Placed
 
 ReadMemory = Callable[[int, int], bytes]
 
@@ -54,7 +55,7 @@ class State:
     host:      what the host offers through fw_cfg and PCI.
     items:     fw_cfg's numeric items by key, those of the kernel included.
     file:      file(name) gives the contents of a fw_cfg file now, b"" of one that is not there.
-    segments:  (address, bytes) that are the kernel in RAM, whoever loaded them.
+    segments:  the kernel in RAM, whoever loaded it.
     told:      whether the guest can write to fw_cfg files and `file` shows that.
     writes:    pages that the guest wrote; None where nobody has kept count.
     own:       whether the firmware is fwbuild's: it takes RAM as ACPI NVS alone, and adds no
@@ -72,7 +73,7 @@ class State:
     items: Mapping[int, bytes]
     file: Callable[[str], bytes]
     hidden: Mapping[str, Hidden] = field(default_factory=dict)
-    segments: Sequence[tuple[int, bytes]] = ()
+    segments: Sequence[Placed] = ()
     told: bool = False
     writes: frozenset[int] | None = None
     own: bool = True

@@ -67,8 +67,8 @@ def reset(machine: Machine, entry: int, shutdown: int = 0) -> Machine:
     loaded = replace(machine.loaded, entry=entry)
     after = Machine(machine.image, machine.recording, loaded)
     after.memory.inherit(machine.memory)
-    for address, data in loaded.memory:  # QEMU loads a vmlinux again
-        after.uc.mem_write(address, data)
+    for placed in loaded.memory:  # QEMU loads a vmlinux again
+        placed.put(after.read, after.uc.mem_write)
     cmos = after.devices.get(legacy.CMOS_DATA)
     if isinstance(cmos, Cmos):
         cmos.content[legacy.CMOS_SHUTDOWN] = shutdown

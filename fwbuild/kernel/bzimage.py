@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elftools.common.exceptions import ELFError
-
 from fwbuild.abi import elf, linux_boot, offsets
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
 from fwbuild.kernel.decompress import PayloadError, decompress
-from fwbuild.kernel.vmlinux import Elf, LimitError, parse_elf
+from fwbuild.kernel.elf_file import ElfError, LimitError
+from fwbuild.kernel.vmlinux import Elf, parse_elf
 
 HEADER_SIZE = linux_boot.SETUP_HEADER.sizeof()
 PARAGRAPH = 16
@@ -88,7 +87,7 @@ def unpack(image: Bzimage) -> tuple[str, bytes, Elf]:
         return name, vmlinux, parse_elf(vmlinux)
     except LimitError as error:
         raise PayloadError(f"the payload is beyond fwbuild's limits: {error}") from None
-    except ELFError as error:
+    except ElfError as error:
         raise PayloadError(f"the payload has no ELF file to boot: {error}") from None
 
 

@@ -4,24 +4,14 @@ Source: Multiboot Specification 0.6.96, 3.1; QEMU, hw/i386/multiboot.c, whose ch
 are kept where the two differ.
 """
 
-import io
 from dataclasses import dataclass
 from typing import Any
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-
-from fwbuild.abi import e820, multiboot, multiboot2
+from fwbuild.abi import e820, elf, multiboot, multiboot2
 from fwbuild.abi.multiboot import HeaderFlag
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.kernel.vmlinux import (
-    MEMORY_MAX,
-    TOO_LARGE,
-    LimitError,
-    beyond_limit,
-    check_segment,
-    elf_errors,
-)
+from fwbuild.kernel.elf_file import ElfError, LimitError, read_elf
+from fwbuild.kernel.vmlinux import beyond_limit, load
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +22,15 @@ class MultibootKernel:
     entry: int
     address: int
     size: int
-    parts: list[tuple[int, bytes]]
+    parts: list[tuple[int, memoryview]]
 
     @property
-    def content(self) -> bytes:
+    def content(self) -> bytearray:
         """Its bytes from the load address on."""
         found = bytearray(self.size)
         for at, data in self.parts:
             found[at : at + len(data)] = data
-        return bytes(found)
+        return found
 
 
 def find_header(data: bytes) -> tuple[int, Any] | None:
@@ -81,9 +71,9 @@ def parse_multiboot(data: bytes, where: str) -> MultibootKernel:
         return _by_elf(data)
     except LimitError as error:
         raise beyond_limit(error, where) from None
-    except (ELFError, ValueError) as error:
+    except (ElfError, ValueError) as error:
         what = f"a Multiboot kernel that QEMU refuses: {error}"
-        raise FwbuildError(ExitCode.KERNEL, what, where=where) from None
+        raise FwbuildError(ExitCode.KERNEL, what, where=where, hint=_hint(data, header)) from None
 
 
 def _by_header(data: bytes, at: int, header: Any) -> MultibootKernel:
@@ -91,7 +81,7 @@ def _by_header(data: bytes, at: int, header: Any) -> MultibootKernel:
     if header.header_addr < header.load_addr or start < 0:
         raise ValueError("invalid load_addr")
     end = header.load_end_addr - header.load_addr + start if header.load_end_addr else len(data)
-    content = data[start:end]
+    content = memoryview(data)[start:end]
     if end < start or len(content) < end - start:
         raise ValueError("invalid load_end_addr")
     size = header.bss_end_addr - header.load_addr if header.bss_end_addr else len(content)
@@ -102,23 +92,22 @@ def _by_header(data: bytes, at: int, header: Any) -> MultibootKernel:
     )
 
 
-@elf_errors()
 def _by_elf(data: bytes) -> MultibootKernel:
-    elf = ELFFile(io.BytesIO(data))
-    if elf.header["e_machine"] != "EM_386":
-        raise ELFError("no 32-bit ELF file")
-    segments = [s for s in elf.iter_segments("PT_LOAD") if s["p_memsz"]]
-    if not segments:
-        raise ELFError("nothing to load")
-    for segment in segments:
-        check_segment(segment, len(data))
-    if sum(s["p_filesz"] for s in segments) > MEMORY_MAX:
-        raise LimitError(TOO_LARGE)
-    low = min(s["p_paddr"] for s in segments)
-    size = max(s["p_paddr"] + s["p_memsz"] for s in segments) - low
-    entry = elf.header["e_entry"]
-    for s in segments:
-        if s["p_vaddr"] <= elf.header["e_entry"] < s["p_vaddr"] + s["p_filesz"]:
-            entry = (elf.header["e_entry"] - s["p_vaddr"] + s["p_paddr"]) % e820.FOUR_GIB
-    parts = [(s["p_paddr"] - low, s.data()) for s in segments]
-    return MultibootKernel(entry=entry, address=low, size=size, parts=parts)
+    file = read_elf(data)
+    if file.machine != elf.EM_386:
+        raise ElfError("no 32-bit ELF file")
+    memory = load(file)
+    entry = file.entry
+    for s in file.of(elf.PT_LOAD):
+        if s.vaddr <= file.entry < s.vaddr + len(s.content):
+            entry = (file.entry - s.vaddr + s.paddr) % e820.FOUR_GIB
+    parts = [(p.address - memory.low, p.content) for p in memory.placed]
+    size = memory.high - memory.low
+    return MultibootKernel(entry=entry, address=memory.low, size=size, parts=parts)
+
+
+def _hint(data: bytes, header: Any) -> str:
+    """The way out for a kernel that QEMU refuses."""
+    if data.startswith(elf.MAGIC) and not header.flags & HeaderFlag.ADDRESSES:
+        return "a 64-bit one becomes loadable by objcopy -O elf32-i386"
+    return "copy the file again, or relink it"

@@ -11,13 +11,10 @@ get_elf_note_type and hw/i386/x86.c read_pvh_start_addr.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-
 from fwbuild.abi import elf, pvh
+from fwbuild.kernel.elf_file import ElfError, ElfFile
 from fwbuild.sizes import align_up
 
-AREA_MAX = 1 << 20  # of a segment or section; real ones take some hundred bytes
 QEMU_READS = 8  # bytes of the descriptor, whatever its size, of which it keeps the lower 4
 
 
@@ -33,7 +30,7 @@ class Note:
 
 def walk(data: bytes, align: int) -> Iterator[Note]:
     """The notes of a segment or section, each part aligned to `align`."""
-    at, data = 0, data[:AREA_MAX]
+    at = 0
     while at + elf.NHDR.sizeof() <= len(data):
         header = elf.NHDR.parse(data[at : at + elf.NHDR.sizeof()])
         at += elf.NHDR.sizeof()
@@ -45,38 +42,43 @@ def walk(data: bytes, align: int) -> Iterator[Note]:
 
 @dataclass(frozen=True)
 class PvhNote:
-    """A note of the PVH note's type: its 32-bit entry, and its name, at which QEMU does not
-    look."""
+    """A note of the PVH note's type: its 32-bit entry; its name, at which QEMU does not look; and
+    whether a segment has it, for QEMU looks at no section."""
 
     entry: int
     name: bytes
+    in_segment: bool
 
 
-def written_note(file: ELFFile) -> PvhNote | None:
-    """The PVH note that QEMU comes to, as it is written; None without one."""
-    notes = [_first(s.data(), elf.NOTE_ALIGN) for s in file.iter_segments("PT_NOTE")]
-    notes = [n for n in notes if n] or [
-        _first(s.data(), elf.NOTE_ALIGN) for s in file.iter_sections("SHT_NOTE")
-    ]
-    found = [n for n in notes if n]
-    if not found:
-        return None
-    if found[-1].descsz not in pvh.ELF_NOTE_SIZES:
-        raise ELFError(f"a PVH note of {found[-1].descsz} bytes")
-    entry = int.from_bytes(found[-1].rest[: found[-1].descsz], "little")
-    return PvhNote(entry & 0xFFFFFFFF, found[-1].name)
+def written_note(file: ElfFile) -> PvhNote | None:
+    """The PVH note that QEMU comes to, as it is written, else the last one in a section; None
+    without one."""
+    sections = [s.content for s in file.sections if s.type == elf.SHT_NOTE]
+    segments = [s.content for s in file.of(elf.PT_NOTE)]
+    for areas in (segments, sections):
+        if found := [n for n in (_first(area, elf.NOTE_ALIGN) for area in areas) if n]:
+            return _pvh_note(found[-1], areas is segments)
+    return None
 
 
-def qemu_entry(file: ELFFile) -> int | None:
+def _pvh_note(note: Note, in_segment: bool) -> PvhNote:
+    if note.descsz not in pvh.ELF_NOTE_SIZES:
+        raise ElfError(f"a PVH note of {note.descsz} bytes")
+    entry = int.from_bytes(note.rest[: note.descsz], "little")
+    return PvhNote(entry & 0xFFFFFFFF, note.name, in_segment)
+
+
+def qemu_entry(file: ElfFile) -> int | None:
     """The entry that QEMU takes: of the last segment with a note of the type, whatever its
     name. None where it finds none and refuses the file."""
     found = 0
-    for segment in file.iter_segments("PT_NOTE"):
-        if note := _first(segment.data(), max(segment["p_align"], 1)):
+    for segment in file.of(elf.PT_NOTE):
+        if note := _first(segment.content, max(segment.align, 1)):
             found = int.from_bytes(note.rest[:QEMU_READS], "little")
     return found & 0xFFFFFFFF if found else None
 
 
-def _first(data: bytes, align: int) -> Note | None:
+def _first(area: memoryview, align: int) -> Note | None:
     """The first note of the PVH note's type in a segment or section."""
-    return next((n for n in walk(data, align) if n.type == pvh.ELF_NOTE_PHYS32_ENTRY), None)
+    notes = walk(bytes(area), align)
+    return next((n for n in notes if n.type == pvh.ELF_NOTE_PHYS32_ENTRY), None)

@@ -1,34 +1,40 @@
 """Reads an uncompressed kernel: its segments, and the PVH entry in its ELF note."""
 
-import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import Section
-from elftools.elf.segments import Segment
-
-from fwbuild.abi import e820
+from fwbuild.abi import e820, elf
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.kernel.notes import AREA_MAX, PvhNote, qemu_entry, written_note
+from fwbuild.kernel.elf_file import ElfError, ElfFile, LimitError, Segment, read_elf
+from fwbuild.kernel.notes import PvhNote, qemu_entry, written_note
+from fwbuild.kernel.placed import Placed
 
-MACHINES = ("EM_386", "EM_X86_64")
-MEMORY_MAX = 512 << 20  # of all segments; what is emulated lies in this process's memory
-TOO_LARGE = f"its segments take more than {MEMORY_MAX >> 20} MiB of memory"
+MACHINES = (elf.EM_386, elf.EM_X86_64)
+OTHERS = {40: "EM_ARM", 183: "EM_AARCH64", 243: "EM_RISCV"}  # that a user may have by mistake
+NOTES_MAX = 64 << 10  # bytes of all notes; those of real kernels take some hundred
+CONTENT_MAX = 256 << 20  # of all segments together, which may lie over each other in the file
+MEMORY_MAX = 256 << 20  # of a kernel that is copied whole; it lies in this process's memory
+TOO_LARGE = f"it takes more than {MEMORY_MAX >> 20} MiB of memory"
+OVERLAP = "Some ROM regions are overlapping"  # QEMU, hw/core/loader.c rom_check_and_register_reset
 LIMITED = "fwbuild does not load it, though QEMU may"
 RELINK = "look at its program headers: readelf -lW"
 
 
-class LimitError(ELFError):  # type: ignore[misc]
-    """The file is beyond a limit of fwbuild's own; QEMU may load it."""
+@dataclass(frozen=True)
+class Load:
+    """An ELF file in memory: its lowest and highest physical address as QEMU counts them, empty
+    segments included, and the segments in the order of their addresses."""
+
+    low: int
+    high: int
+    placed: list[Placed]
 
 
 @dataclass(frozen=True)
 class Elf:
     """An ELF file for x86: `bits` 32 or 64, its lowest and highest physical address, its
-    PVH note as it is written, and the entry as QEMU reads it; both None without one."""
+    PVH note as it is written, the entry as QEMU reads it, both None without one, and its segments
+    once they are loaded."""
 
     bits: int
     entry: int
@@ -36,88 +42,89 @@ class Elf:
     high: int
     pvh_note: PvhNote | None
     pvh_qemu: int | None
-    segments: list[Segment]
+    placed: list[Placed]
 
 
 @dataclass(frozen=True)
 class Vmlinux:
-    """A PVH kernel: its entry, its lowest and highest physical address, and `memory`, the
-    (address, bytes) of each segment, filled up to its size in memory."""
+    """A PVH kernel: its entry, its lowest and highest physical address, and its segments once
+    they are loaded."""
 
     entry: int
     low: int
     high: int
-    memory: list[tuple[int, bytes]]
+    placed: list[Placed]
 
 
-@contextmanager
-def elf_errors() -> Iterator[None]:
-    """Offsets that no file can have are an ELFError too."""
-    try:
-        yield
-    except OverflowError:
-        raise ELFError("an offset in it is beyond any file") from None
-
-
-@elf_errors()
 def parse_elf(data: bytes) -> Elf:
-    """The ELF file, or the ELFError for which QEMU refuses it, or LimitError."""
-    elf = ELFFile(io.BytesIO(data))
-    segments = [s for s in elf.iter_segments("PT_LOAD") if s["p_memsz"]]
-    for segment in segments:
-        check_segment(segment, len(data))
-    notes = (*elf.iter_segments("PT_NOTE"), *elf.iter_sections("SHT_NOTE"))
-    for part in notes:
-        _check_inside(part, len(data))
-    if (
-        sum(part["p_filesz" if isinstance(part, Segment) else "sh_size"] for part in notes)
-        > AREA_MAX
-    ):
-        raise LimitError(f"its notes take more than {AREA_MAX >> 20} MiB")
-    if elf.header["e_machine"] not in MACHINES or not elf.little_endian:
-        raise ELFError(f"it is for {elf.header['e_machine']}")
-    if not segments:
-        raise ELFError("nothing to load")
+    """The ELF file. Raises ElfError where QEMU refuses it, LimitError where fwbuild does."""
+    file = read_elf(data)
+    if file.machine not in MACHINES:
+        raise ElfError(f"it is for {OTHERS.get(file.machine, f'machine {file.machine}')}")
+    memory = load(file)
+    notes = [s.content for s in file.of(elf.PT_NOTE)]
+    notes += [s.content for s in file.sections if s.type == elf.SHT_NOTE]
+    if sum(map(len, notes)) > NOTES_MAX:
+        raise LimitError(f"its notes take more than {NOTES_MAX >> 10} KiB")
     return Elf(
-        elf.elfclass,
-        elf.header["e_entry"],
-        min(s["p_paddr"] for s in segments),
-        max(s["p_paddr"] + s["p_memsz"] for s in segments),
-        written_note(elf),
-        qemu_entry(elf),
-        segments,
+        file.bits,
+        file.entry,
+        memory.low,
+        memory.high,
+        written_note(file),
+        qemu_entry(file),
+        memory.placed,
     )
+
+
+def load(file: ElfFile) -> Load:
+    """The work of QEMU's loader. Raises ElfError for a segment that QEMU or the firmware refuses,
+    and LimitError where they are too large."""
+    segments = file.of(elf.PT_LOAD)
+    for s in segments:
+        if len(s.content) > s.memsz or s.end > e820.FOUR_GIB:
+            raise ElfError(f"a segment of {s.memsz:#x} bytes at {s.paddr:#x}")
+    if sum(len(s.content) for s in segments) > CONTENT_MAX:
+        raise LimitError(f"its segments take more than {CONTENT_MAX >> 20} MiB of the file")
+    placed = [Placed(s.paddr, s.content, _size(s, segments)) for s in segments]
+    taken = sorted((p for p in placed if p.size), key=lambda p: p.address)
+    if not taken:
+        raise ElfError("nothing to load")
+    for low, high in pairwise(taken):
+        if high.address < low.end:
+            raise ElfError(f"segments overlap at {high.address:#x}", OVERLAP)
+    return Load(min(p.address for p in placed), max(p.end for p in placed), taken)
+
+
+def _size(segment: Segment, segments: list[Segment]) -> int:
+    """A segment's size in memory: without its zeros where another has a part of their place."""
+    start = segment.paddr + len(segment.content)
+    others = (s for s in segments if s is not segment)
+    if start < segment.end and any(s.paddr < segment.end and start < s.end for s in others):
+        return len(segment.content)
+    return segment.memsz
 
 
 def parse_vmlinux(data: bytes, where: str) -> Vmlinux:
     """The kernel in an ELF file; errors name `where`."""
     try:
         elf = parse_elf(data)
-    except LimitError as error:
-        raise beyond_limit(error, where) from None
-    except ELFError as error:
-        raise FwbuildError(
-            ExitCode.KERNEL,
-            f"no ELF file to boot: {error}",
-            where=where,
-            hint="`fwbuild extract` takes the vmlinux out of a bzImage",
-        ) from None
+    except ElfError as error:
+        raise refusal(error, where) from None
     if problem := pvh_problem(elf):
         what, hint = problem
         raise FwbuildError(ExitCode.KERNEL, what, where=where, hint=hint)
     assert elf.pvh_qemu is not None
-    try:
-        memory = in_memory(elf)
-    except LimitError as error:
-        raise beyond_limit(error, where) from None
-    return Vmlinux(elf.pvh_qemu, elf.low, elf.high, memory)
+    return Vmlinux(elf.pvh_qemu, elf.low, elf.high, elf.placed)
 
 
-def in_memory(elf: Elf) -> list[tuple[int, bytes]]:
-    """(physical address, bytes) of each segment once it is loaded. Raises LimitError."""
-    if sum(s["p_memsz"] for s in elf.segments) > MEMORY_MAX:
-        raise LimitError(TOO_LARGE)
-    return [(s["p_paddr"], s.data().ljust(s["p_memsz"], b"\0")) for s in elf.segments]
+def refusal(error: ElfError, where: str) -> FwbuildError:
+    """The error for a file that is no ELF file to boot, or that is beyond fwbuild's limits."""
+    if isinstance(error, LimitError):
+        return beyond_limit(error, where)
+    what = f"no ELF file to boot: {error}"
+    hint = "`fwbuild inspect` tells what a file is, `fwbuild extract` unpacks a bzImage"
+    return FwbuildError(ExitCode.KERNEL, what, where=where, hint=hint)
 
 
 def beyond_limit(error: LimitError, where: str) -> FwbuildError:
@@ -129,26 +136,12 @@ def pvh_problem(elf: Elf) -> tuple[str, str] | None:
     """(what, hint) where there is no PVH entry, or QEMU does not find it."""
     if elf.pvh_note is None:
         return "no PVH ELF note", "build Linux with CONFIG_PVH=y, or boot its bzImage"
+    if not elf.pvh_note.in_segment:
+        what = "QEMU does not find its PVH ELF note, which lies in a section alone"
+        return what, "let the linker script put the section into a PT_NOTE segment"
     if elf.pvh_note.entry == elf.pvh_qemu:
         return None
     return (
         "QEMU misreads its PVH ELF note, which shares a segment with notes of other alignment",
         "let the linker script discard .note.gnu.property",
     )
-
-
-def check_segment(segment: Segment, size: int) -> None:
-    """Raise what is wrong with a PT_LOAD of a file of `size` bytes."""
-    end = segment["p_paddr"] + segment["p_memsz"]
-    _check_inside(segment, size)
-    if segment["p_filesz"] > segment["p_memsz"] or end > e820.FOUR_GIB:
-        raise ELFError(f"a segment of {segment['p_memsz']:#x} bytes at {segment['p_paddr']:#x}")
-
-
-def _check_inside(part: Segment | Section, size: int) -> None:
-    """Raise if a segment or section does not lie in a file of `size` bytes."""
-    start, length = (
-        ("p_offset", "p_filesz") if isinstance(part, Segment) else ("sh_offset", "sh_size")
-    )
-    if part[start] + part[length] > size:
-        raise ELFError("a segment or section passes the end of the file")

@@ -7,6 +7,7 @@ from fwbuild.abi import e820, x86
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.state import State
 from fwbuild.firmware import file_names
+from fwbuild.kernel.placed import Placed
 from fwbuild.protocols.departure import Departure
 from fwbuild.protocols.protocol import Handoff
 
@@ -20,6 +21,11 @@ CODE_TYPE, DATA_TYPE = x86.Access.CODE & ~1, x86.Access.DATA & ~1
 def number(state: State, key: Key) -> int:
     """An item of fw_cfg that holds a number; 0 where there is none."""
     return int.from_bytes(state.items.get(key, b""), "little")
+
+
+def holds(state: State, address: int, data: bytes) -> bool:
+    """Whether memory has `data` at an address."""
+    return Placed(address, memoryview(data), len(data)).is_at(state.read)
 
 
 def is_file(state: State) -> bool:

@@ -3,11 +3,7 @@
 Source: docs/decisions/12-the-firmware-loads-kernels.md.
 """
 
-import io
 import os
-
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
 
 from fwbuild.emulator.loaded import Loaded
 from fwbuild.errors import ExitCode, FwbuildError
@@ -15,10 +11,11 @@ from fwbuild.files import read_file
 from fwbuild.firmware import file_names
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
-from fwbuild.kernel.notes import written_note
-from fwbuild.kernel.vmlinux import RELINK, LimitError, in_memory, parse_elf
+from fwbuild.kernel.elf_file import ElfError, LimitError
+from fwbuild.kernel.vmlinux import MEMORY_MAX, TOO_LARGE, beyond_limit, parse_elf, refusal
 
 NO_WAY = "the firmware finds no boot protocol in it: no PVH ELF note"
+ADD_NOTE = "build Linux with CONFIG_PVH=y"
 
 
 def load_file(guest: Guest, data: bytes, where: str) -> Loaded:
@@ -27,19 +24,15 @@ def load_file(guest: Guest, data: bytes, where: str) -> Loaded:
     Errors name `where`. Raises FwbuildError for a file that the firmware refuses."""
     try:
         elf = parse_elf(data)
-        note = written_note(ELFFile(io.BytesIO(data)))
-    except ELFError as error:
-        what = f"no ELF file to boot: {error}"
-        raise FwbuildError(ExitCode.KERNEL, what, where=where) from None
-    if note is None:
-        raise FwbuildError(ExitCode.KERNEL, NO_WAY, where=where)
-    try:
-        placed = in_memory(elf)
-    except LimitError as error:
-        raise FwbuildError(ExitCode.KERNEL, str(error), where=where, hint=RELINK) from None
+    except ElfError as error:
+        raise refusal(error, where) from None
+    if elf.pvh_note is None or not elf.pvh_note.in_segment:
+        raise FwbuildError(ExitCode.KERNEL, NO_WAY, where=where, hint=ADD_NOTE)
+    if sum(placed.size for placed in elf.placed) > MEMORY_MAX:
+        raise beyond_limit(LimitError(TOO_LARGE), where)
     files = {file_names.KERNEL: data}
     if guest.append:
         files[file_names.CMDLINE] = os.fsencode(guest.append)
     if guest.initrd:
         files[file_names.MODULE] = read_file(guest.initrd)
-    return Loaded(BootProtocol.PVH, note.entry, files=files, placed=placed)
+    return Loaded(BootProtocol.PVH, elf.pvh_note.entry, files=files, placed=elf.placed)

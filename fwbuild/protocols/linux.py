@@ -20,6 +20,7 @@ from fwbuild.protocols.checks import (
     clear_flags,
     command_line,
     flat_segments,
+    holds,
     inside,
     number,
     protected_mode,
@@ -167,10 +168,10 @@ def _contents(state: State, handoff: LinuxHandoff) -> Iterator[str]:
     initrd = state.items.get(Key.INITRD_DATA, b"")
     if header.ramdisk_size != len(initrd):
         yield f"the initrd has {header.ramdisk_size} bytes, not {len(initrd)}"
-    elif initrd and state.read(header.ramdisk_image, len(initrd)) != initrd:
+    elif not holds(state, header.ramdisk_image, initrd):
         yield "the initrd's contents are damaged"
     kernel = state.items[Key.KERNEL_DATA]
-    if state.read(header.code32_start, len(kernel)) != kernel:
+    if not holds(state, header.code32_start, kernel):
         yield "the kernel is damaged"
     if handoff.setup_data != (expected := _host_setup_data(state)):
         yield f"setup_data is {handoff.setup_data}, the host's is {expected}"

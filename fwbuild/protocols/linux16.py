@@ -18,7 +18,7 @@ from fwbuild.firmware.options import BootProtocol
 from fwbuild.kernel.bzimage import Bzimage
 from fwbuild.protocols import tables
 from fwbuild.protocols.bzimage import ENTRY_16, BzimageProtocol, initrd_of
-from fwbuild.protocols.checks import clear_flags, command_line, number, real_mode_segments
+from fwbuild.protocols.checks import clear_flags, command_line, holds, number, real_mode_segments
 from fwbuild.protocols.protocol import Handoff, numbers, read_string
 from fwbuild.protocols.report import Problem, Report
 
@@ -171,7 +171,7 @@ def _contents(state: State, handoff: SetupHandoff) -> Iterator[str]:
         "initrd": (handoff.header.ramdisk_image, items.get(Key.INITRD_DATA, b"")),
     }
     for name, (address, data) in pieces.items():
-        if data and state.read(address, len(data)) != data:
+        if not holds(state, address, data):
             yield f"the {name} is damaged"
     if handoff.header.ramdisk_size != len(pieces["initrd"][1]):
         yield f"the initrd has {handoff.header.ramdisk_size} bytes"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fwbuild.abi import e820, elf, multiboot, x86
+from fwbuild.abi import e820, multiboot, x86
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.abi.multiboot import INFO, HeaderFlag, InfoFlag
 from fwbuild.emulator.loaded import Loaded
@@ -23,12 +23,14 @@ from fwbuild.files import read_file
 from fwbuild.firmware import layout
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
+from fwbuild.kernel.elf_file import LimitError
 from fwbuild.kernel.multiboot import find_header, parse_multiboot
-from fwbuild.kernel.vmlinux import MEMORY_MAX, TOO_LARGE, LimitError, beyond_limit
+from fwbuild.kernel.vmlinux import MEMORY_MAX, TOO_LARGE, beyond_limit
 from fwbuild.protocols import tables
 from fwbuild.protocols.checks import (
     clear_flags,
     flat_segments,
+    holds,
     inside,
     number,
     protected_mode,
@@ -111,22 +113,25 @@ class Multiboot(Protocol):
         # QEMU leaves room for the whole -initrd once more; nobody looks at what is there.
         room = len(texts[-1])
         room += len(os.fsencode(guest.initrd)) + 1 if guest.initrd else 0
-        list_at = kernel.address + len(padded(kernel.content, x86.PAGE))
+        list_at = kernel.address + align_up(kernel.size, x86.PAGE)
         texts_at = list_at + len(modules) * multiboot.MODULE.sizeof()
         end = texts_at + room + len(LOADER_NAME)
         files_at = align_up(end, x86.PAGE)
         entries, files = b"", b""
         at = texts_at
         for module, text in zip(modules, texts, strict=False):
-            content = read_file(Path(module.partition(" ")[0]))
+            file = read_file(Path(module.partition(" ")[0]))
             start = files_at + len(files)
             entries += multiboot.MODULE.build(
-                {"start": start, "end": start + len(content), "cmdline": at, "reserved": 0}
+                {"start": start, "end": start + len(file), "cmdline": at, "reserved": 0}
             )
-            files += padded(content, x86.PAGE)
+            files += padded(file, x86.PAGE)
             at += len(text)
         middle = entries + b"".join(texts).ljust(room, b"\0") + LOADER_NAME
-        blob = padded(kernel.content, x86.PAGE) + padded(middle, x86.PAGE) + files
+        content = kernel.content
+        content += bytes(list_at - kernel.address - kernel.size)
+        content += padded(middle, x86.PAGE) + files
+        blob = bytes(content)
         if kernel.address + len(blob) > e820.FOUR_GIB:
             what = f"the kernel and its modules at {kernel.address:#x} pass 4 GiB"
             raise FwbuildError(ExitCode.KERNEL, what, where=where, hint="link the kernel lower")
@@ -182,11 +187,7 @@ class Multiboot(Protocol):
         try:
             kernel = parse_multiboot(data, "")
         except FwbuildError as error:
-            by_elf = data.startswith(elf.MAGIC) and not fields.flags & HeaderFlag.ADDRESSES
-            hint = error.hint or "copy the file again, or relink it"
-            if by_elf and not error.hint:
-                hint = "a 64-bit one becomes loadable by objcopy -O elf32-i386"
-            found.problems.append(Problem(error.what, hint))
+            found.problems.append(Problem(error.what, error.hint))
             return found
         found.facts |= {
             "entry": kernel.entry,
@@ -262,7 +263,7 @@ def _info(state: State, handoff: MultibootHandoff) -> Iterator[str]:
 
 def _contents(state: State, handoff: MultibootHandoff) -> Iterator[str]:
     blob, base = state.items[Key.KERNEL_DATA], number(state, Key.KERNEL_ADDR)
-    if state.read(base, len(blob)) != blob:
+    if not holds(state, base, blob):
         yield "the kernel or a module is damaged"
     for index, (start, end, _) in enumerate(handoff.modules):
         if not base <= start <= end <= base + len(blob):

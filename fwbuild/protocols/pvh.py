@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from elftools.common.exceptions import ELFError
-
 from fwbuild.abi import e820, pvh, x86
 from fwbuild.abi.elf import MAGIC
 from fwbuild.abi.fw_cfg import Key
@@ -25,12 +23,12 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import file_names, layout
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
+from fwbuild.kernel.elf_file import ElfError, LimitError
 from fwbuild.kernel.multiboot import has_multiboot2
 from fwbuild.kernel.vmlinux import (
     LIMITED,
     RELINK,
     Elf,
-    LimitError,
     parse_elf,
     parse_vmlinux,
     pvh_problem,
@@ -41,6 +39,7 @@ from fwbuild.protocols.checks import (
     command_line,
     descriptor,
     flat_segments,
+    holds,
     inside,
     number,
     ram_of,
@@ -112,9 +111,9 @@ class Pvh(Protocol):
 
     def load(self, guest: Guest, recording: Recording, data: bytes, where: str) -> Loaded:
         vmlinux = parse_vmlinux(data, where)
-        for address, content in vmlinux.memory:
-            if not recording.has_ram(address, len(content)):
-                what = f"a segment at {address:#x} lies outside RAM"
+        for placed in vmlinux.placed:
+            if not recording.has_ram(placed.address, placed.size):
+                what = f"a segment at {placed.address:#x} lies outside RAM"
                 raise FwbuildError(ExitCode.KERNEL, what, where=where, hint=MORE_MEMORY)
         cmdline = os.fsencode(guest.append) + b"\0"
         keys = number_items(
@@ -133,7 +132,7 @@ class Pvh(Protocol):
             Key.CMDLINE_DATA: cmdline,
         }
         keys |= initrd_items(guest, recording)
-        return Loaded(self.name, vmlinux.entry, vmlinux.memory, keys)
+        return Loaded(self.name, vmlinux.entry, vmlinux.placed, keys)
 
     def entries(self, data: bytes, where: str) -> dict[str, int]:
         return {"PVH": parse_vmlinux(data, where).entry}
@@ -145,11 +144,11 @@ class Pvh(Protocol):
             found = Report("vmlinux", "ELF file beyond fwbuild's limits")
             found.problems.append(Problem(f"{LIMITED}: {error}", RELINK))
             return found
-        except ELFError as error:
+        except ElfError as error:
             found = Report("vmlinux", "ELF file that cannot be loaded")
             found.problems.append(
                 Problem(
-                    f'QEMU: "Error while loading elf kernel": {error}',
+                    f'QEMU: "{error.qemu}": {error}',
                     "copy the file again, or build it for x86",
                 )
             )
@@ -246,7 +245,7 @@ def _contents(state: State, handoff: PvhHandoff) -> Iterator[str]:
     if len(handoff.modules) != bool(initrd) + len(files):
         yield f"{len(handoff.modules)} modules"
     for i, (module, data) in enumerate(zip(handoff.modules[bool(initrd) :], files, strict=False)):
-        if module.size != len(data) or state.read(module.paddr, len(data)) != data:
+        if module.size != len(data) or not holds(state, module.paddr, data):
             yield f"module file {i + 1} is damaged"
     for i, module in enumerate(handoff.modules):
         try:
@@ -260,11 +259,11 @@ def _contents(state: State, handoff: PvhHandoff) -> Iterator[str]:
         first = handoff.modules[0] if handoff.modules else None
         if first is None or (first.paddr, first.size) != (address, len(initrd)):
             yield "the first module is not the initrd"
-        elif state.read(address, len(initrd)) != initrd:
+        elif not holds(state, address, initrd):
             yield "the initrd's contents are damaged"
-    for address, data in state.segments:
-        if state.read(address, len(data)) != data:
-            yield f"the kernel's segment at {address:#x} is damaged"
+    for placed in state.segments:
+        if not placed.is_at(state.read):
+            yield f"the kernel's segment at {placed.address:#x} is damaged"
 
 
 def _module_files(state: State) -> Iterator[bytes]:
@@ -284,7 +283,7 @@ def _places(state: State, handoff: PvhHandoff) -> Iterator[str]:
         if size and (not inside(ram, address, end) or end > pvh.HANDOFF_LIMIT):
             yield f"the {name} at {address:#x} is not in RAM below 1 GiB"
     spans = [(m.paddr, m.paddr + m.size) for m in handoff.modules]
-    spans += [(a, a + len(data)) for a, data in state.segments]
+    spans += [(placed.address, placed.end) for placed in state.segments]
     for low, high in pairwise(sorted(spans)):
         if high[0] < low[1]:
             yield f"a module overlaps another or the kernel at {high[0]:#x}"

@@ -92,8 +92,8 @@ def _tables(state: State, handoff: Handoff | None) -> list[Table]:
 
 def _areas(state: State, handoff: Handoff) -> list[tuple[str, int, int]]:
     if state.segments:
-        low = min(address for address, _ in state.segments)
-        high = max(address + len(data) for address, data in state.segments)
+        low = min(placed.address for placed in state.segments)
+        high = max(placed.end for placed in state.segments)
         kernel = ("kernel", low, high - low)
     else:
         kernel = ("kernel", number(state, Key.KERNEL_ADDR), number(state, Key.KERNEL_SIZE))

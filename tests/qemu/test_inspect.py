@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from fwbuild.abi import elf
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.errors import FwbuildError
 from fwbuild.guest import Guest
@@ -11,6 +12,7 @@ from fwbuild.inspection import Report, inspect
 from fwbuild.protocols.pvh import REFUSAL
 from fwbuild.qemu.record import record
 from tests.support import debian
+from tests.support.elf_files import BASE, LOAD, NOTE, NOTES, Row, elf_file, section
 from tests.support.noted import LAYOUTS, WIDTHS, link
 from tests.support.offered import need_machine
 
@@ -45,6 +47,47 @@ def test_merged_notes(layout: str, width: int, tmp_path: Path) -> None:
 def test_a_note_of_another_name(name: str, tmp_path: Path) -> None:
     kernel = link("alone", 4, tmp_path, name)
     assert numbers(kernel, Key.KERNEL_ENTRY) == [report(kernel).facts["pvh_entry"]]
+
+
+def with_ident(at: int, value: int) -> bytes:
+    data = elf_file([LOAD, NOTES])
+    return data[:at] + bytes([value]) + data[at + 1 :]
+
+
+ALL_SECTIONS = (elf.SHT_PROGBITS, elf.SHT_STRTAB, 6, 11, 0x6FFFFFF6)
+# Files at whose odd headers QEMU does not look, or does.
+ODD = {
+    "dynamic": elf_file([LOAD, NOTES, Row(2, 0, 1, 1)]),
+    "interpreter beyond the file": elf_file([LOAD, NOTES, Row(3, 1 << 40, 1 << 40)]),
+    "sections beyond the file": elf_file(
+        [LOAD, NOTES],
+        sections=b"".join(section(t, offset=1 << 40, size=9, link=9) for t in ALL_SECTIONS)),
+    "headers of no size": elf_file([LOAD, NOTES], phentsize=0),
+    "FreeBSD's": with_ident(7, 9),
+    "an empty segment": elf_file([LOAD, NOTES, Row(elf.PT_LOAD, 0, 0, 0, 0x4000)]),
+    "zeros that overlap": elf_file(
+        [Row(elf.PT_LOAD, memsz=0x2000), Row(elf.PT_LOAD, address=BASE + 0x1000), NOTES]),
+    "segments that overlap": elf_file([LOAD, LOAD, NOTES]),
+    "a class that is none": with_ident(4, 3),
+    "big-endian": with_ident(5, 2),
+    "note in a section alone": elf_file(
+        [LOAD], sections=section(elf.SHT_NOTE, offset=64 + 56, size=len(NOTE))),
+    "headers beyond the file": elf_file([LOAD, NOTES], phoff=1 << 20),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_headers(name: str, tmp_path: Path) -> None:
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(ODD[name])
+    found = report(kernel)
+    if "pvh_entry" not in found.facts or REFUSAL in found.qemu:
+        with pytest.raises(FwbuildError):
+            numbers(kernel)
+        return
+    entry, low, size = numbers(kernel, Key.KERNEL_ENTRY, Key.KERNEL_ADDR, Key.KERNEL_SIZE)
+    facts = [found.facts[key] for key in ("pvh_entry", "load_address", "load_end")]
+    assert facts == [entry, low, low + size]
 
 
 # Debian's package, the file in it, and the keys of fw_cfg that tell the facts. ZIMAGE: QEMU

@@ -8,6 +8,7 @@ def multiboot1(
     flags: int = HeaderFlag.ADDRESSES | HeaderFlag.MEMORY_INFO,
     load: int = 0x100000,
     header: int = 0x100000,
+    bss_end: int = 0,
 ) -> bytes:
     fields = dict.fromkeys(offsets(multiboot.HEADER), 0)
     checksum = -(multiboot.HEADER_MAGIC + flags) % (1 << 32)
@@ -17,6 +18,7 @@ def multiboot1(
         "checksum": checksum,
         "header_addr": header,
         "load_addr": load,
+        "bss_end_addr": bss_end,
         "entry_addr": load + 64,
     }
     return bytes(multiboot.HEADER.build(fields)).ljust(4096, b"\x90")

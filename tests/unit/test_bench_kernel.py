@@ -12,6 +12,7 @@ from fwbuild.bench.events import Event
 from fwbuild.bench.kernel import read_entries, read_kernel, start_kernel
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.image.elf import Segment, Symbol, write_elf
+from fwbuild.kernel.elf_file import read_elf
 from fwbuild.payloads.test_kernel import build_test_bzimage, build_test_kernel, build_test_multiboot
 
 # Linux, Documentation/arch/x86/boot.rst: the setup code at 0x200 of what QEMU puts at 0x10000, the
@@ -55,7 +56,7 @@ def test_vmlinux(tmp_path: Path) -> None:
 def test_symbols_of_the_elf_file() -> None:
     segment = Segment(0x100000, b"\xf4" * 64, 64, 7)
     data = write_elf([segment], [Symbol("start_kernel", 0x100010, 4, "func")], 0x100000)
-    assert start_kernel(ELFFile(io.BytesIO(data)), data) == (0x100010, "")
+    assert start_kernel(read_elf(data), data) == (0x100010, "")
 
 
 def test_without_vmlinux_to_elf(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +69,7 @@ def test_without_vmlinux_to_elf(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     data = build_test_kernel()
-    address, note = start_kernel(ELFFile(io.BytesIO(data)), data)
+    address, note = start_kernel(read_elf(data), data)
     assert address is None
     assert "vmlinux-to-elf is not there" in note
 

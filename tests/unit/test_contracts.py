@@ -57,7 +57,7 @@ KERNEL = {"size": 0x1000, "select": 0x21, "reserved": 0, "name": file_names.KERN
 EHDR = dict.fromkeys((f.name for f in elf.EHDR.subcons if f.name), 0)
 EHDR |= {"machine": elf.EM_386, "phoff": elf.EHDR.sizeof(), "phnum": 2}
 EHDR["phentsize"] = elf.PHDR.sizeof()
-EHDR.pop("magic")
+EHDR.pop("ident")
 PHDR = dict.fromkeys((f.name for f in elf.PHDR.subcons), 0)
 PHDRS = [
     PHDR | {"type": elf.PT_LOAD, "paddr": DESTINATION, "memsz": SIZE},

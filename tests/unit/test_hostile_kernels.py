@@ -7,27 +7,14 @@ from pathlib import Path
 import pytest
 
 from fwbuild import cli
+from fwbuild.abi import elf
 from fwbuild.errors import ExitCode
 from fwbuild.kernel.vmlinux import LIMITED
 from fwbuild.payloads.test_kernel import build_test_bzimage
+from tests.support.elf_files import BASE, LOAD, NOTE, NOTES, Row, elf_file
 from tests.support.multiboot import multiboot1
 
-NOTE = struct.pack("<III4sI", 4, 4, 18, b"Xen\0", 0x100000)
-BASE = 0x100000
-
-
-def elf64(segments: list[tuple[int, int, int, int]], data: bytes) -> bytes:
-    """`segments` are (type, offset in `data`, bytes there, bytes in memory)."""
-    start = 64 + 56 * len(segments)
-    head = struct.pack(
-        "<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, 62, 1, BASE, 64, 0, 0, 64, 56, len(segments),
-        0, 0, 0,
-    )  # fmt: skip
-    rows = [
-        struct.pack("<IIQQQQQQ", kind, 7, start + at, BASE, BASE, size, memory, 4)
-        for kind, at, size, memory in segments
-    ]
-    return head + b"".join(rows) + data
+MIB = 1 << 20
 
 
 def setup_data(first: int, *, following: int, length: int) -> bytes:
@@ -41,9 +28,9 @@ def setup_data(first: int, *, following: int, length: int) -> bytes:
 # name: (file, exit code)
 FILES: dict[str, tuple[Callable[[], bytes], ExitCode]] = {
     "a segment of 4 GiB": (
-        lambda: elf64([(1, 0, 20, 0xFFE00000), (4, 0, 20, 20)], NOTE), ExitCode.KERNEL),
+        lambda: elf_file([Row(elf.PT_LOAD, memsz=0xFFE00000), NOTES]), ExitCode.KERNEL),
     "200 note segments over the same bytes": (
-        lambda: elf64([(1, 0, 20, 20), *[(4, 0, 1 << 20, 1 << 20)] * 200], bytes(1 << 20)),
+        lambda: elf_file([LOAD, *[Row(elf.PT_NOTE, filesz=MIB)] * 200], bytes(MIB)),
         ExitCode.KERNEL),
     "Multiboot that passes 4 GiB": (
         lambda: multiboot1(load=0xFFFFF000, header=0xFFFFF000), ExitCode.KERNEL),
@@ -61,21 +48,21 @@ def test_file(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def many_segments(count: int, size: int) -> bytes:
     """A 32-bit Multiboot ELF file of `count` segments over the same `size` bytes."""
-    start = 52 + 32 * count
-    head = struct.pack(
-        "<16sHHIIIIIHHHHHH", b"\x7fELF\1\1\1", 2, 3, 1, BASE, 52, 0, 0, 52, 32, count, 0, 0, 0
-    )
-    row = struct.pack("<IIIIIIII", 1, start, BASE, BASE, size, size, 7, 4)
     header = struct.pack("<III", 0x1BADB002, 0, -0x1BADB002 & 0xFFFFFFFF)
-    return head + row * count + header.ljust(size, b"\0")
+    rows = [Row(elf.PT_LOAD, 0, size, size, BASE + i * size) for i in range(count)]
+    return elf_file(rows, header.ljust(size, b"\0"), bits=32)
 
 
 # Files that QEMU may load, beyond the limits of fwbuild's own.
 LIMITS: dict[str, Callable[[], bytes]] = {
-    "notes of 2 MiB": lambda: elf64([(1, 0, 20, 20), (4, 0, 2 << 20, 2 << 20)], bytes(2 << 20)),
+    "notes of 2 MiB": lambda: elf_file([LOAD, Row(elf.PT_NOTE, filesz=2 * MIB)], bytes(2 * MIB)),
     "Multiboot segments of 520 MiB": lambda: many_segments(130, 4 << 20),
-    "segments of 1 GiB": lambda: elf64([(1, 0, 20, 1 << 30), (4, 0, 20, 20)], NOTE),
-}
+    "Multiboot of 300 MiB": lambda: multiboot1(bss_end=BASE + 300 * MIB),
+    "segments of 300 MiB": lambda: elf_file(
+        [NOTES, *(Row(elf.PT_LOAD, 0, MIB, MIB, BASE + i * MIB) for i in range(300))],
+        NOTE.ljust(MIB, b"\0")),
+    "1100 program headers": lambda: elf_file([LOAD] * 1100),
+}  # fmt: skip
 
 
 @pytest.mark.timeout(60)

@@ -72,10 +72,10 @@ FILES: dict[str, tuple[bytes, str, str | None, str]] = {
         padded(NOTELESS, 8) + multiboot2_header(), "vmlinux", None, "does not know Multiboot 2"),
     "ELF for ARM": (with_machine(KERNEL, EM_ARM), "vmlinux", None, "EM_ARM"),
     "ELF with segments at 2^63": (
-        FAR_SEGMENTS, "vmlinux", None, "an offset in it is beyond any file"),
+        FAR_SEGMENTS, "vmlinux", None, "program headers pass the end"),
     "Multiboot in such an ELF": (
         with_machine(FAR_SEGMENTS, EM_386) + multiboot1(flags=0), "multiboot", None,
-        "beyond any file"),
+        "program headers pass the end"),
     "ELF cut short": (KERNEL[:0x90], "vmlinux", None, "Error while loading elf kernel"),
     "ELF entered outside": (LOW, "vmlinux", "pvh", stop_words("KERNEL_ENTRY")),
     "ELF low": (
