@@ -8,6 +8,7 @@ import pytest
 
 from fwbuild.assembler.link import Linker
 from fwbuild.image.build import Image, build_image
+from fwbuild.kernel import vmlinux_cache
 from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.qemu import program
 from tests.support.coverage.recorder import recorder
@@ -37,6 +38,14 @@ def sandbox() -> Iterator[Sandbox]:
     """Every emulated run of every test is held against the declared layout."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         yield Sandbox(monkeypatch)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def user_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or writes the cache of the user who runs it."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv(vmlinux_cache.VARIABLE, str(tmp_path_factory.mktemp("xdg")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,12 @@
 """A family of QEMU's machine types: all that fwbuild knows of it."""
 
+import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 Write = tuple[int, int]
+VERSION = re.compile(r"-(\d+)\.(\d+)(\.\d+)?$")  # at a machine type's end
+PVH_SINCE = (4, 0)  # the version of pc and q35 that loads a vmlinux (hw/i386/pc.c, pvh_enabled)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,3 +52,10 @@ class MachineFamily:
     def has(self, machine_type: str) -> bool:
         """Whether a machine type ("pc-q35-4.0") belongs to the family."""
         return any(fnmatchcase(machine_type, pattern) for pattern in self.types)
+
+    def loads_pvh(self, machine_type: str) -> bool:
+        """Whether QEMU is known to load a vmlinux for a machine type of the family. A name
+        without a version is the newest, or a distribution's, which may be an old one."""
+        if found := VERSION.search(machine_type):
+            return (int(found[1]), int(found[2])) >= PVH_SINCE
+        return machine_type in self.types

@@ -12,11 +12,9 @@ from pathlib import Path
 
 from fwbuild.abi import ports
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.files import read_file
 from fwbuild.firmware import test_kernel
 from fwbuild.guest import Guest
 from fwbuild.payloads.test_kernel import write_test_kernel
-from fwbuild.protocols import identify
 from fwbuild.qemu import complaint
 from fwbuild.qemu.command import command
 from fwbuild.qemu.ending import Ending, How, ending
@@ -30,6 +28,7 @@ from fwbuild.verbs.guest_options import (
     guest_from,
     image_from,
 )
+from fwbuild.verbs.run_kernel import as_pvh, without_s3
 
 HELP = "boot the image in QEMU"
 TEST_PASSED = ports.debug_exit_status(test_kernel.EXIT_OK)
@@ -41,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_image_arguments(parser)
     add_guest_arguments(parser, runs=True)
+    parser.add_argument(
+        "--no-pvh",
+        action="store_true",
+        help="boot a bzImage as it is; default: as the vmlinux inside it, if that has a PVH entry",
+    )
     parser.add_argument(
         "--timeout", type=float, metavar="SECONDS", help="end QEMU after so long; default: never"
     )
@@ -55,14 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     args.kernel = _kernel(args)
-    guest = without_s3(guest_from(args))
-    guest = replace(guest, extra=(*guest.extra, *args.after))
-    guest, accelerator = with_accelerator(guest, args.accel)
-    print(f"fwbuild: {program()}, {accelerator}", file=sys.stderr, flush=True)
-    if args.dry_run:
-        print(shlex.join([*command(guest, bios=args.bios), "-serial", "stdio"]))
-        return int(ExitCode.OK)
     with tempfile.TemporaryDirectory(prefix="fwbuild-") as folder:
+        guest = _guest(args, Path(folder))
+        if args.dry_run:
+            print(shlex.join([*command(guest, bios=args.bios), "-serial", "stdio"]))
+            return int(ExitCode.OK)
         bios, console = Path(folder) / "bios.bin", Path(folder) / "console"
         bios.write_bytes(image_from(args))
         if guest.kernel is None:
@@ -96,16 +97,16 @@ def _kernel(args: argparse.Namespace) -> Path | None:
     return kernel
 
 
-def without_s3(guest: Guest) -> Guest:
-    """The guest, but that a vmlinux does not suspend to RAM: it could not wake, since QEMU loads
-    its segments again at each reset, and a wake is one."""
-    off = guest.family.s3_off
-    if guest.kernel is None or not off:
-        return guest
-    protocol = identify(read_file(guest.kernel))
-    if protocol is None or not protocol.reloaded:
-        return guest
-    return replace(guest, extra=("-global", off, *guest.extra))
+def _guest(args: argparse.Namespace, scratch: Path) -> Guest:
+    """The guest that runs; what is chosen for it is said on stderr."""
+    guest = guest_from(args)
+    if not args.no_pvh:
+        guest = as_pvh(guest, None if args.bios else args.template, scratch)
+    guest = without_s3(guest)
+    guest = replace(guest, extra=(*guest.extra, *args.after))
+    guest, accelerator = with_accelerator(guest, args.accel)
+    print(f"fwbuild: {program()}, {accelerator}", file=sys.stderr, flush=True)
+    return guest
 
 
 def _wait(argv: list[str], seconds: float | None, console: Path) -> tuple[Ending, str]:

@@ -197,6 +197,6 @@ def test_run_takes_s3_from_a_vmlinux(
     """`fwbuild run` offers S3 to a kernel that can wake, and to no other."""
     kernel = debian.cloud_vmlinux() if form == "vmlinux" else debian.cloud_vmlinuz()
     arguments = ["run", "-M", machine, "--kernel", str(kernel), "--append", "console=ttyS0"]
-    arguments += ["--initrd", str(debian.make_initrd(tmp_path, STATES))]
+    arguments += ["--initrd", str(debian.make_initrd(tmp_path, STATES)), "--no-pvh"]
     assert main([*arguments, "--timeout", str(SECONDS)]) == ExitCode.OK
     assert f"sleeps: {states}" in capfd.readouterr().out

@@ -70,3 +70,17 @@ def test_the_aperture_of_q35_starts_after_ecam(machine: str) -> None:
     )
     # QEMU 7.2's info mtree: pcie-mmcfg-mmio ends at 0xbfffffff
     assert (low.base, low.end) == (0xC0000000, 0xFEC00000)
+
+
+# Source: QEMU, hw/i386/pc_piix.c and pc_q35.c: pvh_enabled is false in the 3.1 types and earlier
+LOADS_PVH = {
+    "microvm": True, "pc": True, "q35": True, "ubuntu": True,
+    "pc-i440fx-4.0": True, "pc-q35-4.0.1": True, "pc-q35-10.0": True,
+    "pc-i440fx-3.1": False, "pc-q35-2.12": False, "pc-1.3": False, "pc-0.15": False,
+    "pc-i440fx-bionic": False, "pc-i440fx-rhel7.6.0": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("machine", LOADS_PVH)
+def test_which_load_a_vmlinux(machine: str) -> None:
+    assert of(machine).loads_pvh(machine) == LOADS_PVH[machine]

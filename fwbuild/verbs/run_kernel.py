@@ -1,0 +1,59 @@
+"""The kernel that `run` boots: the vmlinux inside a bzImage, where that has a PVH entry."""
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from fwbuild.files import read_file
+from fwbuild.firmware.options import BootProtocol
+from fwbuild.guest import Guest
+from fwbuild.image.template import Template
+from fwbuild.kernel.bzimage import is_bzimage
+from fwbuild.kernel.vmlinux_cache import NoVmlinuxError, pvh_vmlinux
+from fwbuild.protocols import identify
+
+
+def as_pvh(guest: Guest, template: str | None, scratch: Path) -> Guest:
+    """The guest, its bzImage replaced by the vmlinux inside it where that boots by PVH; what
+    is booted is said on stderr. `template` is the image's, None for one that is not known;
+    `scratch` takes the vmlinux where the user's cache cannot."""
+    if guest.kernel is None or not is_bzimage(data := read_file(guest.kernel)):
+        return guest
+    if problem := _no_pvh(guest, template):
+        _say(guest.kernel, f"as a bzImage: {problem}")
+        return guest
+    start = time.monotonic()
+    try:
+        kept = pvh_vmlinux(data, scratch)
+    except NoVmlinuxError as error:
+        _say(guest.kernel, f"as a bzImage: {error}")
+        return guest
+    how = "kept" if kept.found else f"taken out in {time.monotonic() - start:.1f} s"
+    _say(guest.kernel, f"as the vmlinux inside it, by PVH ({how}; --no-pvh: as a bzImage)")
+    return replace(guest, kernel=kept.path)
+
+
+def without_s3(guest: Guest) -> Guest:
+    """The guest, but that a vmlinux does not suspend to RAM: it could not wake, since QEMU loads
+    its segments again at each reset, and a wake is one."""
+    off = guest.family.s3_off
+    if guest.kernel is None or not off:
+        return guest
+    protocol = identify(read_file(guest.kernel))
+    if protocol is None or not protocol.reloaded:
+        return guest
+    return replace(guest, extra=("-global", off, *guest.extra))
+
+
+def _no_pvh(guest: Guest, template: str | None) -> str:
+    """Why nothing boots by PVH with this machine type and image, "" where it does."""
+    if not guest.family.loads_pvh(guest.machine_type):
+        return f"{guest.machine_type} may not load a vmlinux"
+    if template and BootProtocol.PVH not in Template.load(template).words("protocols"):
+        return f"the template {template} leaves PVH out"
+    return ""
+
+
+def _say(kernel: Path, words: str) -> None:
+    print(f"fwbuild: {kernel} {words}", file=sys.stderr, flush=True)

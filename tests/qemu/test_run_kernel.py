@@ -1,0 +1,61 @@
+"""`fwbuild run` boots a bzImage as the vmlinux inside it, where that can be."""
+
+from pathlib import Path
+
+import pytest
+
+from fwbuild.abi import ports
+from fwbuild.cli import main
+from fwbuild.errors import ExitCode
+from fwbuild.files import data_dir
+from fwbuild.image.template import DEFAULT
+from fwbuild.kernel.vmlinux_cache import VARIABLE
+from fwbuild.payloads.test_kernel import build_bzimage
+from tests.support.bzimages import compress
+from tests.support.small_kernel import assembled, pvh_kernel
+
+pytestmark = pytest.mark.qemu
+
+
+def ends_with(value: int) -> str:
+    """Code that ends QEMU."""
+    return f"mov dx, {ports.DEBUG_EXIT:#x}; mov al, {value}; out dx, al; hlt"
+
+
+AS_BZIMAGE, AS_VMLINUX = 0x31, 0x32
+WORDS = {AS_BZIMAGE: "as a bzImage", AS_VMLINUX: "as the vmlinux inside it, by PVH (taken out in"}
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A bzImage that tells which way it was entered."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
+    code = assembled(ends_with(AS_BZIMAGE))
+    payload = compress("gzip", pvh_kernel(ends_with(AS_VMLINUX)))
+    at = {"payload_offset": len(code), "payload_length": len(payload)}
+    path = tmp_path / "vmlinuz"
+    path.write_bytes(build_bzimage(code + payload, **at))
+    return path
+
+
+CASES: dict[str, tuple[list[str], int]] = {
+    "by PVH": ([], AS_VMLINUX),
+    "told not to": (["--no-pvh"], AS_BZIMAGE),
+    "a machine type without PVH": (["-M", "pc-i440fx-3.1"], AS_BZIMAGE),
+    "an image without PVH": (["--template", "{tmp}/none.toml"], AS_BZIMAGE),
+    "the cache is a file": (["--timeout", "60"], AS_VMLINUX),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_kernel(name: str, kernel: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    more, value = CASES[name]
+    text = (data_dir("templates") / f"{DEFAULT}.toml").read_text()
+    (tmp_path / "none.toml").write_text(text.replace('"pvh", ', ""))
+    if name == "the cache is a file":
+        (tmp_path / "cache").touch()
+    arguments = ["run", str(kernel), *(word.format(tmp=tmp_path) for word in more)]
+    assert main([*arguments, "--accel", "tcg"]) == ExitCode.OK
+    said = capfd.readouterr().err
+    assert f"isa-debug-exit: {value}," in said
+    assert ("--no-pvh" in more) or f"fwbuild: {kernel} {WORDS[value]}" in said

@@ -1,0 +1,149 @@
+"""The cache of vmlinux files: whatever happens to it, a kernel comes out, and the right one."""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fwbuild.kernel import vmlinux_cache
+from fwbuild.kernel.vmlinux_cache import KEPT, VARIABLE, Kept, NoVmlinuxError, pvh_vmlinux
+from fwbuild.payloads.test_kernel import build_test_kernel
+from tests.support.bzimages import bzimage, compress
+
+VMLINUX = build_test_kernel()
+KERNEL = bzimage(compress("gzip", VMLINUX))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
+    return tmp_path / "cache/fwbuild/vmlinux"
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    path = tmp_path / "scratch"
+    path.mkdir()
+    return path
+
+
+def test_taken_out_once(cache: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = pvh_vmlinux(KERNEL, scratch)
+    assert not first.found and first.path.parent == cache
+    assert first.path.read_bytes() == VMLINUX
+    monkeypatch.setattr(vmlinux_cache, "unpack", None)
+    assert pvh_vmlinux(KERNEL, scratch) == Kept(first.path, found=True)
+    assert list(cache.iterdir()) == [first.path] and not any(scratch.iterdir())
+
+
+def other(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"Xen", b"xen", 1))
+
+
+def dead_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
+def folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+# what happens to a file of the cache, and whether another can take its place
+DAMAGE: dict[str, tuple[Callable[[Path], object], bool]] = {
+    "cut short": (lambda path: os.truncate(path, path.stat().st_size - 1), True),
+    "empty": (lambda path: os.truncate(path, 0), True),
+    "other bytes": (other, True),
+    "gone": (Path.unlink, True),
+    "a dead link": (dead_link, True),
+    "a folder": (folder, False),
+    "a pipe": (pipe, False),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage(name: str, cache: Path, scratch: Path) -> None:
+    damage, mended = DAMAGE[name]
+    path = pvh_vmlinux(KERNEL, scratch).path
+    damage(path)
+    again = pvh_vmlinux(KERNEL, scratch)
+    assert again.path.read_bytes() == VMLINUX
+    assert again.path.parent == (cache if mended else scratch)
+    assert pvh_vmlinux(KERNEL, scratch).found == mended
+
+
+@pytest.mark.parametrize("value", ["/proc/none", "/dev/null", "{tmp}/file", "relative", ""])
+def test_a_cache_that_is_none(
+    value: str, tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(VARIABLE, value.format(tmp=tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))  # what a value that is no path leads to
+    kept = pvh_vmlinux(KERNEL, scratch)
+    assert kept.path.parent == scratch and kept.path.read_bytes() == VMLINUX
+    assert not (tmp_path / "relative").exists()
+
+
+def test_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert vmlinux_cache.folder() == tmp_path / ".cache/fwbuild/vmlinux"
+
+
+NONE = {
+    "no note": (bzimage(compress("gzip", VMLINUX.replace(b"\x12\0\0\0Xen", b"\x13\0\0\0Xen"))),
+                "no PVH ELF note"),
+    "no ELF": (bzimage(compress("gzip", b"hello" * 99)), "no ELF file"),
+    "no known payload": (bzimage(b"what is it" * 9), "unknown compression"),
+    "no payload": (bzimage(b"", version=0x207), "does not tell where the kernel is"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NONE)
+def test_a_reason_is_kept_too(
+    name: str, cache: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel, words = NONE[name]
+    with pytest.raises(NoVmlinuxError, match=words):
+        pvh_vmlinux(kernel, scratch)
+    monkeypatch.setattr(vmlinux_cache, "unpack", None)
+    with pytest.raises(NoVmlinuxError, match=words):
+        pvh_vmlinux(kernel, scratch)
+    assert len(list(cache.iterdir())) == 1
+
+
+def take(arguments: tuple[bytes, Path]) -> bytes:
+    return pvh_vmlinux(*arguments).path.read_bytes()
+
+
+def test_processes_at_once(cache: Path, scratch: Path) -> None:
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        found = pool.map(take, [(KERNEL, scratch)] * 12, chunksize=1)
+    assert set(found) == {VMLINUX}
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_few_are_kept(cache: Path, scratch: Path) -> None:
+    cache.mkdir(parents=True)
+    for age in range(KEPT + 5):
+        for name in (f"{age:02}.kernel", f".{age:02}.part"):
+            (cache / name).touch()
+            os.utime(cache / name, (1e9 - age, 1e9 - age))
+    used = pvh_vmlinux(KERNEL, scratch).path
+    assert len(list(cache.iterdir())) == KEPT and used.exists()
+    assert (cache / "00.kernel").exists() and not (cache / f"{KEPT:02}.kernel").exists()
+
+
+def test_use_keeps(cache: Path, scratch: Path) -> None:
+    path = pvh_vmlinux(KERNEL, scratch).path
+    os.utime(path, (1, 1))
+    assert pvh_vmlinux(KERNEL, scratch).path.stat().st_mtime > 1e9
