@@ -1,6 +1,6 @@
 # A stop in a guest that nobody watches: pvpanic tells the host. Nothing is known of RAM any more:
-# it may be a guest's, or fw_cfg's directory may never have been read. So all is asked for anew, by
-# ports, and the stack alone is written to. The way leads from stop_with to stop_end, and not back.
+# it may be a guest's, or fw_cfg's directory may never have been read. So all is read again, by ports,
+# and only the stack is written to. stop_with goes on here, and this ends in stop_end.
 
 #: report a panic at the port that etc/pvpanic-port has, if fw_cfg has that file; then on PCI
 #: mode: 32

@@ -41,8 +41,8 @@ fw_cfg_transfer:
     mov al, stop_codes.FW_CFG_DMA
     jmp stop_with
 
-#: the same transfer by the data port, which can only read: a skip reads and forgets, a write is
-#: left undone
+#: the same transfer by the data port, which can only read: a skip discards what it reads, a write
+#: is not done
 #: mode: 32
 #: in: eax control word, ecx bytes, edi destination
 #: out: -

@@ -90,8 +90,8 @@ elf_table:
     add esi, region.head.base
     ret
 
-#: check each segment that is loaded against the file's size, and let kernel_start and kernel_span
-#: be what they take together. One without a byte of memory is none
+#: check each segment that is loaded against the file's size, and set kernel_start and kernel_span
+#: to what they take together. One without a byte of memory no longer counts as a segment
 #: mode: 32
 #: in: -
 #: out: -
@@ -113,8 +113,8 @@ elf_span:
     or eax, ecx
     jnz .loaded
     mov dword ptr [ebx + work.SEGMENT.type], eax
+    jmp .skip
 .loaded:
-    jz .skip
     call elf_in_file
     mov eax, dword ptr [ebx + work.SEGMENT.memsz_high]
     or eax, dword ptr [ebx + work.SEGMENT.paddr_high]

@@ -27,7 +27,7 @@ kernel_file_read:
     mov dword ptr [ram.work.file_size], ecx
     mov edx, ecx                # the stop's detail: 0
     .stop_if c, stop_codes.NO_KERNEL
-    # its head; behind the end of a shorter file there are zeros
+    # its head; after the end of a shorter file there are zeros
     mov eax, dword ptr [ram.work.file_control]
     mov ecx, region.head.size
     mov edi, region.head.base
@@ -66,7 +66,7 @@ kernel_file_enter:
 .enter:
     jmp dword ptr [ram.work.file_enter]
 
-#: put each segment to its physical address, zeros behind it
+#: put each segment to its physical address, and zeros after it
 #: mode: 32
 #: in: -
 #: out: -

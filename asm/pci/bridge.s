@@ -75,7 +75,7 @@ pci_open_bus:
     and dword ptr [esi + pci_plan.BUS.has], eax
 .capabilities:
     call pci_capabilities
-    # Behind a port there is device 0 alone.
+    # Below a port there is only device 0.
     mov ecx, pci.FUNCTIONS << pci.CONFIG_DEVFN_SHIFT
     mov eax, dword ptr [esi + pci_plan.BUS.express]
     cmp al, pci.EXPRESS_TYPE_ROOT_PORT

@@ -15,7 +15,7 @@
 #      room that it keeps for devices that come later, if that is more.
 #   3. The root buses share two apertures of memory, below 4 GiB and above all RAM. If the first is
 #      too small, what has 64 bits moves to the second, the largest first.
-#   4. If it still does not fit, the least needed loses (rank.s): a search by halves for the rank
+#   4. If it still does not fit, the least needed loses (rank.s): a binary search for the rank
 #      from which on all must lose, with steps 2 and 3 for each guess.
 #   5. Addresses, from the root buses down (assign.s): the same layout, now from a real start. What
 #      has lost gets what is left. Then all is written, and functions decode (program.s).
@@ -145,9 +145,9 @@ pci_apertures:
 .done:
     ret
 
-#: raise the start of the aperture below 4 GiB past what the map has there, and find where the one
-#: above begins, past RAM and the memory hot-plug region, and where the next range of the map ends
-#: it
+#: raise the start of the aperture below 4 GiB past what the map has there. Find where the one above
+#: begins, past RAM and the memory hot-plug region, and where it ends, at the next range of the
+#: map
 #: mode: 32
 #: in: eax the least start low, edx high
 #: out: eax start low (all ones where there is no room), edx high, esi end low (all ones without

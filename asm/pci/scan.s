@@ -193,7 +193,7 @@ pci_interrupt:
 .done:
     ret
 
-#: the chipsets' own functions, which need no look: pci_plan.KNOWN, 0 ends the list. The power
+#: the chipsets' own functions, which are not probed: pci_plan.KNOWN, 0 ends the list. The power
 #: management function and the ISA bridge have no BARs
 #: mode: data
 pci_known:

@@ -1,7 +1,7 @@
 # How large windows are, and whether all of it fits into the apertures of the root buses.
 
-#: find addresses for everything in one address space; if they do not fit, what may move goes to
-#: the second aperture, and then the least needed has none
+#: find addresses for everything in one address space. If it does not fit, what may move goes to
+#: the second aperture; if that is not enough, the least needed gets none
 #: mode: 32
 #: in: ecx pci_plan.Kind
 #: out: -

@@ -1,6 +1,6 @@
 # The two 8259 interrupt controllers, for a guest that does not program them itself.
 
-#: leave the controllers as a PC's firmware does, where the machine has them for sure
+#: leave the controllers as a PC's firmware does, where the machine certainly has them
 #: mode: 32
 #: in: -
 #: out: -

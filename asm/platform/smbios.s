@@ -1,5 +1,5 @@
-# SMBIOS: the host's structures into high RAM, the entry point into the F segment. Where the host
-# gives no type 0 structure, the firmware's own goes before them.
+# SMBIOS: the host's structures and their entry point into the F segment, the structures into high
+# RAM where they do not fit. If the host gives no type 0, the firmware's own goes before them.
 
 #: install the SMBIOS tables, if the host has them
 #: mode: 32

@@ -84,7 +84,7 @@ smp_read:
     mov al, stop_codes.FEATURE_CONTROL
     jmp stop_with
 
-#: give this CPU the feature control that the host wants, and which is locked by it
+#: set this CPU's IA32_FEATURE_CONTROL to what the host wants, which locks it
 #: mode: 32
 #: in: -
 #: out: -

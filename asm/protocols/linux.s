@@ -166,9 +166,9 @@ linux_enter:
     mov esi, ram.boot_params
     jmp dword ptr [ram.boot_params.hdr.code32_start]
 
-#: move the setup_data that QEMU appends to the kernel to the end of all that the kernel uses: it
-#: would unpack itself over them. Each pointer into the kernel's data is one to follow; it stops
-#: at one that leads into the kernel itself.
+#: move the setup_data that QEMU appends to the kernel to the end of all that the kernel uses: the
+#: kernel would unpack itself over it. Pointers into the kernel's data are followed; one into the
+#: kernel itself ends in a stop
 #: mode: 32
 #: in: -
 #: out: -
