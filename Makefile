@@ -93,7 +93,7 @@ RUNS ?= 7
 LINE_RUNS ?= 60
 QBOOT ?= /usr/share/qemu/qboot.rom
 boot-time: $(VENV)/.made
-	$(BIN)/python -c 'from tests.support.debian import cloud_vmlinux; cloud_vmlinux()'
+	$(BIN)/python -m tests.support.debian
 	$(BIN)/fwbuild bench --kernel $(VMLINUX) --kernel $(BZIMAGE) --runs $(RUNS) --report out/boot.html
 	$(BIN)/fwbuild bench --kernel $(VMLINUX) --kernel $(BZIMAGE) --runs $(LINE_RUNS) --accel tcg \
 		--to linux_start_kernel --no-peers --bios $(QBOOT) --no-counts --out out/bench-line

@@ -32,12 +32,12 @@ class Load:
 
 @dataclass(frozen=True)
 class Elf:
-    """An ELF file for x86: `bits` 32 or 64, its lowest and highest physical address, its
-    PVH note as it is written, the entry as QEMU reads it, both None without one, and its segments
-    once they are loaded."""
+    """An ELF file for x86: `bits` 32 or 64, the entry in its header, its lowest and highest
+    physical address, its PVH note as it is written and the entry as QEMU reads it there, both None
+    without one, and its segments once they are loaded."""
 
     bits: int
-    entry: int
+    elf_entry: int
     low: int
     high: int
     pvh_note: PvhNote | None
@@ -47,10 +47,10 @@ class Elf:
 
 @dataclass(frozen=True)
 class Vmlinux:
-    """A PVH kernel: its entry, its lowest and highest physical address, and its segments once
+    """A PVH kernel: its PVH entry, its lowest and highest physical address, and its segments once
     they are loaded."""
 
-    entry: int
+    pvh_entry: int
     low: int
     high: int
     placed: list[Placed]

@@ -120,7 +120,7 @@ class Pvh(Protocol):
             {
                 Key.KERNEL_ADDR: vmlinux.low,
                 Key.KERNEL_SIZE: vmlinux.high - vmlinux.low,
-                Key.KERNEL_ENTRY: vmlinux.entry,
+                Key.KERNEL_ENTRY: vmlinux.pvh_entry,
                 Key.SETUP_ADDR: 0,
                 Key.SETUP_SIZE: SETUP_SIZE,
                 Key.CMDLINE_ADDR: 0,
@@ -132,10 +132,10 @@ class Pvh(Protocol):
             Key.CMDLINE_DATA: cmdline,
         }
         keys |= initrd_items(guest, recording)
-        return Loaded(self.name, vmlinux.entry, vmlinux.placed, keys)
+        return Loaded(self.name, vmlinux.pvh_entry, vmlinux.placed, keys)
 
     def entries(self, data: bytes, where: str) -> dict[str, int]:
-        return {"PVH": parse_vmlinux(data, where).entry}
+        return {"PVH": parse_vmlinux(data, where).pvh_entry}
 
     def report(self, data: bytes) -> Report:
         try:

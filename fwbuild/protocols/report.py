@@ -79,7 +79,7 @@ def elf_facts(elf: Elf) -> dict[str, Any]:
     """The facts of an ELF kernel's own headers."""
     return {
         "bits": elf.bits,
-        "elf_entry": elf.entry,
+        "elf_entry": elf.elf_entry,
         "load_address": elf.low,
         "load_end": elf.high,
         "pvh_entry": elf.pvh_note and elf.pvh_note.entry,

@@ -52,7 +52,7 @@ def test_counts_of_qboot(name: str, tmp_path: Path) -> None:
         pytest.skip("the baseline is QEMU 7.2's")
     kernel, initrd = debian.cloud_vmlinux(), tmp_path / "initrd"
     initrd.write_bytes(bytes(1 << 20))
-    entry = parse_vmlinux(read_file(kernel), str(kernel)).entry
+    entry = parse_vmlinux(read_file(kernel), str(kernel)).pvh_entry
     guest = Guest(name, kernel=kernel, initrd=initrd)
     accesses, steps = BASELINES[name]
     assert count(guest, QBOOT, entry).accesses == pytest.approx(accesses, rel=0.05)
@@ -82,7 +82,7 @@ def test_the_kernel_has_no_more_to_do(machine: str, bios: Path, tmp_path: Path) 
 def test_gdb_stub(bios: Path, tmp_path: Path, test_kernel: bytes) -> None:
     kernel = tmp_path / "kernel"
     kernel.write_bytes(test_kernel)
-    entry = parse_vmlinux(test_kernel, "test kernel").entry
+    entry = parse_vmlinux(test_kernel, "test kernel").pvh_entry
     with stopped([*command(Guest("pc", kernel=kernel), bios=bios)], "-gdb") as connection:
         stub = GdbStub(connection)
         reset = stub.registers()
