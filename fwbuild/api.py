@@ -110,7 +110,7 @@ def emulate(
     """
     guest = guest or Guest()
     offer = offer or _offer(guest)
-    kernel = None if guest.kernel else build_test_kernel()
+    kernel = None if guest.kernel or guest.baked else build_test_kernel()
     loaded = protocols.load(guest, offer, kernel)
     machine = Machine(_bytes(image), offer, loaded, dma=dma)
     outcome = machine.run()

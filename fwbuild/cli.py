@@ -13,7 +13,7 @@ from fwbuild.version import __version__
 # Each is a module of fwbuild.verbs with HELP, add_arguments(parser) and run(args) -> int.
 VERBS = (
     "build", "verify", "run", "cost", "bench", "record", "extract", "inspect",
-    "explain", "disasm", "map", "errors", "templates",
+    "bake", "explain", "disasm", "map", "errors", "templates",
 )  # fmt: skip
 ALIASES = {"emulate": "verify"}  # other names of verbs
 PASS_ON = ("run",)  # the verbs that give QEMU what follows `--`

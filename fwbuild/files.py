@@ -3,7 +3,9 @@
 import errno
 import os
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from fwbuild.errors import ExitCode, FwbuildError
 
@@ -26,7 +28,11 @@ def read_file(path: Path) -> bytes:
         raise FwbuildError(ExitCode.INPUT, what, where=str(path)) from None
 
 
-def write_all(contents: dict[Path, bytes]) -> None:
+# A file's bytes, or what writes them.
+Content = bytes | Callable[[BinaryIO], None]
+
+
+def write_all(contents: Mapping[Path, Content]) -> None:
     """Write files so that each is whole or was never touched.
 
     A folder or a device in the way of any of them is found before the first is replaced."""
@@ -42,7 +48,10 @@ def write_all(contents: dict[Path, bytes]) -> None:
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
             pending.append((name, path))
             with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
+                if isinstance(data, bytes):
+                    stream.write(data)
+                else:
+                    data(stream)
             Path(name).chmod(0o644)
         for name, path in pending:
             Path(name).replace(path)

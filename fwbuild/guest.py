@@ -8,6 +8,8 @@ from fwbuild import machines
 from fwbuild.machines import MachineFamily
 from fwbuild.sizes import MIB
 
+RAM_FILE = "ram.img"  # in a baked guest's folder
+
 
 @dataclass(frozen=True)
 class Guest:
@@ -19,6 +21,8 @@ class Guest:
     append:  the kernel's command line.
     firmware_loads: whether the firmware loads the kernel: it is a file of fw_cfg then, not QEMU's
              -kernel, and the initrd is its first module.
+    baked:   the folder of a guest that `fwbuild bake` made; `append` is added to its command line
+             then, and it has no other kernel.
     accel:   "tcg", "kvm", or "" where `machine` or `extra` name one.
     extra:   further QEMU arguments, verbatim.
     """
@@ -32,6 +36,7 @@ class Guest:
     accel: str = "tcg"
     extra: tuple[str, ...] = field(default_factory=tuple)
     firmware_loads: bool = False
+    baked: Path | None = None
 
     def values(self, *names: str) -> list[str]:
         """The values of QEMU's options of these names in `extra`, in order."""

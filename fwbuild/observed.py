@@ -28,7 +28,7 @@ def observed(guest: Guest, image: bytes) -> Iterator[State]:
     with tempfile.TemporaryDirectory(prefix="fwbuild-") as folder:
         bios = Path(folder) / "bios.bin"
         bios.write_bytes(image)
-        if guest.kernel is None:
+        if not (guest.kernel or guest.baked):
             guest = replace(guest, kernel=write_test_kernel(Path(folder)))
         found = record(guest)
         loaded = protocols.load(guest, found)

@@ -20,9 +20,54 @@
 #: source: -
 chipset_init:
     call chipset_program
+.if option.one_machine & (option.machines.microvm | option.machines.pc)
+    call machine_check
+.endif
     mov dword ptr [ram.work.host_bridge], ecx
     mov dword ptr [ram.work.ecam], eax
     ret
+
+.if option.one_machine
+#: stop: the image is for one machine, and this is another
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: eax, edx, eflags
+#: returns: never
+#: source: -
+machine_other:
+    xor edx, edx                # no detail
+    .stop stop_codes.MACHINE
+
+.if option.machines.microvm | option.machines.pc
+#: stop unless this is the image's machine. It shows in the F segment, at no access to a device:
+#: on microvm that is the image's own memory; pc has RAM there once its registers say so, which
+#: no other chipset has at the same place. (q35 shows by its ECAM.)
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: edx, eflags
+#: reads: region.f_segment
+#: writes: region.f_segment
+#: source: QEMU hw/i386/x86.c x86_bios_rom_init, hw/pci-host/pam.c
+machine_check:
+    push eax
+    mov edx, dword ptr [region.rom.base]
+    mov eax, dword ptr [region.f_segment.base]
+    not eax
+    mov dword ptr [region.f_segment.base], eax
+    cmp dword ptr [region.f_segment.base], eax
+    jnz machine_other
+    cmp dword ptr [region.rom.base], edx
+.if option.machines.microvm
+    jz machine_other
+.else
+    jnz machine_other
+.endif
+    pop eax
+    ret
+.endif
+.endif
 
 #: find out which chipset there is, and program what ACPI's tables and the kernel rely on; all
 #: that it writes to is the chipset
@@ -32,6 +77,22 @@ chipset_init:
 #: clobbers: edx, esi, eflags
 #: source: Intel 82441FX, 82371AB, Q35 and ICH9 data sheets; QEMU hw/i386/acpi-build.c
 chipset_program:
+.if option.one_machine & option.machines.microvm
+    mov ecx, pci.NO_VENDOR
+    xor eax, eax
+    ret
+.else
+.if option.one_machine
+    mov edx, pci.CONFIG_ADDRESS
+.if option.machines.pc
+    mov ecx, chipset.Device.I440FX
+    mov esi, chipset_i440fx
+.endif
+.if option.machines.q35
+    mov ecx, chipset.Device.Q35
+    mov esi, chipset_q35
+.endif
+.else
     # vendor and device of the host bridge, bus 0, device 0
     mov eax, pci.CONFIG_ENABLE
     mov edx, pci.CONFIG_ADDRESS
@@ -53,6 +114,7 @@ chipset_program:
 .endif
     xor eax, eax
     ret
+.endif
 .if option.machines.pc
 .ports:
     .write_config_pair
@@ -65,6 +127,10 @@ chipset_program:
 .memory:
     # the first pair opens ECAM, the others are addresses there
     .write_config_pair
+.if option.one_machine
+    cmp dword ptr [chipset.ECAM_BASE], chipset.Device.Q35 << 16 | chipset.VENDOR_INTEL
+    jnz machine_other
+.endif
 .next:
     lodsd
     mov edx, eax
@@ -74,6 +140,7 @@ chipset_program:
     jb .next
     mov eax, chipset.ECAM_BASE
     ret
+.endif
 .endif
 
 #: how far the interrupt pins of a device are rotated on their way to PIRQ A to D. From device 25

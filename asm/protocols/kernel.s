@@ -29,6 +29,9 @@
 #:   ram.boot_params, ram.pvh_area.modules
 #: source: QEMU hw/i386/x86.c x86_load_linux, hw/i386/multiboot.c
 kernel_read:
+.if option.protocols.preloaded
+    jmp preloaded_read
+.else
     mov esi, kernel_items
     mov edi, ram.work.item
     mov ecx, 4
@@ -77,6 +80,7 @@ kernel_read:
     ret
 .else
     jmp stop_with
+.endif
 .endif
 
 #: the items that make work.KERNEL_ITEMS
@@ -138,6 +142,9 @@ kernel_check:
 #: writes: region.cmdline
 #: source: QEMU hw/i386/x86.c x86_load_linux
 cmdline_read:
+.if option.protocols.preloaded
+    jmp preloaded_take
+.else
     mov eax, fw_cfg.Read.CMDLINE_DATA
     mov ecx, dword ptr [ram.work.item.cmdline_size]
     # one byte is the zero of an empty one; four more follow it, as they follow any
@@ -146,6 +153,7 @@ cmdline_read:
     mov dword ptr [region.cmdline.base], 0
     mov dword ptr [region.cmdline.base + 1], 0
     ret
+.endif
 
 #: read a command line, and end it with zeros
 #: mode: 32
@@ -174,6 +182,10 @@ cmdline_take:
 #: writes: ram.pvh_area.start_info.nr_modules, ram.pvh_area.start_info.modlist_paddr
 #: source: QEMU hw/i386/x86.c x86_load_linux; Xen docs/misc/pvh.pandoc
 initrd_read:
+.if option.protocols.preloaded
+    # preloaded_take has listed it
+    ret
+.else
     mov ecx, dword ptr [ram.pvh_area.modules.size]
     jecxz .done
     mov eax, dword ptr [ram.pvh_area.modules.paddr]
@@ -196,3 +208,4 @@ initrd_read:
     jmp fw_cfg_transfer
 .done:
     ret
+.endif

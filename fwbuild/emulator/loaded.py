@@ -10,7 +10,8 @@ from fwbuild.kernel.placed import Placed
 class Loaded:
     """`memory` is what is put into RAM, `keys` the fw_cfg items, `entry` where the
     kernel is entered by `protocol`. Of a kernel that the firmware loads, `files` are the fw_cfg
-    files, and `placed` what the firmware has to put into RAM."""
+    files, and `placed` what the firmware has to put into RAM. Of a baked guest `laid` is what its
+    RAM file has besides the kernel."""
 
     protocol: BootProtocol
     entry: int
@@ -18,6 +19,7 @@ class Loaded:
     keys: dict[int, bytes] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     placed: list[Placed] = field(default_factory=list)
+    laid: list[Placed] = field(default_factory=list)
 
     @property
     def segments(self) -> list[Placed]:

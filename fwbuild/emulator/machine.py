@@ -109,7 +109,7 @@ class Machine:
         self._startup: int | None = None  # the vector that other CPUs are to start at
         self.awake: list[dict[str, int]] = []  # the registers at which each of them halted
         self.board.apic.on_startup = self._on_startup
-        for placed in loaded.memory if loaded else ():
+        for placed in loaded.memory + loaded.laid if loaded else ():
             placed.put(self.read, self.uc.mem_write)
         self._reset()
         self._hooks()
@@ -133,6 +133,7 @@ class Machine:
             items=self.fw_cfg.items,
             file=self.fw_cfg.file,
             segments=self.loaded.segments if self.loaded else (),
+            laid=self.loaded.laid if self.loaded else (),
             told=fw_cfg.PORT_DMA_LOW in self.fw_cfg.ports,
             writes=frozenset(self.writes),
         )

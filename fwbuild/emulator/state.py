@@ -56,6 +56,7 @@ class State:
     items:     fw_cfg's numeric items by key, those of the kernel included.
     file:      file(name) gives the contents of a fw_cfg file now, b"" of one that is not there.
     segments:  the kernel in RAM, whoever loaded it.
+    laid:      what a baked guest's RAM file has besides the kernel.
     told:      whether the guest can write to fw_cfg files and `file` shows that.
     writes:    pages that the guest wrote; None where nobody has kept count.
     own:       whether the firmware is fwbuild's: it takes RAM as ACPI NVS alone, and adds no
@@ -74,6 +75,7 @@ class State:
     file: Callable[[str], bytes]
     hidden: Mapping[str, Hidden] = field(default_factory=dict)
     segments: Sequence[Placed] = ()
+    laid: Sequence[Placed] = ()
     told: bool = False
     writes: frozenset[int] | None = None
     own: bool = True

@@ -1,5 +1,7 @@
 """Data items of the image that are made from declarations: GDT, RAM template, stop table."""
 
+from collections.abc import Iterable
+
 from fwbuild.abi import e820, offsets, pvh, x86
 from fwbuild.assembler.source import Fragment, data_fragment
 from fwbuild.firmware import (
@@ -8,9 +10,9 @@ from fwbuild.firmware import (
     mptable_data,
     pci_plan,
     smbios_data,
-    stop_codes,
     work,
 )
+from fwbuild.firmware.stop_codes import STOPS, Stop
 from fwbuild.machines import PC, Q35
 from fwbuild.sizes import padded
 from fwbuild.version import __version__
@@ -86,9 +88,9 @@ def chipset_setups() -> dict[str, bytes]:
     }
 
 
-def stop_table() -> bytes:
-    """Each stop code as a byte and its words; 0 ends the table and fits any other code."""
-    entries = [bytes([s.code]) + f" {s.what} \0".encode("ascii") for s in stop_codes.STOPS]
+def stop_table(stops: Iterable[Stop]) -> bytes:
+    """The code of each stop as a byte, and its words; 0 ends the table and fits any other code."""
+    entries = [bytes([s.code]) + f" {s.what} \0".encode("ascii") for s in stops]
     return b"".join(entries) + b"\0 ? \0"
 
 
@@ -98,6 +100,7 @@ NAMES = {
     "name_feature_control": file_names.FEATURE_CONTROL,
     "name_kernel": file_names.KERNEL,
     "name_cmdline": file_names.CMDLINE,
+    "name_append": file_names.APPEND,
     "name_module": file_names.MODULE,
     "name_table_loader": file_names.TABLE_LOADER,
     "name_smbios_anchor": file_names.SMBIOS_ANCHOR,
@@ -122,8 +125,9 @@ def identity_text(template: str) -> bytes:
     return f"{__version__} {template}\0".encode(errors="replace")
 
 
-def fragments(template: str) -> list[Fragment]:
-    """All of them, for the linker. `template` is the name of the image's."""
+def fragments(template: str, stops: Iterable[Stop] = STOPS) -> list[Fragment]:
+    """All of them, for the linker. `template` is the name of the image's, `stops` are those that
+    the image may come to."""
     setups = [data_fragment(n, d, "chipset registers") for n, d in chipset_setups().items()]
     names = [data_fragment(name, file_name(text), text) for name, text in NAMES.items()]
     return [
@@ -138,5 +142,5 @@ def fragments(template: str) -> list[Fragment]:
         data_fragment("bios_gdt", real_mode_gdt(layout.BIOS.base), "16-bit segments of the BIOS"),
         data_fragment("wake_gdt", real_mode_gdt(layout.ROM.base), "16-bit segments of a wake"),
         data_fragment("pci_note_line", pci_plan.NOTE.encode("ascii"), "for a BAR without address"),
-        data_fragment("stop_table", stop_table(), "stop codes and their words"),
+        data_fragment("stop_table", stop_table(stops), "stop codes and their words"),
     ]

@@ -18,7 +18,7 @@ def declared(symbol: str) -> str:
     head, name, *inner = symbol.split(".")
     match head:
         case "option":
-            return _place(options, [rf'name="{name}"'])
+            return _place(options, [rf'name="{name}"|"option\.{name}"'])
         case "region":
             return _place(layout, [rf'"{name}"'])
         case "ram":

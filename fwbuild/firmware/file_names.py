@@ -15,6 +15,7 @@ PVPANIC_PORT = "etc/pvpanic-port"
 
 KERNEL = "opt/fwbuild/kernel"
 CMDLINE = "opt/fwbuild/cmdline"
+APPEND = "opt/fwbuild/append"
 MODULE = "opt/fwbuild/module/1"
 MODULE_DIGIT = len(MODULE) - 1
 
@@ -30,5 +31,6 @@ CONTENTS = {
     PVPANIC_PORT: "u16: the port of the pvpanic device on ISA",
     KERNEL: "a kernel for the firmware to load, an ELF file",
     CMDLINE: "the command line of that kernel",
+    APPEND: "what is added to the command line of a guest in a RAM file",
     MODULE: "a further module of the user's; the last digit goes up to 9",
 }

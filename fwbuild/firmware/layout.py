@@ -7,7 +7,7 @@ in the docs all come from this module.
 from dataclasses import dataclass
 
 from fwbuild.abi import bios, e820, fw_cfg, linux_boot, low_memory, offsets, pvh
-from fwbuild.firmware import pci_plan, work
+from fwbuild.firmware import pci_plan, preloaded, work
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ RAM = (
     Region("setup", linux_boot.QEMU_SETUP_ADDR, 0x10000, "boot_params, or a bzImage's setup code"),
     Region("cmdline", linux_boot.QEMU_CMDLINE_ADDR, 0x10000, "the kernel's command line"),
     Region("directory", 0x30000, 0x2000, "the fw_cfg directory"),
+    Region("record", 0x3F000, 0x1000, "what lies in a RAM file, as `fwbuild bake` wrote it"),
     Region("script", 0x40000, 0x10000, "the ACPI table loader's script"),
     Region("pci", 0x50000, 0x20000, "PCI functions, BARs and buses while they get addresses"),
     Region("head", 0x70000, 0x8000, "the start of a kernel file that the firmware loads"),
@@ -90,6 +91,7 @@ HANDED_OVER = {
 # name in lower case: `ram.KEY.field` is the field's address in assembly.
 STRUCTURES = {
     "work": (region("work").base, work.WORK),
+    "record": (region("record").base, preloaded.RECORD),
     "boot_params": (region("setup").base, linux_boot.BOOT_PARAMS),
     "pvh_area": (region("pvh").base, work.PVH_AREA),
     "multiboot_area": (region("multiboot").base, work.MULTIBOOT_AREA),
@@ -123,6 +125,7 @@ def problems() -> list[str]:
         "work": work.WORK.sizeof(),
         "directory": fw_cfg.DIR_HEADER.sizeof() + (work.DIRECTORY_PIECE + 1) * fw_cfg.FILE.sizeof(),
         "pvh": work.PVH_AREA.sizeof(),
+        "record": preloaded.RECORD.sizeof(),
         "setup": linux_boot.BOOT_PARAMS.sizeof(),
         "multiboot": work.MULTIBOOT_AREA.sizeof(),
         "segments": work.SEGMENTS_MAX * work.SEGMENT.sizeof(),

@@ -18,6 +18,7 @@ class BootProtocol(StrEnum):
     LINUX = "linux"
     LINUX16 = "linux16"
     MULTIBOOT = "multiboot"
+    PRELOADED = "preloaded"
 
 
 PROTOCOLS = tuple(str(protocol) for protocol in BootProtocol)
@@ -110,7 +111,8 @@ OPTIONS = (
     ),
     Option(
         name="protocols", kind=Kind.LIST, default=None, values=PROTOCOLS,
-        what="the boot protocols by which it enters a kernel; linux16 needs linux",
+        what="the boot protocols by which it enters a kernel; linux16 needs linux, "
+             "preloaded is alone",
     ),
     Option(
         name="pci", kind=Kind.CHOICE, default="none", values=("full", "none"),
@@ -154,8 +156,11 @@ BY_NAME = {option.name: option for option in OPTIONS}
 
 
 def symbols(values: Mapping[str, Value]) -> dict[str, int]:
-    """The `option.*` symbols of a template's values; each option is in `values`."""
-    found: dict[str, int] = {}
+    """The `option.*` symbols of a template's values; each option is in `values`. One more is
+    `option.one_machine`: whether nothing is left to tell machines apart for."""
+    machines = values["machines"]
+    assert isinstance(machines, tuple)
+    found = {"option.one_machine": int(len(set(machines)) == 1)}
     for option in OPTIONS:
         found |= option.symbols(values[option.name])
     return found

@@ -7,6 +7,7 @@
 | `ram.struct`, `ram.struct.field` | the address of a structure, of a variable: layout.STRUCTURES |
 | `region.name.base`, `.size`, `.end` | a region of the layout |
 | `option.key`, `option.key.value` | 0 or 1: what the image's template says |
+| `option.one_machine` | whether the template names one machine alone |
 
 So a symbol can be searched for: the name after the module is the one in Python.
 """
@@ -26,6 +27,7 @@ from fwbuild.firmware import (
     layout,
     mptable_data,
     pci_plan,
+    preloaded,
     smbios_data,
     stop_codes,
     test_kernel,
@@ -36,8 +38,8 @@ from fwbuild.firmware import (
 from fwbuild.machines import pc, q35
 
 OWN: tuple[ModuleType, ...] = (
-    bench, file_names, identity, layout, mptable_data, pc, pci_plan, q35, smbios_data, stop_codes,
-    test_kernel, trace, trial, work,
+    bench, file_names, identity, layout, mptable_data, pc, pci_plan, preloaded, q35, smbios_data,
+    stop_codes, test_kernel, trace, trial, work,
 )  # fmt: skip
 
 

@@ -1,16 +1,22 @@
 """The build: constants -> sources -> link -> image."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from fwbuild.assembler.link import Linked, Linker
+from fwbuild.assembler.link import Linked, Linker, reachable
+from fwbuild.assembler.source import Fragment
 from fwbuild.firmware import data
 from fwbuild.firmware.layout import ROM
+from fwbuild.firmware.stop_codes import STOPS, Stop
 from fwbuild.firmware.symbols import symbols
 from fwbuild.image import place
 from fwbuild.image.sources import read_firmware
 from fwbuild.image.template import DEFAULT, Template
+
+STOP = re.compile(r"\bstop_codes\.(\w+)")  # in a line of assembly
 
 
 @dataclass(frozen=True)
@@ -48,11 +54,22 @@ def build_image(template: str | Path | Template = DEFAULT, **values: object) -> 
 def _build(chosen: Template) -> Image:
     """The image of a template: nothing else goes into it."""
     known = all_symbols(chosen)
-    fragments = data.fragments(chosen.name) + read_firmware(known)
-    linked = Linker(known).link(fragments, [place.RESET, place.RECORD], place.place)
+    code, entries = read_firmware(known), [place.RESET, place.RECORD]
+    stops = stops_of(reachable(data.fragments(chosen.name) + code, entries))
+    fragments = data.fragments(chosen.name, stops) + code
+    linked = Linker(known).link(fragments, entries, place.place)
     sizes = {f.name: linked.size(f.name) for f in linked.fragments}
     place.check(linked.addresses, sizes, chosen.budget)
     return Image(chosen, linked, linked.bytes_at(ROM.base, ROM.size))
+
+
+def stops_of(fragments: Iterable[Fragment]) -> list[Stop]:
+    """The stops that the assembly of some fragments names."""
+    found: set[str] = set()
+    for fragment in fragments:
+        for statement in fragment.statements:
+            found.update(STOP.findall(statement.text))
+    return [stop for stop in STOPS if stop.name in found]
 
 
 def all_symbols(chosen: Template) -> dict[str, int]:

@@ -169,6 +169,9 @@ def _check_protocols(values: Mapping[str, Value], where: Where) -> None:
     if "linux16" in protocols and "linux" not in protocols:
         place = where.of("protocols")
         raise _bad(place, "'protocols' has linux16 without linux", "the two tell bzImages apart")
+    if "preloaded" in protocols and len(protocols) > 1:
+        place = where.of("protocols")
+        raise _bad(place, "'protocols' has preloaded and another", "its kernel is in RAM already")
 
 
 def _unknown(where: str, key: str, more: Sequence[str] = ()) -> FwbuildError:

@@ -38,3 +38,8 @@ class Placed:
         for at, piece in self.pieces():
             if read(at, len(piece)) != piece:
                 write(at, piece)
+
+
+def placed(address: int, data: bytes) -> Placed:
+    """Bytes at an address, without zeros after them."""
+    return Placed(address, memoryview(data), len(data))

@@ -25,6 +25,8 @@ class MachineFamily:
     shadow_ram:     whether RAM may take the place of the image's lower alias, by PAM registers.
     pic_with_kvm:   whether there are interrupt controllers and a timer under KVM, too.
     acpi_data_size: bytes that QEMU's loader keeps free for ACPI tables at the end of low RAM.
+    low_ram_max:    with fewer bytes of RAM than this all of it lies below 4 GiB,
+    low_ram_split:  else so many, and the rest from 4 GiB on.
     s3_off:         QEMU's property that takes suspend to RAM (S3) from the guest, "" where the
                     machine has none.
     seabios:        name of SeaBIOS' image for it, in Debian's package.
@@ -42,6 +44,8 @@ class MachineFamily:
     shadow_ram: bool
     pic_with_kvm: bool
     acpi_data_size: int
+    low_ram_max: int
+    low_ram_split: int
     s3_off: str = ""
     seabios: str
     tcg_arguments: tuple[str, ...] = ()
@@ -59,3 +63,7 @@ class MachineFamily:
         if found := VERSION.search(machine_type):
             return (int(found[1]), int(found[2])) >= PVH_SINCE
         return machine_type in self.types
+
+    def low_ram(self, memory: int) -> int:
+        """The bytes of RAM that lie below 4 GiB."""
+        return memory if memory < self.low_ram_max else self.low_ram_split

@@ -14,6 +14,8 @@ MICROVM = MachineFamily(
     shadow_ram=False,
     pic_with_kvm=False,
     acpi_data_size=0,
+    low_ram_max=0xC0000000,
+    low_ram_split=0xC0000000,
     seabios="bios-microvm.bin",
     # with no HPET and no PM timer, a kernel finds no clock that it trusts, and waits for ever
     tcg_arguments=("-icount", "shift=auto"),

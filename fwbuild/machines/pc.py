@@ -27,6 +27,8 @@ PC = MachineFamily(
     shadow_ram=True,
     pic_with_kvm=True,
     acpi_data_size=0x28000,
+    low_ram_max=0xE0000000,
+    low_ram_split=0xC0000000,
     s3_off="PIIX4_PM.disable_s3=1",
     seabios="bios-256k.bin",
 )

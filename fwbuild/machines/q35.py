@@ -33,6 +33,8 @@ Q35 = MachineFamily(
     shadow_ram=True,
     pic_with_kvm=True,
     acpi_data_size=0x28000,
+    low_ram_max=0xB0000000,
+    low_ram_split=0x80000000,
     s3_off="ICH9-LPC.disable_s3=1",
     seabios="bios-256k.bin",
 )

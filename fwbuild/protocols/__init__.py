@@ -13,12 +13,14 @@ from fwbuild.protocols.kernel_file import load_file
 from fwbuild.protocols.linux import LINUX
 from fwbuild.protocols.linux16 import LINUX16
 from fwbuild.protocols.multiboot import MULTIBOOT
+from fwbuild.protocols.preloaded import PRELOADED, load_baked
 from fwbuild.protocols.protocol import Handoff, Protocol, name_of
 from fwbuild.protocols.pvh import PVH
 
 # In the order in which QEMU looks at a file. Source: QEMU, hw/i386/x86.c x86_load_linux().
 PROTOCOLS: tuple[Protocol, ...] = (LINUX, LINUX16, MULTIBOOT, PVH)
-BY_NAME = {protocol.name: protocol for protocol in PROTOCOLS}
+# No file is of this one: `fwbuild bake` makes its guests.
+BY_NAME = {protocol.name: protocol for protocol in (*PROTOCOLS, PRELOADED)}
 
 
 def identify(data: bytes) -> Protocol | None:
@@ -35,6 +37,8 @@ def expect(data: bytes) -> Protocol:
 def load(guest: Guest, recording: Recording, kernel: bytes | None = None) -> Loaded | None:
     """Everything that QEMU puts in for `guest`, None without a kernel; `kernel` stands in for
     the kernel's file. Raises FwbuildError for a file that is refused."""
+    if guest.baked:
+        return load_baked(guest)
     if kernel is None:
         if guest.kernel is None:
             return None
@@ -55,6 +59,6 @@ def read(state: State) -> Handoff:
 
 
 __all__ = [
-    "BY_NAME", "LINUX", "LINUX16", "MULTIBOOT", "PROTOCOLS", "PVH", "BootProtocol", "Departure",
-    "Handoff", "Protocol", "expect", "identify", "judge", "load", "read",
+    "BY_NAME", "LINUX", "LINUX16", "MULTIBOOT", "PRELOADED", "PROTOCOLS", "PVH", "BootProtocol",
+    "Departure", "Handoff", "Protocol", "expect", "identify", "judge", "load", "read",
 ]  # fmt: skip

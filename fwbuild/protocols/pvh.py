@@ -188,10 +188,14 @@ class Pvh(Protocol):
     def handed(self, state: State, handoff: PvhHandoff) -> Iterator[str]:
         yield from _start_info(handoff)
         yield from tables.memmap_problems(state, handoff.memmap, e820.EBDA)
-        yield from command_line(state, handoff)
-        yield from _contents(state, handoff)
+        yield from self.contents(state, handoff)
         yield from _places(state, handoff)
         yield from tables.table_problems(state, handoff.memmap, handoff.start_info.rsdp_paddr)
+
+    def contents(self, state: State, handoff: PvhHandoff) -> Iterator[str]:
+        """Departures of command line, modules and kernel from what the host has for them."""
+        yield from command_line(state, handoff)
+        yield from _contents(state, handoff)
 
 
 PVH = Pvh()

@@ -4,22 +4,25 @@ from pathlib import Path
 
 from fwbuild.abi import ports
 from fwbuild.firmware import file_names
-from fwbuild.guest import Guest
-from fwbuild.qemu.program import program
+from fwbuild.guest import RAM_FILE, Guest
+from fwbuild.qemu.program import find, program
 from fwbuild.sizes import KIB, MIB
 
 
 def command(guest: Guest, *, bios: Path | None = None, console: Path | None = None) -> list[str]:
     """The arguments that boot `guest`; `console` takes what the debug console prints."""
     argv = [program().path, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
-    argv += ["-M", guest.machine]
+    backend = ",memory-backend=ram" if guest.baked else ""
+    argv += ["-M", guest.machine + backend]
     argv += ["-accel", guest.accel] if guest.accel else []
-    argv += ["-smp", str(guest.smp), "-m", _size(guest.memory), "-device", "isa-debug-exit"]
+    argv += ["-smp", str(guest.smp), "-m", size_text(guest.memory), "-device", "isa-debug-exit"]
     if bios:
         argv += ["-bios", str(bios)]
     if console:
         argv += ["-chardev", f"file,id=debug,path={escaped(console)}", "-device"]
         argv += [f"isa-debugcon,iobase={ports.DEBUG_CONSOLE:#x},chardev=debug"]
+    if guest.baked:
+        return argv + _baked(guest, guest.baked) + list(guest.extra)
     if guest.firmware_loads:
         return argv + _files(guest) + list(guest.extra)
     if guest.kernel:
@@ -44,5 +47,27 @@ def escaped(text: Path | str) -> str:
     return str(text).replace(",", ",,")
 
 
-def _size(memory: int) -> str:
+def _baked(guest: Guest, folder: Path) -> list[str]:
+    """The RAM file of a baked guest, and what is added to its command line."""
+    ram = folder / RAM_FILE
+    argv = ["-object", memory_file(ram, guest.memory, read_only=opens_read_only())]
+    if guest.append:
+        argv += ["-fw_cfg", f"name={file_names.APPEND},string={escaped(guest.append)}"]
+    return argv
+
+
+def memory_file(path: Path, size: int, *, read_only: bool) -> str:
+    """The value of -object for RAM that starts as a file's contents; the file is never changed."""
+    value = f"memory-backend-file,id=ram,size={size},mem-path={escaped(path)},share=off"
+    return value + (",readonly=on,rom=off" if read_only else "")
+
+
+def opens_read_only() -> bool:
+    """Whether the QEMU that is used takes RAM from a file that it opens for reading alone; without
+    one, no."""
+    return find() is not None and "rom=" in program().ask("-object", "memory-backend-file,help")
+
+
+def size_text(memory: int) -> str:
+    """Bytes of RAM as -m takes them."""
     return f"{memory // KIB}K" if memory % MIB else f"{memory // MIB}M"

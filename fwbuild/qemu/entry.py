@@ -57,6 +57,7 @@ def state_at_entry(
         items=recording.keys | loaded.keys,
         file=file,
         segments=loaded.segments,
+        laid=loaded.laid,
         own=own,
     )
 

@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from fwbuild.api import build
+from fwbuild.bake.read import baked_guest
+from fwbuild.bake.write import BIOS_FILE
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
 from fwbuild.firmware.layout import IMAGE_SIZE
@@ -39,13 +41,7 @@ def add_guest_arguments(
     """One guest: add_kernel_arguments, -M, --accel and the options that add devices. `kernel`
     names the verb's default kernel; `runs` is whether the verb runs it."""
     group = add_kernel_arguments(parser, kernel)
-    group.add_argument(
-        "-M",
-        "--machine",
-        default="microvm",
-        metavar="TYPE",
-        help="QEMU's machine type, with its properties; default: %(default)s",
-    )
+    add_machine_argument(group)
     offers = "the accelerator of QEMU; verify takes what QEMU offers under it"
     choose = "auto: KVM where a guest has run under it, else TCG"
     group.add_argument(
@@ -64,6 +60,17 @@ def add_guest_arguments(
             metavar=name.upper(),
             help=f"QEMU's -{name}; repeatable; default: none",
         )
+
+
+def add_machine_argument(group: argparse._ArgumentGroup) -> None:
+    """-M."""
+    group.add_argument(
+        "-M",
+        "--machine",
+        default="microvm",
+        metavar="TYPE",
+        help="QEMU's machine type, with its properties; default: %(default)s",
+    )
 
 
 def _further(name: str, value: str) -> tuple[str, str]:
@@ -137,6 +144,17 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     add_template_argument(group, "a template or a TOML file, built now")
 
 
+def add_baked_argument(parser: argparse.ArgumentParser) -> None:
+    """--baked: a guest that needs no kernel."""
+    parser.add_argument(
+        "--baked",
+        type=Path,
+        metavar="DIR",
+        help="a guest that `fwbuild bake` made, with its machine type, memory and image; --append "
+        "adds to its command line; default: none",
+    )
+
+
 def check_files(*paths: Path | None) -> None:
     """Raise the error of a file that is not there."""
     for path in paths:
@@ -147,7 +165,7 @@ def check_files(*paths: Path | None) -> None:
 def guest_from(args: argparse.Namespace) -> Guest:
     """The guest that the options describe; its files are checked to be there."""
     check_files(args.kernel, args.initrd)
-    return Guest(
+    guest = Guest(
         args.machine,
         args.memory,
         args.smp,
@@ -157,18 +175,26 @@ def guest_from(args: argparse.Namespace) -> Guest:
         args.accel,
         tuple(word for pair in args.extra for word in pair),
     )
+    folder = getattr(args, "baked", None)
+    if folder and (guest.kernel or guest.initrd):
+        raise FwbuildError(
+            ExitCode.USAGE, "a baked guest has its kernel", hint="leave out --kernel and --initrd"
+        )
+    return baked_guest(folder, guest) if folder else guest
 
 
 def image_from(args: argparse.Namespace) -> bytes:
     """The image's bytes."""
-    if not args.bios:
+    folder = getattr(args, "baked", None)
+    path = args.bios or (folder / BIOS_FILE if folder else None)
+    if not path:
         return build(args.template).image
-    data = read_file(args.bios)
+    data = read_file(path)
     if not data or len(data) % IMAGE_SIZE:
         raise FwbuildError(
             ExitCode.INPUT,
             f"{len(data)} bytes are not an image",
-            where=str(args.bios),
+            where=str(path),
             hint=f"QEMU takes multiples of {IMAGE_SIZE}",
         )
     return data

@@ -22,6 +22,7 @@ from fwbuild.qemu.program import program
 from fwbuild.qemu.watch import Watch
 from fwbuild.verbs.accelerator import with_accelerator
 from fwbuild.verbs.guest_options import (
+    add_baked_argument,
     add_guest_arguments,
     add_image_arguments,
     add_qemu_argument,
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file", nargs="?", type=Path, metavar="KERNEL", help="the kernel; the same as --kernel"
     )
     add_image_arguments(parser)
+    add_baked_argument(parser)
     add_guest_arguments(parser, runs=True)
     parser.add_argument(
         "--no-pvh",
@@ -66,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
             return int(ExitCode.OK)
         bios, console = Path(folder) / "bios.bin", Path(folder) / "console"
         bios.write_bytes(image_from(args))
-        if guest.kernel is None:
+        if not (guest.kernel or guest.baked):
             guest = replace(guest, kernel=write_test_kernel(Path(folder)))
         argv = [*command(guest, bios=bios, console=console), "-serial", "stdio"]
         if args.show_command:
@@ -75,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     if end.how == How.FAILURE and (error := complaint.explain(program(), argv, complaints)):
         raise error
     end.check()
-    if args.kernel is None and end.status != TEST_PASSED:
+    if not (args.kernel or args.baked) and end.status != TEST_PASSED:
         raise FwbuildError(ExitCode.QEMU, f"the test kernel failed: {end.line}")
     print(f"fwbuild: {end.line}", file=sys.stderr)
     return int(ExitCode.OK)
@@ -88,7 +90,7 @@ def _kernel(args: argparse.Namespace) -> Path | None:
             ExitCode.USAGE, "two kernels", where=str(args.file), hint="leave out --kernel"
         )
     kernel: Path | None = args.kernel or args.file
-    if args.dry_run and not (args.bios and kernel):
+    if args.dry_run and not ((args.bios and kernel) or args.baked):
         raise FwbuildError(
             ExitCode.USAGE,
             "--dry-run needs --bios and --kernel",

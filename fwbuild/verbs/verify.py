@@ -19,6 +19,7 @@ from fwbuild.observed import observed
 from fwbuild.protocols.verdict import Verdict, verdict
 from fwbuild.qemu.record import record
 from fwbuild.verbs.guest_options import (
+    add_baked_argument,
     add_guest_arguments,
     add_image_arguments,
     add_qemu_argument,
@@ -34,6 +35,7 @@ PROBE = (pci.CONFIG_ADDRESS, pci.CONFIG_DATA)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_image_arguments(parser)
+    add_baked_argument(parser)
     add_guest_arguments(parser)
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
@@ -96,7 +98,7 @@ def _emulated(args: argparse.Namespace) -> int:
         return int(ExitCode.STOPPED)
     if found.departures:
         return int(ExitCode.JUDGEMENT)
-    if not (guest.kernel or args.json):
+    if not (guest.kernel or guest.baked or args.json):
         print(emulation.machine.run_kernel().console, end="")
     return int(ExitCode.OK)
 

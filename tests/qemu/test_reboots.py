@@ -8,10 +8,10 @@ import pytest
 
 from fwbuild.abi import ports
 from fwbuild.guest import Guest
-from fwbuild.image import template
 from fwbuild.image.build import build_image
 from fwbuild.qemu.command import command
 from tests.support.rebooting import DONE, LINE, rebooting_bzimage, rebooting_vmlinux
+from tests.support.templates import for_kernels
 
 pytestmark = pytest.mark.qemu
 
@@ -35,7 +35,7 @@ LARGE = (
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", template.names())
+@pytest.mark.parametrize("name", for_kernels())
 @pytest.mark.parametrize("machine", WAYS)
 def test_reboots(machine: str, name: str, form: str, tmp_path: Path) -> None:
     bios, kernel, console = (tmp_path / n for n in ("bios.bin", "kernel", "console"))

@@ -20,7 +20,7 @@ from fwbuild.abi import ports
 from fwbuild.firmware import stop_codes, test_kernel
 from fwbuild.guest import Guest
 from fwbuild.image.build import build_image
-from fwbuild.image.template import Template, names
+from fwbuild.image.template import Template
 from fwbuild.payloads.test_kernel import (
     build_test_bzimage,
     build_test_bzimage16,
@@ -31,6 +31,7 @@ from fwbuild.qemu.command import command
 from fwbuild.qemu.program import program
 from fwbuild.sizes import MIB
 from tests.support.offered import machine_types
+from tests.support.templates import for_kernels
 
 SECONDS = 60  # a boot takes less than one on an idle machine
 # The status that QEMU ends with when a form is content: the one of 16 bits asks the BIOS all that
@@ -84,7 +85,7 @@ def draw(seed: int) -> Boot:
     family = dice.choice(("microvm", "pc", "q35"))
     prefixes = {"microvm": "microvm", "pc": "pc-i440fx", "q35": "pc-q35"}
     machine = dice.choice(_types(prefixes[family]))
-    template = dice.choice(names())
+    template = dice.choice(for_kernels())
     forms = [name for name in KERNELS if name in Template.load(template).words("protocols")]
     version = VERSION.match(machine)
     if version and (int(version[1]), int(version[2])) < PVH_SINCE:

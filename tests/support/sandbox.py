@@ -131,7 +131,8 @@ def _memmap(machine: Machine) -> list[Any]:
     if state.end == End.HANDOFF and state.protocol == BootProtocol.MULTIBOOT:
         return protocols.read(state).memmap
     area = layout.region("memmap")
-    data = machine.read(area.base, min(_variable(machine, "memmap_end") - area.base, area.size))
+    size = min(max(_variable(machine, "memmap_end") - area.base, 0), area.size)
+    data = machine.read(area.base, size)
     return [
         pvh.MEMMAP_ENTRY.parse(data[at:]) for at in range(0, len(data), pvh.MEMMAP_ENTRY.sizeof())
     ]

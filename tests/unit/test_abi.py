@@ -115,6 +115,7 @@ def test_layout_finds_problems(monkeypatch: pytest.MonkeyPatch) -> None:
         layout.Region("memmap", 0x2008, 0x1000, ""),
         layout.Region("scratch", 0x9F000, 0x5000, ""),
         layout.region("directory"),
+        layout.region("record"),
         layout.region("setup"),
         layout.region("cmdline"),
         layout.Region("pvh", 0x1800, 0x800, ""),

@@ -79,6 +79,9 @@ FLOORS = {
         "emulator", "errors", "files", "firmware", "guest", "image", "inspection", "observed",
         "payloads", "protocols", "qemu"),
     "docs": ("abi", "api", "assembler", "documents", "errors", "firmware", "image", "qemu"),
+    "bake": (
+        "abi", "documents", "errors", "files", "firmware", "guest", "image", "kernel", "protocols",
+        "qemu", "version"),
     "bench": (
         "abi", "docs", "documents", "emulator", "errors", "files", "firmware",
         "guest", "image", "kernel", "machines", "protocols", "qemu", "sizes"),

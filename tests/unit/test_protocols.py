@@ -17,7 +17,7 @@ from fwbuild.payloads.test_kernel import (
     build_test_kernel,
     build_test_multiboot,
 )
-from fwbuild.protocols import LINUX, LINUX16, MULTIBOOT, PROTOCOLS, PVH, Protocol, identify
+from fwbuild.protocols import BY_NAME, LINUX, LINUX16, MULTIBOOT, PVH, Protocol, identify
 
 ROOT = Path(fwbuild.__file__).parent
 
@@ -52,7 +52,7 @@ def test_files_are_told_apart_as_qemu_does(name: str) -> None:
 @pytest.mark.parametrize("name", BootProtocol)
 def test_a_protocol_is_complete(name: BootProtocol) -> None:
     """One object and one module in Python, its assembly, the way there, a template."""
-    (protocol,) = (p for p in PROTOCOLS if p.name == name)
+    protocol = BY_NAME[name]
     assert type(protocol).__module__ == f"fwbuild.protocols.{name}"
     folder = data_dir("asm") / "protocols"
     assert f"{name}_enter:" in (folder / f"{name}.s").read_text()
@@ -64,15 +64,18 @@ def test_a_protocol_is_complete(name: BootProtocol) -> None:
 # Who names a protocol in code outside of its own module, and what for.
 KNOWN = {
     "abi/low_memory.py": "what real kernels of it overwrite",
+    "bake/plan.py": "a bzImage is baked as the vmlinux inside",
     "bench/kernel.py": "a Multiboot kernel has no user program to measure",
     "emulator/machine.py": "PVH is expected of no kernel",
     "firmware/layout.py": "regions that are handed over",
+    "firmware/preloaded.py": "by which protocol a baked kernel is entered",
     "firmware/options.py": "the words of templates",
-    "image/template.py": "linux16 needs linux",
+    "image/template.py": "linux16 needs linux, and preloaded is alone",
     "observed.py": "another firmware may enter a bzImage by its setup code",
     "payloads/test_kernel.py": "its test kernel",
     "protocols/__init__.py": "QEMU's order",
     "protocols/kernel_file.py": "the order of the firmware for a file that it loads",
+    "verbs/bake.py": "the template has to be of baked guests",
     "protocols/report.py": "kinds of files",
 }
 

@@ -11,12 +11,12 @@ from fwbuild.errors import FwbuildError
 from fwbuild.firmware import file_names, trace
 from fwbuild.firmware.trace import Stage
 from fwbuild.guest import Guest
-from fwbuild.image import template
 from fwbuild.image.build import Image, build_image
 from fwbuild.machines import MACHINES
 from fwbuild.protocols import PVH, load
 from fwbuild.protocols.tables.acpi import entries
 from tests.support.sources import link_lines
+from tests.support.templates import for_kernels
 
 SYMBOLS = {"trace.PORT": trace.PORT, "trace.Stage.ACPI": int(Stage.ACPI)}
 LINES = " mov ecx, 1\n .trace trace.Stage.ACPI\n ret"
@@ -55,7 +55,7 @@ def test_stages_are_told_apart(image: Image) -> None:
     assert set(names) <= {stage.name.lower() for stage in Stage}
 
 
-@pytest.mark.parametrize("name", template.names())
+@pytest.mark.parametrize("name", for_kernels())
 def test_a_traced_image_keeps_its_contracts(name: str) -> None:
     assert audit(build_image(name, trace=True).linked) == []
 

@@ -14,7 +14,6 @@ from fwbuild.emulator.wake import facs, judge_wake, reset, suspend
 from fwbuild.firmware import file_names, layout, stop_codes
 from fwbuild.guest import Guest
 from fwbuild.image.build import build_image
-from fwbuild.image.template import names
 from fwbuild.payloads.test_kernel import (
     build_test_bzimage,
     build_test_bzimage16,
@@ -23,6 +22,7 @@ from fwbuild.payloads.test_kernel import (
 )
 from tests.support.booted import emulated
 from tests.support.files import put_files
+from tests.support.templates import for_kernels
 
 VECTOR = 0x9A010
 MACHINES = ("pc", "q35")  # microvm offers no S3
@@ -47,7 +47,7 @@ def rsdp(machine: Machine) -> int:
     return layout.F_SEGMENT.base + data.index(acpi.RSDP_SIGNATURE)
 
 
-@pytest.mark.parametrize("template", names())
+@pytest.mark.parametrize("template", for_kernels())
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_guest_wakes(machine: str, template: str) -> None:
     before = booted(machine, template=template)

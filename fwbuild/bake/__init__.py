@@ -1,0 +1,1 @@
+"""`fwbuild bake`: a guest in a RAM file, and the firmware that starts it by a jump."""

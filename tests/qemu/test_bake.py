@@ -1,0 +1,131 @@
+"""Guests in a RAM file on a real QEMU: the same state as emulated, Linux, a reset, share=on."""
+
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fwbuild.abi import ports
+from fwbuild.bake.plan import plan
+from fwbuild.bake.read import baked_guest
+from fwbuild.bake.write import BIOS_FILE, QEMU_FILE, write
+from fwbuild.firmware import stop_codes
+from fwbuild.guest import RAM_FILE, Guest
+from fwbuild.image.build import Image, build_image
+from fwbuild.machines import MACHINES
+from fwbuild.qemu.program import program
+from fwbuild.sizes import GIB, MIB
+from tests.support import debian
+from tests.support.booted import booted
+from tests.support.debian import make_initrd
+
+pytestmark = [pytest.mark.qemu, pytest.mark.versions]
+INIT = """#!/bin/busybox sh
+B=/bin/busybox
+$B mount -t proc proc /proc
+$B mount -t sysfs sys /sys
+for m in /modules/*; do $B insmod $m; done
+echo "cmdline $($B cat /proc/cmdline)"
+echo "cpus $($B grep -c ^processor /proc/cpuinfo)"
+echo "memory $($B awk '/MemTotal/ {print $2}' /proc/meminfo)"
+for d in /sys/block/vd* /sys/class/net/eth*; do echo "device ${d##*/}"; done
+echo "userspace is done"
+$B reboot -f
+"""
+
+
+def image(machine: str) -> Image:
+    return build_image("baked", machines=[Guest(machine).family.name])
+
+
+def bake(guest: Guest, folder: Path) -> Guest:
+    """The guest from a RAM file in `folder`."""
+    write(plan(guest), image(guest.machine), folder)
+    return baked_guest(folder, replace(guest, kernel=None, initrd=None, append=""))
+
+
+def start(folder: Path, *more: str, **values: str) -> subprocess.CompletedProcess[str]:
+    """QEMU with the options in a folder, `values` of -object's replaced; text is from the serial
+    port."""
+    words = json.loads((folder / QEMU_FILE).read_text())["options"]
+    at = words.index("-object") + 1
+    parts = dict(part.partition("=")[::2] for part in words[at].split(","))
+    words[at] = ",".join(f"{k}={v}" if v else k for k, v in (parts | values).items())
+    argv = [program().path, *words, "-display", "none", "-device", "isa-debug-exit"]
+    argv += ["-nodefaults", "-serial", "stdio", *more]
+    return subprocess.run(
+        argv, cwd=folder, capture_output=True, text=True, errors="replace", timeout=150, check=False
+    )
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_same_state(name: str, tmp_path: Path, test_kernel: bytes) -> None:
+    kernel, initrd = tmp_path / "kernel", tmp_path / "initrd"
+    kernel.write_bytes(test_kernel)
+    initrd.write_bytes(bytes(range(256)) * 16)
+    guest = bake(Guest(name, kernel=kernel, initrd=initrd, append="a=b,c d"), tmp_path / "baked")
+    with booted(replace(guest, append="more"), image(name), tmp_path) as pair:
+        pair.agree()
+
+
+@pytest.mark.parametrize(("name", "memory"), [("microvm", 512 * MIB), ("q35", 6 * GIB)])
+def test_linux(name: str, memory: int, tmp_path: Path) -> None:
+    """A kernel with CPUs, a disk and a network; and its reboot, which finds the kernel used."""
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(MIB))
+    family = Guest(name).family
+    modules = debian.cloud_modules() if family.config_ports else ()
+    devices = ["-drive", f"id=d,file={disk},format=raw,if=none", "-netdev", "user,id=n"]
+    devices += ["-device", "virtio-blk-pci,drive=d", "-device", "virtio-net-pci,netdev=n"]
+    initrd = make_initrd(tmp_path, INIT, debian.busybox_for("cloud"), modules)
+    append = debian.append(family, "tsc=reliable")
+    kernel = debian.cloud_vmlinuz()  # the vmlinux inside is what is baked
+    bake(Guest(name, memory, kernel=kernel, initrd=initrd, append=append), tmp_path / "baked")
+    done = start(tmp_path / "baked", "-smp", "2", *(devices if modules else ()))
+    text = done.stdout.replace("\r", "")
+    assert f"\ncmdline {append}\n" in text, text[-3000:] + done.stderr
+    assert "\ncpus 2\n" in text
+    total = int(text.partition("\nmemory ")[2].split()[0])
+    assert 0.9 < total * 1024 / memory < 1
+    if modules:
+        assert "\ndevice vda\ndevice eth0\n" in text
+    assert "\nuserspace is done\n" in text
+    stop = stop_codes.BY_NAME["RECORD_SPENT"]
+    assert text.endswith(f"fwbuild: {stop.code:02x} {stop.what} {0x656E6F64:08x}\n")
+    assert done.returncode == ports.debug_exit_status(stop.code)
+
+
+def test_a_file_that_was_shared(tmp_path: Path, test_kernel: bytes) -> None:
+    """share=on lets the first guest change the file: the second is refused."""
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(test_kernel)
+    bake(Guest("pc", kernel=kernel), tmp_path / "baked")
+    before = (tmp_path / "baked" / RAM_FILE).read_bytes()
+    assert start(tmp_path / "baked").returncode == ports.debug_exit_status(1)
+    assert (tmp_path / "baked" / RAM_FILE).read_bytes() == before
+    shared = {"share": "on", "readonly": "off"}
+    assert start(tmp_path / "baked", **shared).returncode == ports.debug_exit_status(1)
+    stop = stop_codes.BY_NAME["RECORD_SPENT"]
+    assert start(tmp_path / "baked").returncode == ports.debug_exit_status(stop.code)
+
+
+@pytest.mark.parametrize(("baked", "other"), [("pc", "q35"), ("q35", "pc"), ("microvm", "pc")])
+def test_another_machine(baked: str, other: str, tmp_path: Path, test_kernel: bytes) -> None:
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(test_kernel)
+    bake(Guest(baked, kernel=kernel), tmp_path / "baked")
+    done = start(tmp_path / "baked", "-M", f"{other},memory-backend=ram")
+    stop = stop_codes.BY_NAME["MACHINE"]
+    assert done.returncode == ports.debug_exit_status(stop.code), done.stdout
+
+
+def test_another_image_finds_no_kernel(tmp_path: Path, test_kernel: bytes) -> None:
+    """The universal image looks for no record: it says that there is no kernel."""
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(test_kernel)
+    bake(Guest("pc", kernel=kernel), tmp_path / "baked")
+    (tmp_path / "baked" / BIOS_FILE).write_bytes(build_image().image)
+    done = start(tmp_path / "baked")
+    assert done.returncode == ports.debug_exit_status(stop_codes.BY_NAME["NO_KERNEL"].code)

@@ -1,0 +1,285 @@
+"""Guests in a RAM file: laid out, started in the emulated machine, and refused where it lies."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fwbuild import protocols
+from fwbuild.bake.plan import plan
+from fwbuild.bake.read import baked_guest
+from fwbuild.bake.write import write
+from fwbuild.emulator import recording
+from fwbuild.emulator.loaded import Loaded
+from fwbuild.emulator.machine import Machine
+from fwbuild.emulator.wake import reset
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.firmware import layout, preloaded, stop_codes
+from fwbuild.guest import RAM_FILE, Guest
+from fwbuild.image.build import Image, build_image
+from fwbuild.kernel.placed import placed
+from fwbuild.machines import MACHINES
+from fwbuild.payloads.test_kernel import write_test_kernel
+from fwbuild.protocols import PRELOADED
+from tests.support.files import put_files
+from tests.support.matrix import recorded
+
+pytestmark = pytest.mark.usefixtures("sandbox")
+RECORD = layout.region("record").base
+ACCESSES = {"microvm": 5, "pc": 15, "q35": 15}  # at most
+
+
+def image(machine: str, **values: object) -> Image:
+    return build_image("baked", machines=[machine], **values)
+
+
+def bake(
+    folder: Path, machine: str, modules: int = 0, append: str = "", name: str = "out"
+) -> Guest:
+    """A baked test kernel with so many modules, the first of them the initrd."""
+    files = [folder / f"module{n}" for n in range(modules)]
+    for n, path in enumerate(files):
+        path.write_bytes(bytes([n + 1]) * (5000 + n))
+    kernel = write_test_kernel(folder)
+    guest = Guest(machine, kernel=kernel, initrd=files[0] if files else None, append=append)
+    write(plan(guest, files[1:]), image(machine), folder / name)
+    return baked_guest(folder / name, Guest())
+
+
+def start(guest: Guest, firmware: Image, change: Callable[[Any], None] | None = None) -> Machine:
+    """The emulated machine after its run; `change` alters the record before."""
+    found = recording.find(replace(guest, baked=None))
+    loaded = protocols.load(guest, found)
+    assert loaded
+    if change:
+        loaded = changed(loaded, change)
+    machine = Machine(firmware.image, found, loaded, poison=0)
+    put_files(machine, loaded.files)
+    machine.run()
+    return machine
+
+
+def changed(loaded: Loaded, change: Callable[[Any], None]) -> Loaded:
+    (old,) = (p for p in loaded.laid if p.address == RECORD)
+    record = preloaded.RECORD.parse(bytes(old.content))
+    change(record)
+    new = placed(RECORD, preloaded.RECORD.build(record))
+    return replace(loaded, laid=[new if p is old else p for p in loaded.laid])
+
+
+@pytest.mark.parametrize(("modules", "append"), [(0, ""), (1, "quiet"), (10, "a=b c")])
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_guest_starts(name: str, modules: int, append: str, tmp_path: Path) -> None:
+    machine = start(bake(tmp_path, name, modules, append), image(name))
+    assert PRELOADED.judge(machine.state()) == []
+    assert len(machine.outcome.accesses) <= ACCESSES[name]
+    handoff = PRELOADED.read(machine.state())
+    assert handoff.cmdline == append.encode()
+    assert [m.size for m in handoff.modules] == [5000 + n for n in range(modules)]
+    outcome = machine.run_kernel()
+    assert (outcome.kind, outcome.exit_value) == ("exit", 1)
+    assert f"cmdline {append}\n" in outcome.console
+
+
+@pytest.mark.parametrize("machines", [list(MACHINES), ["pc", "q35"]])
+def test_an_image_for_several_machines(machines: list[str], tmp_path: Path) -> None:
+    firmware = build_image("baked", machines=machines)
+    for name in machines:
+        machine = start(bake(tmp_path, name), firmware)
+        assert PRELOADED.judge(machine.state()) == []
+
+
+@pytest.mark.parametrize("baked", ["", "quiet"])
+@pytest.mark.parametrize("more", ["a", "a=b c=d"])
+def test_the_host_adds_to_the_command_line(baked: str, more: str, tmp_path: Path) -> None:
+    guest = bake(tmp_path, "microvm", append=baked)
+    machine = start(replace(guest, append=more), image("microvm"))
+    assert PRELOADED.judge(machine.state()) == []
+    assert PRELOADED.read(machine.state()).cmdline.decode() == f"{baked} {more}".strip()
+
+
+ROOM = layout.region("cmdline").size - 4
+
+
+@pytest.mark.parametrize(
+    ("baked", "more", "fits"),
+    [(0, ROOM, False), (0, ROOM - 1, True), (ROOM - 2, 1, True), (ROOM - 1, 1, False)],
+)
+def test_room_for_the_command_line(baked: int, more: int, fits: bool, tmp_path: Path) -> None:
+    guest = bake(tmp_path, "microvm", append="a" * baked)
+    machine = start(replace(guest, append="b" * more), image("microvm"))
+    if fits:
+        assert PRELOADED.judge(machine.state()) == []
+    else:
+        assert machine.outcome.exit_value == stop_codes.BY_NAME["CMDLINE_SIZE"].code
+
+
+def put(**fields: int) -> Callable[[Any], None]:
+    return lambda record: record.update(fields)
+
+
+def at_module(field: str, value: int) -> Callable[[Any], None]:
+    return lambda record: record.modules[1].update({field: value})
+
+
+# A record's change, the stop that it comes to, and its detail.
+LIES: dict[str, tuple[Callable[[Any], None], str, int]] = {
+    "no record": (put(magic=0), "NO_RECORD", 0),
+    "started": (put(magic=preloaded.SPENT), "RECORD_SPENT", preloaded.SPENT),
+    "other memory": (put(low_ram_end=1 << 30), "RECORD_MEMORY", 1 << 30),
+    "another protocol": (put(protocol=2), "KERNEL_KIND", 2),
+    "no entry": (put(kernel_entry=0), "KERNEL_ENTRY", 0x100000),
+    "entry outside": (put(kernel_entry=0x8000000), "KERNEL_ENTRY", 0x100000),
+    "kernel too long": (put(kernel_size=0x20000000), "KERNEL_RANGE", 0x100000),
+    "kernel that wraps": (put(kernel_size=0xFFFFFFFF), "KERNEL_RANGE", 0x100000),
+    "kernel of no bytes": (put(kernel_size=0), "KERNEL_ENTRY", 0x100000),
+    "kernel below 1 MiB": (
+        put(kernel_start=0x8000, kernel_entry=0x8000), "KERNEL_OVERLAP", 0x8000),
+    "command line too long": (put(cmdline_size=ROOM + 1), "CMDLINE_SIZE", ROOM + 1),
+    "command line that wraps": (
+        put(cmdline_size=0xFFFFFFFF), "CMDLINE_SIZE", 0xFFFFFFFF),
+    "eleven modules": (put(nr_modules=11), "RECORD_MODULES", 11),
+    "modules without end": (
+        put(nr_modules=0xFFFFFFFF), "RECORD_MODULES", 0xFFFFFFFF),
+    "module in the kernel": (at_module("paddr", 0x100000), "INITRD_OVERLAP", 0x100000),
+    "module at 0": (at_module("paddr", 0), "INITRD_OVERLAP", 0),
+    "module outside RAM": (at_module("paddr", 0x20000000), "INITRD_RANGE", 0x20000000),
+    "module that wraps": (at_module("size", 0xFFFFFFFF), "INITRD_RANGE", 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_record_that_lies(name: str, tmp_path: Path) -> None:
+    change, stop_name, detail = LIES[name]
+    machine = start(bake(tmp_path, "microvm", modules=2), image("microvm"), change)
+    stop = stop_codes.BY_NAME[stop_name]
+    outcome = machine.outcome
+    assert (outcome.kind, outcome.exit_value) == ("exit", stop.code), outcome.console
+    if name != "module that wraps":  # it starts where the bake has laid it
+        assert outcome.console == f"fwbuild: {stop.code:02x} {stop.what} {detail:08x}\n"
+
+
+def test_tables_keep_clear_of_the_modules(tmp_path: Path) -> None:
+    """A module that lies where the tables would be: they go below the kernel's and its range."""
+    guest = bake(tmp_path, "pc", modules=1)
+    top = 0x20000000 - 0x2000
+
+    def move(record: Any) -> None:
+        record.modules[0].paddr = top
+
+    found = recording.find(replace(guest, baked=None))
+    loaded = protocols.load(guest, found)
+    assert loaded
+    module = replace(loaded.laid[0], address=top)
+    loaded = changed(replace(loaded, laid=[module, *loaded.laid[1:]]), move)
+    machine = Machine(image("pc").image, found, loaded, poison=0)
+    outcome = machine.run()
+    # no room is left below what lies between kernel and module
+    assert outcome.exit_value == stop_codes.BY_NAME["NO_ROOM"].code
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_guest_that_resets_finds_its_kernel_used(name: str, tmp_path: Path) -> None:
+    before = start(bake(tmp_path, name), image(name))
+    assert before.outcome.kind == "handoff"
+    assert before.loaded
+    after = reset(before, before.loaded.entry)
+    outcome = after.run()
+    stop = stop_codes.BY_NAME["RECORD_SPENT"]
+    assert (outcome.kind, outcome.exit_value) == ("exit", stop.code), outcome.console
+
+
+@pytest.mark.parametrize("other", MACHINES)
+@pytest.mark.parametrize("name", MACHINES)
+def test_an_image_for_another_machine(name: str, other: str, tmp_path: Path) -> None:
+    machine = start(bake(tmp_path, other), image(name))
+    if name == other:
+        assert machine.outcome.kind == "handoff"
+    else:
+        stop = stop_codes.BY_NAME["MACHINE"]
+        assert machine.outcome.console == f"fwbuild: {stop.code:02x} {stop.what} 00000000\n"
+
+
+def test_one_guest_gives_one_folder(tmp_path: Path) -> None:
+    """The same bytes again, in another folder; and only pages that hold something take room."""
+    one, two = (bake(tmp_path, "pc", 2, "quiet", name).baked for name in ("one", "two"))
+    assert one
+    assert two
+    for path in one.iterdir():
+        assert path.read_bytes() == (two / path.name).read_bytes(), path.name
+    ram = (one / RAM_FILE).stat()
+    assert ram.st_size == Guest().memory
+    assert ram.st_blocks * 512 <= 1 << 20
+
+
+def test_qemu_options(tmp_path: Path) -> None:
+    folder = bake(tmp_path, "pc").baked
+    assert folder
+    words = json.loads((folder / "qemu.json").read_text())["options"]
+    assert words[:4] == ["-M", "pc,memory-backend=ram", "-m", "512M"]
+    assert words[-2:] == ["-bios", "bios.bin"]
+    backend = dict(part.partition("=")[::2] for part in words[5].split(","))
+    assert (backend["id"], backend["size"], backend["mem-path"]) == ("ram", "536870912", RAM_FILE)
+    assert backend["share"] == "off"
+
+
+@pytest.mark.parametrize("name", recorded())
+def test_low_ram(name: str) -> None:
+    """Where QEMU ends RAM below 4 GiB."""
+    guest = recorded()[name]
+    ranges = dict(recording.find(guest).ram())
+    assert ranges[0] == guest.family.low_ram(sum(ranges.values()))
+
+
+def cut(folder: Path) -> None:
+    path = folder / RAM_FILE
+    path.write_bytes(path.read_bytes()[: 1 << 20])
+
+
+def spent(folder: Path) -> None:
+    with (folder / RAM_FILE).open("r+b") as file:
+        file.seek(RECORD)
+        file.write(preloaded.SPENT.to_bytes(4, "little"))
+
+
+# What was done to a baked guest's folder, and words of the error.
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no RAM file": (lambda f: (f / RAM_FILE).unlink(), "ram.img: cannot read"),
+    "RAM file cut short": (cut, "not those of the guest's memory"),
+    "empty RAM file": (lambda f: (f / RAM_FILE).write_bytes(b""), "no baked guest in it"),
+    "used with share=on": (spent, "used with share=on"),
+    "no description": (lambda f: (f / "bake.json").unlink(), "bake.json: cannot read"),
+    "no JSON": (lambda f: (f / "bake.json").write_text("{"), "does not describe"),
+    "other JSON": (lambda f: (f / "bake.json").write_text("[]"), "does not describe"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_folder(name: str, tmp_path: Path) -> None:
+    damage, words = DAMAGE[name]
+    folder = bake(tmp_path, "microvm").baked
+    assert folder
+    damage(folder)
+    with pytest.raises(FwbuildError, match=words) as error:
+        protocols.load(baked_guest(folder, Guest()), recording.find(Guest()))
+    assert error.value.code == ExitCode.INPUT
+
+
+def test_what_cannot_be_baked(tmp_path: Path) -> None:
+    kernel = write_test_kernel(tmp_path)
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(600 << 20)
+    with pytest.raises(FwbuildError, match="RAM below 4 GiB"):
+        plan(Guest(kernel=kernel, initrd=large))
+    with pytest.raises(FwbuildError, match="11 modules"):
+        plan(Guest(kernel=kernel), [kernel] * 11)
+    with pytest.raises(FwbuildError, match="a command line of"):
+        plan(Guest(kernel=kernel, append="a" * (ROOM + 1)))
+    (tmp_path / "mine").write_text("keep")
+    with pytest.raises(FwbuildError, match="something else in it"):
+        write(plan(Guest(kernel=kernel)), image("microvm"), tmp_path)
+    assert (tmp_path / "mine").read_text() == "keep"
