@@ -75,6 +75,7 @@ KNOWN = {
     "payloads/test_kernel.py": "its test kernel",
     "protocols/__init__.py": "QEMU's order",
     "protocols/kernel_file.py": "the order of the firmware for a file that it loads",
+    "verbs/run_kernel.py": "a bzImage is run as the vmlinux inside",
     "verbs/bake.py": "the template has to be of baked guests",
     "protocols/report.py": "kinds of files",
 }
