@@ -82,7 +82,7 @@ def _record(kernel: Vmlinux, ram_end: int, cmdline: int, laid: list[Placed]) -> 
             "magic": preloaded.MAGIC,
             "protocol": preloaded.Entry.PVH,
             "low_ram_end": ram_end,
-            "kernel_entry": kernel.entry,
+            "kernel_entry": kernel.pvh_entry,
             "kernel_start": kernel.low,
             "kernel_size": kernel.high - kernel.low,
             "cmdline_size": cmdline,
