@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from unicorn import UcError
+
 from fwbuild import protocols
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine, Outcome
@@ -112,8 +114,12 @@ def emulate(
     offer = offer or _offer(guest)
     kernel = None if guest.kernel or guest.baked else build_test_kernel()
     loaded = protocols.load(guest, offer, kernel)
-    machine = Machine(_bytes(image), offer, loaded, dma=dma)
-    outcome = machine.run()
+    try:
+        machine = Machine(_bytes(image), offer, loaded, dma=dma)
+        outcome = machine.run()
+    except UcError as error:
+        what, hint = f"no emulated machine has such a host: {error}", "--real has a real one"
+        raise FwbuildError(ExitCode.INPUT, what, hint=hint) from None
     return Emulation(guest=guest, machine=machine, outcome=outcome, state=machine.state())
 
 

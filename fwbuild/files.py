@@ -2,12 +2,16 @@
 
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 from fwbuild.errors import ExitCode, FwbuildError
+
+REGULAR_MAX = 4 << 30  # bytes; a kernel with debugging information has one GiB
+STREAM_MAX = 512 << 20
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -19,13 +23,27 @@ def data_dir(name: str) -> Path:
     return installed if installed.is_dir() else PACKAGE.parent / name
 
 
-def read_file(path: Path) -> bytes:
-    """A file's bytes, or the error that a user can act on."""
+def read_file(path: Path, limit: int | None = None) -> bytes:
+    """A file's bytes, or the error that a user can act on; `limit` in bytes. Without one a pipe or
+    a device still has one, for it may have no end."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as stream:
+            regular = stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+            most = limit or (REGULAR_MAX if regular else STREAM_MAX)
+            if regular and os.fstat(stream.fileno()).st_size > most:
+                raise _too_large(path, most)
+            data = stream.read() if regular else stream.read(most + 1)
     except OSError as error:
-        what = f"cannot read: {error.strerror}"
-        raise FwbuildError(ExitCode.INPUT, what, where=str(path)) from None
+        what, hint = f"cannot read: {error.strerror}", "look at its path and its rights"
+        raise FwbuildError(ExitCode.INPUT, what, where=str(path), hint=hint) from None
+    if len(data) > most:
+        raise _too_large(path, most)
+    return data
+
+
+def _too_large(path: Path, most: int) -> FwbuildError:
+    what, hint = f"it has more than {most >> 10} KiB", "is it the right file?"
+    return FwbuildError(ExitCode.INPUT, what, where=str(path), hint=hint)
 
 
 # A file's bytes, or what writes them.
@@ -56,9 +74,11 @@ def write_all(contents: Mapping[Path, Content]) -> None:
         for name, path in pending:
             Path(name).replace(path)
     except OSError as error:
-        raise FwbuildError(
-            ExitCode.INPUT, f"cannot write: {error.strerror}", where=str(path)
-        ) from None
+        what, hint = (
+            f"cannot write: {error.strerror}",
+            "is there room and the right to write?",
+        )
+        raise FwbuildError(ExitCode.INPUT, what, where=str(path), hint=hint) from None
     finally:
         for name, _ in pending:
             Path(name).unlink(missing_ok=True)

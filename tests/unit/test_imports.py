@@ -67,7 +67,8 @@ FLOORS = {
     "image": ("abi", "assembler", "documents", "errors", "files", "firmware", "sizes", "version"),
     "inspection": ("errors", "firmware", "image", "kernel", "protocols"),
     "explain": ("abi", "assembler", "errors", "firmware", "image"),
-    "emulator": ("abi", "errors", "firmware", "guest", "image", "kernel", "machines", "sizes"),
+    "emulator": (
+        "abi", "errors", "files", "firmware", "guest", "image", "kernel", "machines", "sizes"),
     "protocols": (
         "abi", "emulator", "errors", "files", "firmware", "guest", "image", "kernel", "sizes"),
     "payloads": ("abi", "assembler", "firmware", "image", "sizes"),
