@@ -1,5 +1,6 @@
 """The guest that a user asks to boot: one description for the emulated machine and for QEMU."""
 
+import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +21,7 @@ class Guest:
     smp:     number of CPUs.
     append:  the kernel's command line.
     firmware_loads: whether the firmware loads the kernel: it is a file of fw_cfg then, not QEMU's
-             -kernel, and the initrd is its first module.
+             -kernel, and the initrd is a list of its modules.
     baked:   the folder of a guest that `fwbuild bake` made; `append` is added to its command line
              then, and it has no other kernel.
     accel:   "tcg", "kvm", or "" where `machine` or `extra` name one.
@@ -42,6 +43,15 @@ class Guest:
         """The values of QEMU's options of these names in `extra`, in order."""
         pairs = pairwise(self.extra)
         return [value for name, value in pairs if name.replace("--", "-", 1) in names]
+
+    @property
+    def modules(self) -> list[tuple[str, str]]:
+        """(file, arguments) of each module in the initrd, for a kernel that takes several: QEMU's
+        list `FILE ARGUMENTS,FILE ARGUMENTS`, in which a comma of a name is doubled.
+        Source: QEMU, hw/i386/multiboot.c."""
+        named = re.split(r"(?<!,),(?!,)", str(self.initrd)) if self.initrd else []
+        parts = [module.replace(",,", ",").partition(" ") for module in named]
+        return [(file, arguments) for file, _, arguments in parts]
 
     @property
     def machine_type(self) -> str:

@@ -23,8 +23,10 @@
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
 #: reads: ram.work.high_top, ram.work.ecam, ram.work.memmap_end, ram.work.item,
 #:   ram.work.kernel_start, ram.work.kernel_span, ram.work.enter, ram.work.host_bridge,
-#:   ram.pvh_area.start_info.rsdp_paddr, ram.pvh_area.modules, region.memmap, region.scratch
-#: writes: ram.work, ram.pvh_area, ram.ebda, region.memmap, region.scratch
+#:   ram.work.file_size, ram.work.segments_end, ram.pvh_area.start_info.rsdp_paddr,
+#:   ram.pvh_area.modules, region.memmap, region.scratch, region.head, region.segments
+#: writes: ram.work, ram.pvh_area, ram.ebda, region.memmap, region.scratch, region.head,
+#:   region.segments
 #: returns: never
 #: source: docs/architecture.md
 main:

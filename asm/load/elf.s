@@ -90,6 +90,47 @@ elf_table:
     add esi, region.head.base
     ret
 
+.if option.protocols.multiboot
+#: read the program headers, and find the physical address of the file's entry in the segment whose
+#: virtual addresses have it
+#: mode: 32
+#: in: -
+#: out: edx entry (0 if no segment has it), eflags CF clear
+#: clobbers: eax, ebx, ecx, esi, edi
+#: reads: ram.work.segments_end, region.head, region.segments
+#: writes: ram.work.segments_end, region.segments
+#: source: GRUB grub-core/loader/multiboot_elfxx.c
+elf_entry:
+    call elf_read
+    # EDI:ESI: the entry; it stands at the same place in both classes
+    mov esi, dword ptr [region.head.base + elf.EHDR64.entry]
+    xor edi, edi
+    cmp byte ptr [region.head.base + elf.IDENT_CLASS], elf.CLASS_64
+    jnz .narrow
+    mov edi, dword ptr [region.head.base + elf.EHDR64.entry + 4]
+.narrow:
+    mov ebx, region.segments.base
+.next:
+    cmp dword ptr [ebx + work.SEGMENT.type], elf.PT_LOAD
+    jnz .skip
+    mov edx, esi
+    mov eax, edi
+    sub edx, dword ptr [ebx + work.SEGMENT.vaddr]
+    sbb eax, dword ptr [ebx + work.SEGMENT.vaddr_high]
+    jnz .skip
+    cmp edx, dword ptr [ebx + work.SEGMENT.memsz]
+    jae .skip
+    add edx, dword ptr [ebx + work.SEGMENT.paddr]
+    clc
+    ret
+.skip:
+    add ebx, work.SEGMENT.sizeof
+    cmp ebx, dword ptr [ram.work.segments_end]
+    jb .next
+    xor edx, edx
+    ret
+.endif
+
 #: check each segment that is loaded against the file's size, and set kernel_start and kernel_span
 #: to what they take together. One without a byte of memory no longer counts as a segment
 #: mode: 32

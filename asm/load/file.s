@@ -3,8 +3,10 @@
 # headers, and checks their claims before anything goes to an address of theirs. From then on it is
 # a kernel like others: kernel_check, ACPI and the rest know it by the same variables.
 #
-#     kernel_file_read ── elf_read, elf_span, then the first protocol that the file has:
-#        └─ elf_pvh_entry
+#     kernel_file_read ── the first protocol that the file has, in QEMU's order:
+#        ├─ multiboot_file_read            its segments and its entry
+#        └─ elf_read, elf_pvh_entry
+#     elf_span ── are the segments sound?
 #     ... everything that main.s does for any kernel
 #     kernel_file_enter ── kernel_file_load, the command line, the protocol's NAME_enter
 
@@ -32,9 +34,12 @@ kernel_file_read:
     mov ecx, region.head.size
     mov edi, region.head.base
     call fw_cfg_transfer
-    call elf_read
-    call elf_span
     mov dword ptr [ram.work.enter], kernel_file_enter
+.if option.protocols.multiboot
+    call multiboot_file_read
+    jnc .entry
+.endif
+    call elf_read
 .if option.protocols.pvh
     call elf_pvh_entry
     mov dword ptr [ram.work.file_enter], pvh_enter
@@ -47,7 +52,7 @@ kernel_file_read:
     mov dword ptr [ram.work.item.kernel_entry], edx
     test edx, edx
     .stop_if z, stop_codes.KERNEL_ENTRY
-    ret
+    jmp elf_span
 
 #: load the kernel, read its command line, and enter it by its protocol
 #: mode: 32

@@ -24,9 +24,11 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.item, ram.boot_params.hdr, ram.pvh_area.modules, region.cmdline
+#: reads: ram.work.item, ram.work.file_size, ram.work.segments_end, ram.boot_params.hdr,
+#:   ram.pvh_area.modules, region.cmdline, region.head, region.segments
 #: writes: ram.work.item, ram.work.kernel_start, ram.work.kernel_span, ram.work.enter,
-#:   ram.boot_params, ram.pvh_area.modules
+#:   ram.work.file_size, ram.work.segments_end, ram.work.file_enter, ram.boot_params,
+#:   ram.pvh_area.modules, region.head, region.segments
 #: source: QEMU hw/i386/x86.c x86_load_linux, hw/i386/multiboot.c
 kernel_read:
 .if option.protocols.preloaded

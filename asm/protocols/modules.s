@@ -2,19 +2,21 @@
 # take several. QEMU's own loader can only give one.
 
 #: make a list of the initrd and of the files opt/fwbuild/module/1, 2, ... up to the first
-#: number that is missing; each file gets RAM of its own
+#: number that is missing; each file gets RAM of its own. Its command line is the file
+#: opt/fwbuild/module/1/cmdline, if there is one
 #: mode: 32
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
 #: reads: ram.work.high_top, ram.work.memmap_end, ram.work.kernel_start, ram.work.kernel_span,
-#:   ram.work.module_name, ram.pvh_area.start_info.nr_modules, ram.pvh_area.empty_string,
-#:   ram.pvh_area.modules, region.memmap
-#: writes: ram.work.high_top, ram.work.module_name, ram.pvh_area.start_info.nr_modules,
-#:   ram.pvh_area.start_info.modlist_paddr, ram.pvh_area.modules
+#:   ram.work.module_name, ram.work.texts_size, ram.pvh_area.start_info.nr_modules,
+#:   ram.pvh_area.empty_string, ram.pvh_area.modules, region.memmap
+#: writes: ram.work.high_top, ram.work.module_name, ram.work.texts_size,
+#:   ram.pvh_area.start_info.nr_modules, ram.pvh_area.start_info.modlist_paddr,
+#:   ram.pvh_area.modules, region.texts
 #: source: QEMU docs/specs/fw_cfg.rst "Externally Provided Items"; Xen docs/misc/pvh.pandoc
 modules_load:
-    # the name in RAM, where its digit can be changed
+    # the name in RAM, where it can be changed: its digit, and whether it ends behind that
     mov esi, name_module
     mov edi, ram.work.module_name
     mov ecx, work.MODULE_NAME_SIZE // 4
@@ -24,6 +26,7 @@ modules_load:
     add ebx, ram.pvh_area.modules
 .next:
     mov esi, ram.work.module_name
+    mov dword ptr [esi + file_names.MODULE_DIGIT + 1], 0
     call files_find
     jc .done
     push eax                    # its control word,
@@ -42,13 +45,32 @@ modules_load:
     mov dword ptr [ebx + pvh.MODLIST_ENTRY.paddr + 4], edx
     mov dword ptr [ebx + pvh.MODLIST_ENTRY.size], ecx
     mov dword ptr [ebx + pvh.MODLIST_ENTRY.size + 4], edx
-    # it has no command line of its own
+    # as long as none is found, it has no command line of its own
     mov dword ptr [ebx + pvh.MODLIST_ENTRY.cmdline_paddr], ram.pvh_area.empty_string
     mov dword ptr [ebx + pvh.MODLIST_ENTRY.cmdline_paddr + 4], edx
     mov dword ptr [ebx + pvh.MODLIST_ENTRY.reserved], edx
     mov dword ptr [ebx + pvh.MODLIST_ENTRY.reserved + 4], edx
     pop eax
     call fw_cfg_transfer
+    # its command line, behind those of other modules
+    mov esi, ram.work.module_name
+    mov dword ptr [esi + file_names.MODULE_DIGIT + 1], '/cmd'
+    call files_find
+    jc .counted
+    mov edx, ecx                # the stop's detail
+    mov edi, dword ptr [ram.work.texts_size]
+    add ecx, edi
+    jc .too_long
+    inc ecx
+    cmp ecx, region.texts.size
+    ja .too_long
+    mov dword ptr [ram.work.texts_size], ecx
+    mov byte ptr [ecx + region.texts.base - 1], 0
+    add edi, region.texts.base
+    mov dword ptr [ebx + pvh.MODLIST_ENTRY.cmdline_paddr], edi
+    mov ecx, edx
+    call fw_cfg_transfer
+.counted:
     # one module more; then the next digit
     inc dword ptr [ram.pvh_area.start_info.nr_modules]
     mov dword ptr [ram.pvh_area.start_info.modlist_paddr], ram.pvh_area.modules
@@ -60,3 +82,5 @@ modules_load:
     ret
 .no_room:
     .stop stop_codes.NO_ROOM
+.too_long:
+    .stop stop_codes.CMDLINE_SIZE

@@ -13,6 +13,9 @@ HEADER_SEARCH = 8192  # the header lies in the file's first bytes, so many
 LOADER_MAGIC = 0x2BADB002  # EAX at the entry
 
 
+HEADER_REQUIRED = 0xFFFF  # flags that a loader has to refuse if it does not know them
+
+
 class HeaderFlag(IntFlag):
     """Bits of the header's flags."""
 

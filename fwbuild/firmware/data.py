@@ -101,7 +101,7 @@ NAMES = {
     "name_kernel": file_names.KERNEL,
     "name_cmdline": file_names.CMDLINE,
     "name_append": file_names.APPEND,
-    "name_module": file_names.MODULE,
+    "name_module": file_names.MODULE_CMDLINE,
     "name_table_loader": file_names.TABLE_LOADER,
     "name_smbios_anchor": file_names.SMBIOS_ANCHOR,
     "name_smbios_tables": file_names.SMBIOS_TABLES,

@@ -18,6 +18,18 @@ CMDLINE = "opt/fwbuild/cmdline"
 APPEND = "opt/fwbuild/append"
 MODULE = "opt/fwbuild/module/1"
 MODULE_DIGIT = len(MODULE) - 1
+MODULE_CMDLINE = f"{MODULE}/cmdline"
+
+
+def module(number: int) -> str:
+    """The file of a module, numbered from 1."""
+    return MODULE[:MODULE_DIGIT] + str(number)
+
+
+def module_cmdline(number: int) -> str:
+    """The file of a module's command line."""
+    return MODULE_CMDLINE.replace(MODULE, module(number))
+
 
 # What each file holds. Numbers are little-endian.
 CONTENTS = {
@@ -32,5 +44,6 @@ CONTENTS = {
     KERNEL: "a kernel for the firmware to load, an ELF file",
     CMDLINE: "the command line of that kernel",
     APPEND: "what is added to the command line of a guest in a RAM file",
-    MODULE: "a further module of the user's; the last digit goes up to 9",
+    MODULE: "a further module of the user's; the digit goes up to 9",
+    MODULE_CMDLINE: "the command line of that module",
 }

@@ -43,6 +43,7 @@ RAM = (
     Region("setup", linux_boot.QEMU_SETUP_ADDR, 0x10000, "boot_params, or a bzImage's setup code"),
     Region("cmdline", linux_boot.QEMU_CMDLINE_ADDR, 0x10000, "the kernel's command line"),
     Region("directory", 0x30000, 0x2000, "the fw_cfg directory"),
+    Region("texts", 0x32000, 0x2000, "the modules' command lines"),
     Region("record", 0x3F000, 0x1000, "what lies in a RAM file, as `fwbuild bake` wrote it"),
     Region("script", 0x40000, 0x10000, "the ACPI table loader's script"),
     Region("pci", 0x50000, 0x20000, "PCI functions, BARs and buses while they get addresses"),
@@ -82,9 +83,9 @@ MULTIBOOT_LOW = region("ivt").end
 MULTIBOOT_HIGH = region("stack").base
 # What each protocol hands over besides tables in the F segment and high RAM.
 HANDED_OVER = {
-    "pvh": ("pvh", "memmap", "cmdline"),
+    "pvh": ("pvh", "memmap", "cmdline", "texts"),
     "linux": ("setup", "cmdline"),
-    "multiboot": ("multiboot",),
+    "multiboot": ("multiboot", "pvh", "cmdline", "texts"),
 }
 
 # The structures whose fields are variables, and where each lies. The key is the declaration's

@@ -128,7 +128,7 @@ OPTIONS = (
     ),
     Option(
         name="kernel_file", kind=Kind.SWITCH, default=False,
-        what="where QEMU has no -kernel, load the ELF file opt/fwbuild/kernel",
+        what="where QEMU has no -kernel, load the file opt/fwbuild/kernel; needs modules",
     ),
     Option(
         name="mptable", kind=Kind.SWITCH, default=False,

@@ -23,7 +23,7 @@ MEMMAP_TEMPLATE_ENTRIES = 3  # of the memory map, below 1 MiB
 TRAMPOLINE_MAX = 32  # bytes that are copied for the CPUs to start at
 CPU_PATIENCE = 1 << 20  # rounds of waiting before CPUs are given up
 
-MODULE_NAME_SIZE = 24  # file_names.MODULE in the form of name_equal
+MODULE_NAME_SIZE = 32  # file_names.MODULE_CMDLINE in the form of name_equal
 
 # What a stop for an exception tells: its number, and where it happened in the last 16 MiB.
 EXCEPTION_ENTRY_SIZE = 4  # bytes in exception_entries
@@ -97,6 +97,7 @@ WORK = Struct(
     "ram_end" / Int32ul * "address where the last RAM below 4 GiB ends",
     "ecam" / Int32ul * "address of the memory-mapped configuration space; 0: there is none",
     "pieces_read" / Int32ul * "pieces of the directory that were read again to find a file",
+    "texts_size" / Int32ul * "bytes of the modules' command lines so far",
     "signature" / Int32ul * "fw_cfg's signature, as read",
     "directory_entries" / Int32ul * "entries of fw_cfg's whole directory",
     "directory_rest" / Int32ul * "entries still to be read, after those in RAM",
@@ -150,10 +151,15 @@ SELECTOR_CODE16 = 0x08
 SELECTOR_DATA16 = 0x10
 BIOS_GDT_LIMIT = SELECTOR_DATA16 + x86.DESCRIPTOR.sizeof() - 1
 
+# The firmware's name, as a kernel that it loads is told, and its halves.
+LOADER_NAME = b"fwbuild\0"
+LOADER_LOW, LOADER_HIGH = (int.from_bytes(LOADER_NAME[i : i + 4], "little") for i in (0, 4))
+
 # A Multiboot kernel's information and its memory map, in layout's region of that name.
 # Behind the fields that QEMU knows there are zeros: those of the specification that it does not.
 MULTIBOOT_AREA = Struct(
     "info" / multiboot.INFO * "what EBX points to",
-    Padding(12),
+    "loader" / Bytes(len(LOADER_NAME)) * "the firmware's name, for a kernel that it loads",
+    Padding(4),
     "mmap" / Array(pvh.MEMMAP_ENTRIES_MAX, multiboot.MMAP_ENTRY) * "the map that it points to",
 )

@@ -160,6 +160,7 @@ def _checked(
             raise _bad(where.name, f"missing '{option.name}'", option.expected)
         values[option.name] = value
     _check_protocols(values, where)
+    _check_modules(values, where)
     return tuple(values.items())
 
 
@@ -172,6 +173,12 @@ def _check_protocols(values: Mapping[str, Value], where: Where) -> None:
     if "preloaded" in protocols and len(protocols) > 1:
         place = where.of("protocols")
         raise _bad(place, "'protocols' has preloaded and another", "its kernel is in RAM already")
+
+
+def _check_modules(values: Mapping[str, Value], where: Where) -> None:
+    if values["kernel_file"] and not values["modules"]:
+        place = where.of("kernel_file")
+        raise _bad(place, "'kernel_file' without 'modules'", "a kernel's initrd is one of them")
 
 
 def _unknown(where: str, key: str, more: Sequence[str] = ()) -> FwbuildError:

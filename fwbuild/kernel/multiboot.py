@@ -11,7 +11,8 @@ from fwbuild.abi import e820, elf, multiboot, multiboot2
 from fwbuild.abi.multiboot import HeaderFlag
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.kernel.elf_file import ElfError, LimitError, read_elf
-from fwbuild.kernel.vmlinux import beyond_limit, load
+from fwbuild.kernel.placed import Placed
+from fwbuild.kernel.vmlinux import beyond_limit, load, physical_entry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,31 @@ def _by_header(data: bytes, at: int, header: Any) -> MultibootKernel:
     return MultibootKernel(
         entry=header.entry_addr, address=header.load_addr, size=size, parts=[(0, content)]
     )
+
+
+def parse_file(data: bytes, where: str) -> tuple[int, list[Placed]] | None:
+    """(entry, segments) of a kernel that the firmware loads itself: an ELF file of either class, or
+    one by the header's addresses. None without a header; errors name `where`. Raises FwbuildError
+    for a file that the firmware refuses."""
+    found = find_header(data)
+    if not found:
+        return None
+    at, header = found
+    known = HeaderFlag.ALIGN_MODULES | HeaderFlag.MEMORY_INFO
+    if header.flags & multiboot.HEADER_REQUIRED & ~known:
+        what = f"its Multiboot header wants what the firmware lacks: flags {header.flags:#x}"
+        raise FwbuildError(ExitCode.KERNEL, what, where=where)
+    try:
+        if header.flags & HeaderFlag.ADDRESSES:
+            kernel = _by_header(data, at, header)
+            return kernel.entry, [Placed(kernel.address, kernel.parts[0][1], kernel.size)]
+        file = read_elf(data)
+        return physical_entry(file), load(file).placed
+    except LimitError as error:
+        raise beyond_limit(error, where) from None
+    except (ElfError, ValueError) as error:
+        what = f"a Multiboot kernel that cannot be loaded: {error}"
+        raise FwbuildError(ExitCode.KERNEL, what, where=where) from None
 
 
 def _by_elf(data: bytes) -> MultibootKernel:

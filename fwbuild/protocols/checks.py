@@ -1,6 +1,7 @@
 """Checks of the handoff that several boot protocols have in common."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from fwbuild.abi import e820, x86
@@ -94,6 +95,37 @@ def command_line(state: State, handoff: Handoff) -> Iterator[str]:
     if handoff.cmdline != wanted:
         what = f"the command line is {handoff.cmdline!r}, not {wanted!r}"
         yield Departure(what, source)
+
+
+def module_files(state: State, found: Sequence[tuple[int, int, bytes]]) -> Iterator[str]:
+    """The modules that the user numbered, up to the first number that is missing: `found` are
+    (address, bytes, command line) of those that are handed over."""
+    wanted = []
+    for number in range(1, 10):
+        data = state.file(file_names.module(number))
+        if not data:
+            break
+        wanted.append((data, state.file(file_names.module_cmdline(number))))
+    if len(found) != len(wanted):
+        yield f"{len(found)} modules of {len(wanted)} files"
+    for i, ((address, size, text), (data, said)) in enumerate(zip(found, wanted, strict=False), 1):
+        if size != len(data) or not holds(state, address, data):
+            yield f"module file {i} is damaged"
+        if text != said:
+            yield f"module file {i}: its command line is {text!r}, not {said!r}"
+
+
+def loaded(state: State, modules: Sequence[tuple[int, int, bytes]]) -> Iterator[str]:
+    """The kernel's segments lie where they are to be, clear of the modules: (address, bytes, ...)
+    of each."""
+    for placed in state.segments:
+        if not placed.is_at(state.read):
+            yield f"the kernel's segment at {placed.address:#x} is damaged"
+    spans = [(m[0], m[0] + m[1]) for m in modules]
+    spans += [(placed.address, placed.end) for placed in state.segments]
+    for low, high in pairwise(sorted(spans)):
+        if high[0] < low[1]:
+            yield f"a module overlaps another or the kernel at {high[0]:#x}"
 
 
 def ram_of(memmap: Sequence[Any]) -> list[tuple[int, int]]:

@@ -6,7 +6,6 @@ load_multiboot().
 """
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +19,23 @@ from fwbuild.emulator.recording import Recording
 from fwbuild.emulator.state import State
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
-from fwbuild.firmware import layout
+from fwbuild.firmware import layout, work
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
 from fwbuild.kernel.elf_file import LimitError
-from fwbuild.kernel.multiboot import find_header, parse_multiboot
+from fwbuild.kernel.multiboot import find_header, parse_file, parse_multiboot
+from fwbuild.kernel.placed import Placed
 from fwbuild.kernel.vmlinux import MEMORY_MAX, TOO_LARGE, beyond_limit
 from fwbuild.protocols import tables
 from fwbuild.protocols.checks import (
     clear_flags,
+    command_line,
     flat_segments,
     holds,
     inside,
+    is_file,
+    loaded,
+    module_files,
     number,
     protected_mode,
     ram_of,
@@ -48,6 +52,7 @@ LOADER_NAME = b"qemu\0"
 MMAP_MAX = 0x10000  # bytes of the memory map that are read
 # What the firmware fills; all else must be the host's.
 FILLED = frozenset("flags mem_lower mem_upper mmap_length mmap_addr".split())
+FILLED_FOR_FILES = frozenset("cmdline mods_count mods_addr boot_loader_name".split())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,9 +111,8 @@ class Multiboot(Protocol):
         kernel = parse_multiboot(data, where)
         if kernel.size > MEMORY_MAX:
             raise beyond_limit(LimitError(TOO_LARGE), where)
-        named = re.split(r"(?<!,),(?!,)", str(guest.initrd)) if guest.initrd else []
-        modules = [module.replace(",,", ",") for module in named]
-        texts = [os.fsencode(module) + b"\0" for module in modules]
+        modules = guest.modules
+        texts = [os.fsencode(f"{file} {text}" if text else file) + b"\0" for file, text in modules]
         texts.append(os.fsencode(f"{where} {guest.append}") + b"\0")
         # QEMU leaves room for the whole -initrd once more; nobody looks at what is there.
         room = len(texts[-1])
@@ -119,8 +123,8 @@ class Multiboot(Protocol):
         files_at = align_up(end, x86.PAGE)
         entries, files = b"", b""
         at = texts_at
-        for module, text in zip(modules, texts, strict=False):
-            file = read_file(Path(module.partition(" ")[0]))
+        for (name, _), text in zip(modules, texts, strict=False):
+            file = read_file(Path(name))
             start = files_at + len(files)
             entries += multiboot.MODULE.build(
                 {"start": start, "end": start + len(file), "cmdline": at, "reserved": 0}
@@ -167,6 +171,9 @@ class Multiboot(Protocol):
             Key.INITRD_DATA: multiboot.INFO.build(info)[: multiboot.INFO_SIZE_QEMU],
         }
         return Loaded(self.name, kernel.entry, [], keys)
+
+    def place(self, data: bytes, where: str) -> tuple[int, list[Placed]] | None:
+        return parse_file(data, where)
 
     def entries(self, data: bytes, where: str) -> dict[str, int]:
         return {"Multiboot": parse_multiboot(data, where).entry}
@@ -244,9 +251,13 @@ MULTIBOOT = Multiboot()
 
 def _info(state: State, handoff: MultibootHandoff) -> Iterator[str]:
     info = handoff.info
-    host = INFO.parse(state.items[Key.INITRD_DATA].ljust(INFO.sizeof(), b"\0"))
+    host = INFO.parse(state.items.get(Key.INITRD_DATA, b"").ljust(INFO.sizeof(), b"\0"))
+    filled = FILLED
+    if is_file(state):
+        filled |= FILLED_FOR_FILES
+        host.flags = InfoFlag.CMDLINE | InfoFlag.MODULES | InfoFlag.BOOT_LOADER_NAME
     for field in INFO.subcons:
-        if field.name not in FILLED and info[field.name] != host[field.name]:
+        if field.name not in filled and info[field.name] != host[field.name]:
             yield f"information: {field.name} is {info[field.name]}, the host's {host[field.name]}"
     wanted = host.flags | InfoFlag.MEMORY | InfoFlag.MMAP
     if info.flags != wanted:
@@ -262,6 +273,14 @@ def _info(state: State, handoff: MultibootHandoff) -> Iterator[str]:
 
 
 def _contents(state: State, handoff: MultibootHandoff) -> Iterator[str]:
+    if is_file(state):
+        yield from command_line(state, handoff)
+        if handoff.loader + b"\0" != work.LOADER_NAME:
+            yield f"the loader's name is {handoff.loader!r}"
+        found = [(start, end - start, text) for start, end, text in handoff.modules]
+        yield from module_files(state, found)
+        yield from loaded(state, found)
+        return
     blob, base = state.items[Key.KERNEL_DATA], number(state, Key.KERNEL_ADDR)
     if not holds(state, base, blob):
         yield "the kernel or a module is damaged"
@@ -274,6 +293,9 @@ def _places(state: State, handoff: MultibootHandoff) -> Iterator[str]:
     """Everything that the firmware puts in lies in RAM, clear of the kernel."""
     low, size = number(state, Key.KERNEL_ADDR), number(state, Key.KERNEL_SIZE)
     ram = ram_of(handoff.memmap)
+    for start, end, _ in handoff.modules:
+        if start % x86.PAGE or (start != end and not inside(ram, start, end)):
+            yield f"a module at {start:#x} is not in RAM, or not aligned to a page"
     for name, (start, length) in handoff.structures().items():
         end = start + length
         if not inside(ram, start, end):

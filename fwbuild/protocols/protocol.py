@@ -11,6 +11,7 @@ from fwbuild.emulator.recording import Recording
 from fwbuild.emulator.state import End, ReadMemory, State
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
+from fwbuild.kernel.placed import Placed
 from fwbuild.protocols.departure import Departure, by
 from fwbuild.protocols.report import Report
 
@@ -92,6 +93,12 @@ class Protocol(ABC):
     def load(self, guest: Guest, recording: Recording, data: bytes, where: str) -> Loaded:
         """Do what QEMU's loader does with the kernel file `data`. Errors name `where`. Raises
         FwbuildError for a file that QEMU refuses."""
+
+    def place(self, data: bytes, where: str) -> tuple[int, list[Placed]] | None:
+        """(entry, segments) of a kernel that the firmware loads from a file
+        of fw_cfg; None if the firmware does not take the file for one of this protocol. Errors name
+        `where`. Raises FwbuildError for a file that the firmware refuses."""
+        return None
 
     @abstractmethod
     def entries(self, data: bytes, where: str) -> dict[str, int]:

@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from fwbuild.abi import e820, pvh, x86
@@ -20,11 +19,12 @@ from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.recording import Recording
 from fwbuild.emulator.state import ReadMemory, State
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.firmware import file_names, layout
+from fwbuild.firmware import layout
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
 from fwbuild.kernel.elf_file import ElfError, LimitError
 from fwbuild.kernel.multiboot import has_multiboot2
+from fwbuild.kernel.placed import Placed
 from fwbuild.kernel.vmlinux import (
     LIMITED,
     RELINK,
@@ -32,6 +32,7 @@ from fwbuild.kernel.vmlinux import (
     parse_elf,
     parse_vmlinux,
     pvh_problem,
+    refusal,
 )
 from fwbuild.protocols import tables
 from fwbuild.protocols.checks import (
@@ -41,6 +42,8 @@ from fwbuild.protocols.checks import (
     flat_segments,
     holds,
     inside,
+    loaded,
+    module_files,
     number,
     ram_of,
 )
@@ -133,6 +136,14 @@ class Pvh(Protocol):
         }
         keys |= initrd_items(guest, recording)
         return Loaded(self.name, vmlinux.pvh_entry, vmlinux.placed, keys)
+
+    def place(self, data: bytes, where: str) -> tuple[int, list[Placed]] | None:
+        try:
+            elf = parse_elf(data)
+        except ElfError as error:
+            raise refusal(error, where) from None
+        note = elf.pvh_note
+        return (note.entry, elf.placed) if note and note.in_segment else None
 
     def entries(self, data: bytes, where: str) -> dict[str, int]:
         return {"PVH": parse_vmlinux(data, where).pvh_entry}
@@ -245,19 +256,10 @@ def _start_info(handoff: PvhHandoff) -> Iterator[str]:
 
 def _contents(state: State, handoff: PvhHandoff) -> Iterator[str]:
     initrd = state.items.get(Key.INITRD_DATA, b"")
-    files = list(_module_files(state))
-    if len(handoff.modules) != bool(initrd) + len(files):
-        yield f"{len(handoff.modules)} modules"
-    for i, (module, data) in enumerate(zip(handoff.modules[bool(initrd) :], files, strict=False)):
-        if module.size != len(data) or not holds(state, module.paddr, data):
-            yield f"module file {i + 1} is damaged"
-    for i, module in enumerate(handoff.modules):
-        try:
-            text = read_string(state.read, module.cmdline_paddr)
-        except MemoryError:
-            text = b"?"
-        if text:
-            yield f"module {i}: its command line is not empty"
+    found = [(m.paddr, m.size, _text(state, m)) for m in handoff.modules]
+    yield from module_files(state, found[bool(initrd) :])
+    if initrd and found and found[0][2]:
+        yield "the initrd's command line is not empty"
     if initrd:
         address = number(state, Key.INITRD_ADDR)
         first = handoff.modules[0] if handoff.modules else None
@@ -265,18 +267,15 @@ def _contents(state: State, handoff: PvhHandoff) -> Iterator[str]:
             yield "the first module is not the initrd"
         elif not holds(state, address, initrd):
             yield "the initrd's contents are damaged"
-    for placed in state.segments:
-        if not placed.is_at(state.read):
-            yield f"the kernel's segment at {placed.address:#x} is damaged"
+    yield from loaded(state, found)
 
 
-def _module_files(state: State) -> Iterator[bytes]:
-    """The further modules that the user numbered, up to the first number that is missing."""
-    for digit in "123456789":
-        data = state.file(file_names.MODULE[:-1] + digit)
-        if not data:
-            return
-        yield data
+def _text(state: State, module: Any) -> bytes:
+    """A module's command line."""
+    try:
+        return read_string(state.read, module.cmdline_paddr)
+    except MemoryError:
+        return b"?"
 
 
 def _places(state: State, handoff: PvhHandoff) -> Iterator[str]:
@@ -286,11 +285,6 @@ def _places(state: State, handoff: PvhHandoff) -> Iterator[str]:
         end = address + size
         if size and (not inside(ram, address, end) or end > pvh.HANDOFF_LIMIT):
             yield f"the {name} at {address:#x} is not in RAM below 1 GiB"
-    spans = [(m.paddr, m.paddr + m.size) for m in handoff.modules]
-    spans += [(placed.address, placed.end) for placed in state.segments]
-    for low, high in pairwise(sorted(spans)):
-        if high[0] < low[1]:
-            yield f"a module overlaps another or the kernel at {high[0]:#x}"
     nvs = tables.ranges_of(handoff.memmap, e820.Type.NVS)
     allowed = [*ram, *nvs, (layout.F_SEGMENT.base, layout.F_SEGMENT.end)]
     written = [page * PAGE for page in state.writes or ()]

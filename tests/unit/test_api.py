@@ -68,6 +68,11 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "a switch that is a word": ({"trace": "yes"}, "bad 'trace'", "true or false"),
     "a list that is a word": ({"protocols": "pvh"}, "bad 'protocols'", "a list of pvh"),
     "nothing": ({"machines": []}, "bad 'machines'", "a list of microvm"),
+    "no modules": (
+        {"kernel_file": True},
+        "'kernel_file' without 'modules'",
+        "initrd is one of them",
+    ),
     "half of the bzImages": ({"protocols": ["linux16"]}, "linux16 without linux", "tell bzImages"),
 }
 

@@ -20,6 +20,7 @@ from fwbuild.protocols.multiboot import MultibootHandoff
 from fwbuild.sizes import MIB
 from tests.support.booted import SIZES, emulated
 from tests.support.files import claim
+from tests.support.multiboot import by_header
 
 INFO = offsets(multiboot.INFO)
 
@@ -226,25 +227,6 @@ def test_judge_of_registers(name: str, machine: Machine) -> None:
     register, value, words = REGISTERS[name]
     machine.outcome.registers[register] = value
     assert words in " / ".join(MULTIBOOT.judge(machine.state()))
-
-
-CONTENT = bytes(range(100, 200))
-
-
-def by_header(**fields: int) -> bytes:
-    """A kernel whose header tells where it is loaded: 64 bytes into the file, at 1 MiB."""
-    values = dict.fromkeys((f.name for f in multiboot.HEADER.subcons), 0)
-    flags = multiboot.HeaderFlag.ADDRESSES
-    checksum = -(multiboot.HEADER_MAGIC + flags) % (1 << 32)
-    values |= dict(
-        magic=multiboot.HEADER_MAGIC,
-        flags=flags,
-        checksum=checksum,
-        header_addr=0x100010,
-        load_addr=0x100000,
-        entry_addr=0x100040,
-    )
-    return bytes(64) + bytes(multiboot.HEADER.build(values | fields)) + CONTENT
 
 
 # name: (fields, bytes that are loaded, of them from the file); the file has 48 + 100 behind 48

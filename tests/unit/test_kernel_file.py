@@ -17,7 +17,7 @@ from fwbuild.image.build import Image, build_image
 from fwbuild.machines import MACHINES
 from fwbuild.protocols import PVH
 from tests.support.booted import emulated
-from tests.support.files import put_files
+from tests.support.files import bare
 from tests.support.noted import ENTRY, LAYOUTS, WIDTHS, link
 from tests.support.small_kernel import vmlinux
 
@@ -128,18 +128,12 @@ CASES = {
 }  # fmt: skip
 
 
-def machine_with(files: dict[str, bytes], image: Image) -> Machine:
-    machine = Machine(image.image, recording.find(Guest("microvm")))
-    put_files(machine, files)
-    return machine
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_stop(name: str, image: Image) -> None:
     case = CASES[name]
     kernel = bytearray(KERNEL)
     kernel[case.at : case.at + len(case.data)] = case.data
-    machine = machine_with({file_names.KERNEL: bytes(kernel[: case.size])}, image)
+    machine = bare(image.image, {file_names.KERNEL: bytes(kernel[: case.size])})
     outcome = machine.run()
     stop = stop_codes.BY_NAME[case.stop]
     assert outcome.console == f"fwbuild: {stop.code:02x} {stop.what} {case.detail:08x}\n"
@@ -150,7 +144,7 @@ def test_a_kernel_below_1_mib(image: Image) -> None:
     kernel = bytearray(KERNEL)
     for at in (phdr(0, "paddr"), NOTE_AT + 16):
         kernel[at : at + 4] = word(0x8000)
-    outcome = machine_with({file_names.KERNEL: bytes(kernel)}, image).run()
+    outcome = bare(image.image, {file_names.KERNEL: bytes(kernel)}).run()
     assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_OVERLAP"].code
 
 
@@ -159,13 +153,13 @@ def test_above_4_gib(field: str, image: Image, tmp_path: Path) -> None:
     kernel = bytearray(link("alone", 4, tmp_path).read_bytes())
     at = elf.EHDR64.sizeof() + offsets(elf.PHDR64)[field]
     kernel[at + 4] = 1
-    outcome = machine_with({file_names.KERNEL: bytes(kernel)}, image).run()
+    outcome = bare(image.image, {file_names.KERNEL: bytes(kernel)}).run()
     assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_ELF"].code
 
 
 def test_a_command_line_that_is_too_long(image: Image) -> None:
     files = {file_names.KERNEL: KERNEL, file_names.CMDLINE: b"a" * 0xFFFD}
-    outcome = machine_with(files, image).run()
+    outcome = bare(image.image, files).run()
     assert outcome.exit_value == stop_codes.BY_NAME["CMDLINE_SIZE"].code
 
 
@@ -176,7 +170,7 @@ def test_a_kernel_of_qemus_goes_first(image: Image) -> None:
 
 def test_a_template_may_leave_it_out(image: Image) -> None:
     without = build_image("linux")
-    outcome = machine_with({file_names.KERNEL: KERNEL}, without).run()
+    outcome = bare(without.image, {file_names.KERNEL: KERNEL}).run()
     assert outcome.exit_value == stop_codes.BY_NAME["NO_KERNEL"].code
     assert not any(name.startswith("elf_") for name in without.linked.addresses)
 

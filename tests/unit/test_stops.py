@@ -309,10 +309,10 @@ def test_a_code_that_nobody_knows(image: Image) -> None:
 def test_every_stop_has_a_case() -> None:
     # behind the handoff, in another template, in a broken image: test_handoff_linux16.py,
     # test_smp.py, test_exceptions.py, test_hostile.py; at a wake:
-    # test_wake.py; of a kernel that the firmware loads: test_kernel_file.py; of a guest in a RAM
+    # test_wake.py; of a kernel that the firmware loads: test_kernel_file*.py; of a guest in a RAM
     # file, or on another machine: test_bake.py
     elsewhere = {"GAVE_UP", "CPUS", "EXCEPTION", "FEATURE_CONTROL", "FW_CFG_FILES", "SETUP_DATA"}
-    elsewhere |= {"WAKE_VECTOR", "WAKE_VMLINUX", "KERNEL_FILE", "KERNEL_ELF"}
+    elsewhere |= {"WAKE_VECTOR", "WAKE_VMLINUX", "KERNEL_FILE", "KERNEL_ELF", "KERNEL_WANTS"}
     elsewhere |= {"NO_RECORD", "RECORD_SPENT", "RECORD_MEMORY", "RECORD_MODULES", "MACHINE"}
     found = {case.stop for case in CASES.values()} | elsewhere
     assert {stop.name for stop in stop_codes.STOPS} == found
