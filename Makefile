@@ -36,8 +36,9 @@ run: out/bios.bin
 		echo "No qemu-system-x86_64 here: the emulated handoff above is all there is to see."; \
 	fi
 
-# Lint, unit tests, and the tests on the QEMU on PATH; root also gets the Debian packages they need.
-test: needs lint unit qemu
+# Lint, unit tests, the tests on the QEMU on PATH, and those on Debian's others that depend on QEMU's
+# version; root also gets the Debian packages they need.
+test: needs lint unit qemu versions
 
 # What only the tests need. Root installs it; anybody else is told what to install.
 needs: $(VENV)/.made
@@ -64,7 +65,7 @@ qemu: $(VENV)/.made
 	$(if $(QEMU),set -e; FWBUILD_QEMU=$$($(BIN)/python -m tests.support.qemus $(QEMU)); export FWBUILD_QEMU;) \
 		$(BIN)/pytest -q -n 2 -m qemu
 
-# The tests that depend on QEMU's version, with Debian's other QEMUs; it takes half an hour more.
+# The tests that depend on QEMU's version, with Debian's other QEMUs.
 versions: $(VENV)/.made
 	for qemu in $$($(BIN)/python -m tests.support.qemus); do \
 		FWBUILD_QEMU=$$qemu $(BIN)/pytest -q -n 2 -m versions || exit 1; \

@@ -89,8 +89,7 @@ def lost(case: Stanza, kernel: str, bios: Path | str, folder: Path) -> list[tupl
         append=debian.append(case.guest().family),
         initrd=debian.make_initrd(folder, script),
     )
-    argv = [*command(guest), "-bios", str(bios), "-icount", "shift=auto"]
-    argv += ["-serial", f"file:{serial}"]
+    argv = [*command(guest), "-bios", str(bios), "-serial", f"file:{serial}"]
     with stopped(argv, "-monitor", SECONDS) as connection:
         running = Guest(connection, serial)
         connection.sendall(b"cont\n")

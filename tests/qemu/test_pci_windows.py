@@ -36,7 +36,7 @@ def run(case: Stanza, bios: Path, folder: Path) -> tuple[Resources, Linux]:
     )
     loaded = protocols.load(guest, record(guest))
     assert loaded
-    argv = [*command(guest, bios=bios), "-icount", "shift=auto", "-serial", f"file:{serial}"]
+    argv = [*command(guest, bios=bios), "-serial", f"file:{serial}"]
     with stopped(argv, "-gdb", 200) as connection:
         stub = GdbStub(connection)
         stub.run_to(loaded.entry)
