@@ -1,9 +1,6 @@
 """Holds every store of the firmware in an emulated run against the declared layout.
 
 A store may go to a region of fwbuild/firmware/layout.py, to what the memory map says was taken for
-tables (ACPI NVS), and to the places of kernel, initrd and modules. A store elsewhere
-has a source line, which Strays.problems() names. Transfers by DMA are stores of the firmware too:
-theirs is the line that starts them.
 tables (ACPI NVS), to the modules' places, and to those that the host gave for kernel and initrd. A
 store elsewhere has a source line, which Strays.problems() names. Transfers by DMA are stores of
 the firmware too: theirs is the line that starts them.
@@ -101,7 +98,8 @@ def _image(machine: Machine) -> Image | None:
 
 
 def _line(image: Image | None, address: int) -> str:
-    facts = next(addresses(f"{address:#x}", image)).facts if image else {}
+    found = next(addresses(f"{address:#x}", image), None) if image else None
+    facts = found.facts if found else {}
     return f"{facts.get('line', '?')}: {facts.get('statement', hex(address))}"
 
 

@@ -7,6 +7,7 @@ import pytest
 from unicorn import x86_const as ux
 
 from fwbuild import protocols
+from fwbuild.abi import x86
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.firmware.layout import ROM
@@ -42,6 +43,17 @@ def test_stop(routine: str, fault: str, image: Image) -> None:
     assert (outcome.kind, outcome.exit_value) == ("exit", STOP.code), outcome.detail
     assert outcome.console == expected(image, routine, number, offset)
     assert outcome.serial == outcome.console
+
+
+@pytest.mark.parametrize("number", range(x86.EXCEPTIONS))
+def test_each_vector(number: int, image: Image) -> None:
+    """`int` goes the way of an exception. Its address is that of what follows, but for the one
+    that the emulator takes for an instruction that it does not know."""
+    data = broken(image, "handoff_init", bytes([0xCD, number]))
+    outcome = Machine(data, recording.find(Guest("pc"))).run()
+    assert outcome.console == expected(
+        image, "handoff_init", number, 2 * (number != x86.UNDEFINED_INSTRUCTION)
+    )
 
 
 def test_another_cpu() -> None:

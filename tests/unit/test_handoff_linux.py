@@ -1,6 +1,7 @@
 """The whole firmware in the emulated machine: what a bzImage is handed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,50 @@ def test_setup_data_elsewhere_stays(pointer: int, image: Image) -> None:
     params = linux_boot.BOOT_PARAMS.parse(machine.read(at, linux_boot.BOOT_PARAMS.sizeof()))
     assert machine.outcome.kind == "handoff"
     assert params.hdr.setup_data == pointer
+
+
+def test_setup_data_ends_at_an_entry_above_4_gib(image: Image) -> None:
+    """The first entry moves; its pointer, which leads elsewhere, stays."""
+    found = recording.find(Guest("pc"))
+    loaded = protocols.load(Guest("pc"), found, build_test_bzimage())
+    assert loaded
+    with_setup_data(loaded, [(9, b"seed")])
+    kernel = bytearray(loaded.keys[Key.KERNEL_DATA])
+    elsewhere = 0x1_0010_0000 + len(kernel) - 20
+    kernel[-20:-12] = elsewhere.to_bytes(8, "little")
+    loaded.keys[Key.KERNEL_DATA] = bytes(kernel)
+    machine = Machine(image.image, found, loaded)
+    assert machine.run().kind == "handoff"
+    place = machine.outcome.registers["esi"] + offsets(linux_boot.SETUP_HEADER)["setup_data"]
+    at = int.from_bytes(machine.read(place, 8), "little")
+    assert at > 0x100000 + len(kernel)
+    assert machine.read(at, 8) == elsewhere.to_bytes(8, "little")
+
+
+@pytest.mark.parametrize("xloadflags", [0, linux_boot.XLoadFlag.CAN_BE_LOADED_ABOVE_4G])
+def test_an_initrd_above_the_limit(xloadflags: int, image: Image) -> None:
+    """The header's limit is none for a kernel that takes an initrd anywhere."""
+    found = recording.find(Guest("pc"))
+    kernel = build_test_bzimage(initrd_addr_max=0x1000FFE, xloadflags=int(xloadflags))
+    loaded = protocols.load(Guest("pc"), found, kernel)
+    machine = Machine(image.image, found, loaded)
+    numbers = {Key.INITRD_ADDR: 0x1000000, Key.INITRD_SIZE: 0x1000}
+    machine.fw_cfg.items |= {key: n.to_bytes(4, "little") for key, n in numbers.items()}
+    assert machine.run().kind == ("handoff" if xloadflags else "exit")
+
+
+def test_a_kernel_that_prefers_a_lower_address_leaves_it_free(image: Image) -> None:
+    """It stays where it is loaded: an initrd before it is in nobody's way."""
+    found = recording.find(Guest("pc"))
+    kernel = build_test_bzimage(relocatable_kernel=1, pref_address=0x100000, init_size=0x1000000)
+    loaded = protocols.load(Guest("pc"), found, kernel)
+    assert loaded
+    numbers = {
+        Key.KERNEL_ADDR: 0x200000, Key.INITRD_ADDR: 0x180000, Key.INITRD_SIZE: 0x1000,
+    }  # fmt: skip
+    loaded.keys |= {key: n.to_bytes(4, "little") for key, n in numbers.items()}
+    machine = Machine(image.image, found, replace(loaded, entry=0x200000))
+    assert machine.run().kind == "handoff", machine.console.text
 
 
 def test_registers(image: Image) -> None:

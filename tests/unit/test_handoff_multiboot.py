@@ -102,6 +102,18 @@ def test_a_kernel_that_fills_low_memory(image: Image) -> None:
     assert machine.run_kernel().exit_value == 1
 
 
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_kernel_at_the_top_of_ram(name: str, image: Image) -> None:
+    """Tables go below it; the judge sees to it that nothing of it is lost."""
+    base = 512 * MIB - 2 * SIZE
+    kernel = build_test_multiboot(base=base)
+    machine = emulated(Guest(name, 512 * MIB, append="a"), image.image, kernel=kernel)
+    assert MULTIBOOT.judge(machine.state()) == []
+    tables = [m for m in handoff(machine).memmap if m.type == e820.Type.NVS]
+    assert tables and all(m.addr + m.size <= base for m in tables)
+    assert machine.run_kernel().exit_value == 1
+
+
 @pytest.mark.parametrize("poison", [0, 0xFF])
 def test_what_no_flag_is_set_for_is_zero(poison: int, image: Image) -> None:
     """QEMU's information ends before framebuffer_addr, the specification's does not."""

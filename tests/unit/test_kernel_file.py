@@ -14,6 +14,7 @@ from fwbuild.errors import FwbuildError
 from fwbuild.firmware import file_names, layout, stop_codes, work
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
+from fwbuild.image.elf import Segment, pvh_note, write_elf
 from fwbuild.machines import MACHINES
 from fwbuild.protocols import PVH
 from tests.support.booted import emulated
@@ -146,6 +147,54 @@ def test_a_kernel_below_1_mib(image: Image) -> None:
         kernel[at : at + 4] = word(0x8000)
     outcome = bare(image.image, {file_names.KERNEL: bytes(kernel)}).run()
     assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_OVERLAP"].code
+
+
+ORDERS = {
+    "upwards": (0x100000, 0x180000, 0x200000),
+    "downwards": (0x200000, 0x180000, 0x100000),
+    "the ends first": (0x100000, 0x200000, 0x180000),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_segments_in_any_order(order: str, image: Image) -> None:
+    """The kernel reaches from the lowest of them to the highest end, both of which are in use."""
+    segments = [Segment(at, at.to_bytes(4, "little") * 8, 0x100, 7) for at in ORDERS[order]]
+    for entry in (0x100000, 0x2000FF):
+        kernel = write_elf(segments, [], entry, pvh_note(entry))
+        machine = boot(Guest("microvm", firmware_loads=True), image, kernel)
+        assert machine.outcome.registers["eip"] == entry
+        assert PVH.judge(machine.state()) == []
+        start, span = (variable(machine, name) for name in ("kernel_start", "kernel_span"))
+        assert (start, start + span) == (0x100000, 0x200100)
+
+
+def variable(machine: Machine, name: str) -> int:
+    return int.from_bytes(machine.read(layout.address("work", name), 4), "little")
+
+
+NOTES = layout.region("notes").size
+FILLER = word(4) + word(NOTES) + word(1) + b"abc\0" + bytes(NOTES)
+
+
+@pytest.mark.parametrize(("before", "ends"), [(b"", ""), (FILLER, "KERNEL_FILE")])
+def test_more_notes_than_are_looked_at(before: bytes, ends: str, image: Image) -> None:
+    """The first NOTES bytes count, and nothing is written behind their region."""
+    kernel = write_elf(
+        [Segment(BASE, bytes(16), 16, 7)], [], BASE, before + pvh_note(BASE) + FILLER
+    )
+    outcome = boot(Guest("microvm", firmware_loads=True), image, kernel).outcome
+    if ends:
+        assert outcome.exit_value == stop_codes.BY_NAME[ends].code
+    else:
+        assert (outcome.kind, outcome.registers["eip"]) == (End.HANDOFF, BASE)
+
+
+def test_64_bit_program_headers_of_another_size(image: Image, tmp_path: Path) -> None:
+    kernel = bytearray(link("alone", 4, tmp_path).read_bytes())
+    kernel[offsets(elf.EHDR64)["phentsize"]] -= 1
+    outcome = machine_with({file_names.KERNEL: bytes(kernel)}, image).run()
+    assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_ELF"].code
 
 
 @pytest.mark.parametrize("field", ["paddr", "offset", "filesz", "memsz"])

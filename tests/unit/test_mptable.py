@@ -15,7 +15,10 @@ from fwbuild.machines import MACHINES
 from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.protocols import PVH
 from fwbuild.protocols.tables.mp import judge_mptable, read_mptable
+from tests.support import cpuid
 from tests.support.files import with_cpus
+
+Leaves = dict[tuple[int, int], cpuid.Answer]
 
 
 def machine_of(name: str, cpus: int, image: Image, *, table_loader: bool = False) -> Machine:
@@ -70,6 +73,83 @@ def test_none_with_acpi(image: Image) -> None:
 def test_cpus_cost_no_accesses(image: Image) -> None:
     few, many = (machine_of("pc", n, image).run().accesses for n in (1, 255))
     assert len(few) == len(many)
+
+
+# Threads of a core, cores of a die, dies of a package.
+Topology = tuple[int, int, int]
+
+
+def leaf_1f(topology: Topology) -> Leaves:
+    """As QEMU's target/i386/cpu.c has it: bits below the next level, CPUs in one of this level."""
+    rows = {(0x1F, 0): (1, 1, 0x100, 0)}
+    bits, cpus = 0, 1
+    for level, count in enumerate(topology):
+        bits, cpus = bits + (count - 1).bit_length(), cpus * count
+        rows[0x1F, level] = (bits, cpus, level + 1 << 8 | level, 0)
+    return rows
+
+
+def leaf_0b(topology: Topology) -> Leaves:
+    """It counts no dies: the package's level has their bits, and the CPUs of one die."""
+    (thread_bits, threads, *_), (_, cpus, *_), (bits, *_) = leaf_1f(topology).values()
+    return {(0xB, 0): (thread_bits, threads, 0x100, 0), (0xB, 1): (bits, cpus, 0x201, 0)}
+
+
+def last_leaf(number: int) -> Leaves:
+    return {(0, 0): (number, 0, 0, 0)}
+
+
+def leaf_1(cpus: int) -> Leaves:
+    return {(1, 0): (0, cpus << 16, 0, 1 << 12)}
+
+
+# name: (what CPUID tells, the topology, packages, CPUs that are listed if not all are)
+CPUIDS: dict[str, tuple[Leaves, Topology, int, int | None]] = {
+    "leaf 1FH": (last_leaf(0x1F) | leaf_1f((2, 3, 3)), (2, 3, 3), 2, None),
+    "leaf 1FH, one of each": (last_leaf(0x1F) | leaf_1f((1, 1, 1)), (1, 1, 1), 5, None),
+    "leaf 1FH is empty": (
+        last_leaf(0x20) | {(0x1F, 0): (0, 0, 0, 0)} | leaf_0b((2, 3, 1)), (2, 3, 1), 3, None),
+    "leaf 0BH": (last_leaf(0xB) | leaf_0b((2, 5, 1)), (2, 5, 1), 2, None),
+    "leaf 0BH, 2 dies": (last_leaf(0xD) | leaf_0b((1, 3, 2)), (1, 3, 2), 2, None),
+    "leaf 0BH, more bits than for 2 dies": (last_leaf(0xD) | leaf_0b((2, 2, 3)), (2, 2, 3), 2, 12),
+    "leaf 0BH, fewer CPUs": (last_leaf(0xD) | leaf_0b((2, 2, 4)), (2, 2, 3), 1, None),
+    "leaf 0BH is empty": (
+        last_leaf(0xD) | {(0xB, 0): (0, 0, 0, 0)} | leaf_1(3), (1, 3, 1), 3, None),
+    "leaf 1 alone": (last_leaf(4) | leaf_1(6), (1, 6, 1), 2, None),
+}  # fmt: skip
+
+
+def apic_ids(topology: Topology, packages: int) -> list[int]:
+    """Each level has whole bits (QEMU include/hw/i386/topology.h)."""
+    ids = [0]
+    bits = 0
+    for count in (*topology, packages):
+        ids = [number << bits | lower for number in range(count) for lower in ids]
+        bits += (count - 1).bit_length()
+    return ids
+
+
+@pytest.mark.parametrize("name", CPUIDS)
+def test_topology(name: str, image: Image) -> None:
+    leaves, topology, packages, listed = CPUIDS[name]
+    ids = apic_ids(topology, packages)
+    machine = machine_of("microvm", len(ids), image)
+    cpuid.answer(machine, leaves)
+    machine.run()
+    found = read_mptable(machine.read)
+    assert found
+    assert [p.apic_id for p in found.of(Entry.PROCESSOR)] == ids[:listed]
+
+
+@pytest.mark.parametrize("cpus", [(1,) * 9, (8, 4, 2, 1), (0xFFFFFFFF,) * 9, (3, 5, 7, 11)])
+def test_a_cpuid_that_makes_no_sense(cpus: tuple[int, ...], image: Image) -> None:
+    """Levels without end, that shrink, that are no multiples: the kernel is entered still."""
+    machine = machine_of("microvm", 16, image)
+    rows = {(0x1F, i): (31, count, 0x100, 0) for i, count in enumerate(cpus)}
+    cpuid.answer(machine, last_leaf(0x1F) | rows)
+    assert machine.run().kind == "handoff"
+    found = read_mptable(machine.read)
+    assert found and 0 < len(found.of(Entry.PROCESSOR)) <= 16
 
 
 def test_more_than_ids(image: Image) -> None:

@@ -12,6 +12,8 @@ from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
+from tests.support import cpuid
+from tests.support.cpuid import Answer
 
 RDMSR = b"\x0f\x32"
 DEFAULT_TYPE = {
@@ -38,3 +40,25 @@ def test_capabilities(name: str, image: Image, test_kernel: bytes) -> None:
     machine.uc.hook_add(UC_HOOK_CODE, answer)
     assert machine.run().kind == "handoff"
     assert machine.uc.msr_read(Msr.MTRR_DEF_TYPE) == default_type
+
+
+# name: (CPUID's answers, how many bits a mask has; 0 where MTRRs stay off)
+CPUS: dict[str, tuple[dict[tuple[int, int], Answer], int]] = {
+    "no MTRRs": ({(1, 0): (0, 0, 0, ~(1 << 12) & 0xFFFFFFFF)}, 0),
+    "36 bits, without a leaf that says so": ({(1 << 31, 0): (0x80000007, 0, 0, 0)}, 36),
+    "52 bits": ({(0x80000008, 0): (0x3034, 0, 0, 0)}, 52),
+    "39 bits": ({(0x80000008, 0): (0x3027, 0, 0, 0)}, 39),
+}
+
+
+@pytest.mark.parametrize("name", CPUS)
+def test_cpus(name: str, image: Image, test_kernel: bytes) -> None:
+    """SDM volume 3A, 12.11.2.3: a mask has the bits of a physical address, 36 without a leaf."""
+    leaves, bits = CPUS[name]
+    found = recording.find(Guest())
+    machine = Machine(image.image, found, protocols.load(Guest(), found, test_kernel))
+    cpuid.answer(machine, leaves)
+    assert machine.run().kind == "handoff"
+    mask = machine.uc.msr_read(Msr.MTRR_PHYS_MASK0)
+    assert mask == ((1 << bits) - (1 << 31) | 0x800 if bits else 0)
+    assert machine.uc.msr_read(Msr.MTRR_DEF_TYPE) == (0xC06 if bits else 0)

@@ -10,7 +10,7 @@ from fwbuild import protocols
 from fwbuild.abi import x86
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
-from fwbuild.firmware import file_names, stop_codes, work
+from fwbuild.firmware import file_names, layout, stop_codes, work
 from fwbuild.firmware.layout import ROM
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
@@ -76,6 +76,35 @@ def test_feature_control(all_cpus: Image) -> None:
     third, rest = divmod(len(written), 3)
     assert rest == 0
     assert sorted(written) == sorted(written[:third] * 3)
+
+
+def test_they_take_turns(all_cpus: Image) -> None:
+    """A CPU waits while another has the stack."""
+    machine = machine_of("pc", 3, all_cpus)
+    lock = layout.address("work", "cpu_lock")
+    waited = []
+
+    def look(uc: object, address: int, _size: int, _data: object) -> None:
+        if address == all_cpus.linked.addresses["smp_cpu"]:
+            machine.uc.mem_write(lock, b"\1")
+        elif machine.read(address, 2) == b"\xf3\x90":  # pause
+            waited.append(address)
+            machine.uc.mem_write(lock, bytes([len(waited) % 3 != 0]))
+
+    machine.uc.hook_add(UC_HOOK_CODE, look)
+    machine.run()
+    assert PVH.judge(machine.state()) == []
+    assert (len(machine.awake), len(waited)) == (2, 6)
+
+
+def test_they_halt_for_good(all_cpus: Image) -> None:
+    """A non-maskable interrupt ends a halt."""
+    machine = machine_of("pc", 2, all_cpus)
+    machine.run()
+    (registers,) = machine.awake
+    machine.uc.reg_write(ux.UC_X86_REG_EIP, registers["eip"] + 1)
+    again = machine.run_kernel()
+    assert (again.kind, again.registers["eip"]) == ("halt", registers["eip"])
 
 
 def test_cpus_that_do_not_wake(all_cpus: Image) -> None:

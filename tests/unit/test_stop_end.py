@@ -1,15 +1,20 @@
 """The end of a stop that isa-debug-exit does not end: pvpanic is told, then halt or reset."""
 
-import pytest
+from dataclasses import replace
 
-from fwbuild.abi import ports, pvpanic
+import pytest
+from unicorn import x86_const as ux
+
+from fwbuild.abi import pci, ports, pvpanic
 from fwbuild.emulator import recording
+from fwbuild.emulator.devices import Pvpanic
 from fwbuild.emulator.machine import Machine, Outcome
 from fwbuild.emulator.state import End
 from fwbuild.firmware import file_names, layout
 from fwbuild.guest import Guest
 from fwbuild.image.build import build_image
 from fwbuild.machines import MACHINES
+from tests.support.pci_functions import MEMORY, endpoint
 
 ENDS = {"halt": End.HALT, "reset": End.RESET}
 
@@ -34,6 +39,11 @@ def test_end(machine: str, template: str, stop: str) -> None:
     assert outcome.kind == ENDS[stop], outcome
     assert outcome.console == outcome.serial == "fwbuild: 20 no kernel 00000000\n"
     assert board.pvpanic is None
+    if stop == "halt":  # for good: a non-maskable interrupt ends a halt
+        eip = outcome.registers["eip"]
+        board.uc.reg_write(ux.UC_X86_REG_EIP, eip + 1)
+        again = board.run_kernel()
+        assert (again.kind, again.registers["eip"], again.accesses) == (End.HALT, eip, [])
 
 
 @pytest.mark.parametrize("port", [0x505, 0x606, 0xFFFE])
@@ -46,6 +56,39 @@ def test_pvpanic(machine: str, stop: str, port: int) -> None:
     assert board.pvpanic
     assert board.pvpanic.reported == pvpanic.PANICKED
     assert outcome.kind == ENDS[stop]
+
+
+def test_a_pvpanic_that_knows_no_panic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It hears of none."""
+    monkeypatch.setattr(Pvpanic, "port_in", lambda self, port, size: ~pvpanic.PANICKED & 0xFF)
+    board, outcome = stopped("microvm", {file_names.PVPANIC_PORT: b"\x05\x05"})
+    assert board.pvpanic and board.pvpanic.reported == 0
+    assert outcome.kind == End.HALT
+
+
+@pytest.mark.parametrize("devfn", [0x18, 0xFF])
+@pytest.mark.parametrize("machine", ["pc", "q35"])
+def test_pvpanic_on_pci(machine: str, devfn: int) -> None:
+    """It gets an address, and hears there of the panic."""
+    found = recording.find(Guest(machine))
+    function = endpoint((devfn,), {0: (MEMORY, 4096)})
+    config = pvpanic.PCI_ID.to_bytes(4, "little") + function.config[4:]
+    found = replace(found, pci=[*found.pci, replace(function, config=config)])
+    board = Machine(build_image("linux").image, found)
+    for port in board.exit.ports:
+        del board.devices[port]
+    told: list[tuple[int, int]] = []
+    there = board.board.pci.find(0, devfn)
+    assert there
+
+    def write(offset: int, size: int, value: int) -> None:
+        assert there.read(0x10, 4) == pvpanic.PCI_PLACE
+        assert there.read(4, 2) & pci.Command.MEMORY
+        told.append((offset, value))
+
+    board.map_mmio(pvpanic.PCI_PLACE, 4096, lambda offset, size: pvpanic.PANICKED, write)
+    assert board.run().kind == End.HALT
+    assert told == [(0, pvpanic.PANICKED)]
 
 
 @pytest.mark.parametrize(

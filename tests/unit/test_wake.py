@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fwbuild.abi import acpi, chipset, legacy, offsets, pvpanic
+from fwbuild.abi import acpi, chipset, e820, legacy, offsets, pvpanic
 from fwbuild.abi.x86 import Msr
 from fwbuild.emulator.devices import Pvpanic
 from fwbuild.emulator.machine import Machine
@@ -122,8 +122,13 @@ def spoil(machine: Machine, at: int, value: int = 0) -> None:
     machine.memory.dma_write(at, value.to_bytes(4, "little"))
 
 
+def rsdt(machine: Machine) -> int:
+    at = rsdp(machine) + offsets(acpi.RSDP)["rsdt_address"]
+    return int.from_bytes(machine.read(at, 4), "little")
+
+
 def at(machine: Machine, name: str) -> int:
-    """The address of what leads to the waking vector, one of SPOILT."""
+    """The address of what leads to the waking vector, by the first of each of SPOILT."""
     found = rsdp(machine)
     ways = {
         "no RSDP": layout.address("ebda", "rsdp"),
@@ -131,11 +136,22 @@ def at(machine: Machine, name: str) -> int:
         "no RSDT": found + offsets(acpi.RSDP)["rsdt_address"],
         "no FACS": facs(machine, found),
         "no vector": facs(machine, found) + offsets(acpi.FACS)["firmware_waking_vector"],
+        "RSDT's length": rsdt(machine) + offsets(acpi.TABLE_HEADER)["length"],
     }
     return ways[name]
 
 
-SPOILT = ("no RSDP", "RSDP damaged", "no RSDT", "no FACS", "no vector")
+# name: (what leads to the waking vector, what it says)
+SPOILT = {
+    "no RSDP": ("no RSDP", 0),
+    "RSDP damaged": ("RSDP damaged", 0),
+    "no RSDT": ("no RSDT", 0),
+    "no FACS": ("no FACS", 0),
+    "no vector": ("no vector", 0),
+    "a vector at 1 MiB": ("no vector", e820.EXTENDED),
+    "an RSDT without tables": ("RSDT's length", acpi.TABLE_HEADER.sizeof()),
+    "an RSDT of half a header": ("RSDT's length", acpi.TABLE_HEADER.sizeof() - 1),
+}
 
 
 @pytest.mark.parametrize("name", SPOILT)
@@ -144,8 +160,8 @@ def test_no_waking_vector(machine: str, name: str) -> None:
     before = emulated(Guest(machine), build_image().image, kernel=build_test_bzimage())
     # the PAM of the machine before is open, so that it can be written
     after = suspend(before, rsdp(before), VECTOR)
-    place = at(before, name)
-    spoil(before, place)
+    way, value = SPOILT[name]
+    spoil(before, at(before, way), value)
     after.memory.inherit(before.memory)
     outcome = after.run()
     stop = stop_codes.BY_NAME["WAKE_VECTOR"]
@@ -153,6 +169,17 @@ def test_no_waking_vector(machine: str, name: str) -> None:
     assert outcome.console.startswith(f"fwbuild: {stop.code:02x} {stop.what} ")
     pages = {layout.EBDA.base // 0x1000}
     assert after.writes <= pages
+
+
+def test_the_fadt_need_not_come_first() -> None:
+    before = emulated(Guest("pc"), build_image().image, kernel=build_test_bzimage())
+    after = suspend(before, rsdp(before), VECTOR)
+    place = rsdt(before) + acpi.TABLE_HEADER.sizeof()
+    first, second = (before.read(place + 4 * n, 4) for n in (0, 1))
+    spoil(before, place, int.from_bytes(second, "little"))
+    spoil(before, place + 4, int.from_bytes(first, "little"))
+    after.memory.inherit(before.memory)
+    assert judge_wake(before, after, after.run(), VECTOR) == []
 
 
 @pytest.mark.parametrize("machine", MACHINES)

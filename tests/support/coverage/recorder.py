@@ -15,6 +15,7 @@ import pytest
 from unicorn import UC_HOOK_BLOCK, Uc, UcError
 from unicorn import x86_const as ux
 
+from fwbuild.emulator.machine import HLT
 from fwbuild.firmware.layout import ROM
 from fwbuild.image import build
 from fwbuild.image.build import Image
@@ -41,13 +42,16 @@ class Run:
         self.last = block
 
     def stopped_in(self) -> tuple[Block, int] | None:
-        """The last block and the bytes of it that ran, if it was left before its end."""
+        """The last block and the bytes of it that ran, if it was left before its end. An emulated
+        run ends at a halt, which counts as one that ran."""
         uc = self.uc
         eip = uc.reg_read(ux.UC_X86_REG_EIP)
         if not self.last:
             return None
         start, size = self.last
         offset = eip - start & (0xFFFF if eip <= 0xFFFF else 0xFFFFFFFF)
+        if offset < size and uc.mem_read(start + offset, len(HLT)) == HLT:
+            offset += len(HLT)
         return (self.last, offset) if offset < size else None
 
 
