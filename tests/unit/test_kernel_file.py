@@ -193,7 +193,7 @@ def test_more_notes_than_are_looked_at(before: bytes, ends: str, image: Image) -
 def test_64_bit_program_headers_of_another_size(image: Image, tmp_path: Path) -> None:
     kernel = bytearray(link("alone", 4, tmp_path).read_bytes())
     kernel[offsets(elf.EHDR64)["phentsize"]] -= 1
-    outcome = machine_with({file_names.KERNEL: bytes(kernel)}, image).run()
+    outcome = bare(image.image, {file_names.KERNEL: bytes(kernel)}).run()
     assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_ELF"].code
 
 
