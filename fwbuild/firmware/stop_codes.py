@@ -7,7 +7,9 @@ Codes are stable: a number is never given a second meaning.
 import re
 from dataclasses import dataclass
 
-from fwbuild.machines import PC, Q35
+from fwbuild.machines import MACHINES, PC, Q35
+
+SUPPORTED = f"{', '.join(MACHINES[:-1])} or {MACHINES[-1]}"
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Stop:
 
 STOPS: tuple[Stop, ...] = (
     Stop(0x10, "NO_FW_CFG", "no fw_cfg device", "signature read",
-         "the image needs QEMU's fw_cfg: pc, q35 or microvm"),
+         f"the image needs QEMU's fw_cfg: {SUPPORTED}"),
     Stop(0x11, "FW_CFG_DMA", "fw_cfg DMA error", "control word",
          "QEMU refused a transfer; report it with the QEMU version"),
     Stop(0x12, "EXCEPTION", "exception", "its number, and the low 24 bits of its address",
@@ -66,7 +68,7 @@ STOPS: tuple[Stop, ...] = (
     Stop(0x2E, "KERNEL_WANTS", "kernel wants what there is not", "flags of its Multiboot header",
          "the header asks for a video mode or more, which this firmware does not have"),
     Stop(0x30, "NO_E820", "no etc/e820", "none",
-         "the machine type gives no memory map; use microvm, pc or q35"),
+         f"the machine type gives no memory map; use {SUPPORTED}"),
     Stop(0x31, "E820_SIZE", "bad size of etc/e820", "size in bytes",
          "the file does not hold whole entries, or it holds too many"),
     Stop(0x32, "E820_ENTRIES", "too many e820 entries", "entries",
@@ -76,7 +78,7 @@ STOPS: tuple[Stop, ...] = (
     Stop(0x34, "E820_RANGE", "bad e820 range", "address",
          "a range of type 0, one that wraps past 2^64, or RAM where devices or the firmware are"),
     Stop(0x35, "E820_LOW", "no RAM at 0", "none",
-         "the machine type's memory does not start at address 0; use microvm, pc or q35"),
+         f"the machine type's memory does not start at address 0; use {SUPPORTED}"),
     Stop(0x36, "E820_SMALL", "too little RAM", "bytes of it",
          "give the guest more memory (-m)"),
     Stop(0x40, "CMDLINE_SIZE", "command line too long", "size in bytes",

@@ -44,6 +44,11 @@ LISTS = {
     ],
     "docs/decisions/README.md": [path.name for path in (ROOT / "docs/decisions").glob("[0-9]*.md")],
     "README.md": [f"`{verb}`" for verb in cli.VERBS],
+    "docs/json.md": [
+        f"## {verb}\n"
+        for verb in cli.VERBS
+        if '"--json"' in (ROOT / f"fwbuild/verbs/{verb}.py").read_text(encoding="utf-8")
+    ],
 }
 
 
