@@ -34,6 +34,7 @@ from fwbuild.protocols import BY_NAME, Departure, Handoff, Protocol
 from fwbuild.protocols.verdict import Verdict, verdict
 from fwbuild.qemu import program
 from fwbuild.qemu.boot import Boot, boot
+from fwbuild.qemu.console import did_not_come
 from fwbuild.qemu.record import record
 
 
@@ -197,7 +198,7 @@ def run(
     timeout: seconds after which QEMU is ended.
 
     Raises FwbuildError where QEMU fails, and where `until` did not come: with the exit code TIMEOUT
-    if time ran out, else with that of the guest's end or JUDGEMENT. Without `until` any end of
+    if time ran out, else with that of the guest's end or UNEXPECTED. Without `until` any end of
     the guest is returned; `.ending.check()` raises FwbuildError for a bad one.
     """
     guest = guest or Guest()
@@ -208,16 +209,8 @@ def run(
             guest = replace(guest, kernel=write_test_kernel(Path(folder)))
         found = boot(guest, bios, until=until, seconds=timeout)
     if until and not found.match:
-        raise _did_not_come(until, found)
+        raise did_not_come(until, found.serial, found.ending)
     return found
-
-
-def _did_not_come(until: str, found: Boot) -> FwbuildError:
-    """The error of a guest whose serial port did not print what it should."""
-    code = found.ending.how.code or ExitCode.JUDGEMENT
-    last = (found.serial.strip().splitlines() or [""])[-1]
-    hint = f"the serial port's last line is '{last}'" if last else "the serial port is silent"
-    return FwbuildError(code, f"'{until}' did not come: {found.ending.line}", hint=hint)
 
 
 def inspect(path: str | Path) -> Report:

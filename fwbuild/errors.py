@@ -19,6 +19,7 @@ class ExitCode(IntEnum):
     QEMU = 10
     PANICKED = 11
     TIMEOUT = 12
+    UNEXPECTED = 13
     INTERRUPTED = 130
     BROKEN_PIPE = 141
 
@@ -42,6 +43,7 @@ MEANINGS = {
     ExitCode.QEMU: "QEMU is missing, failed, or was ended by a signal",
     ExitCode.PANICKED: "the guest panicked: it told pvpanic",
     ExitCode.TIMEOUT: "the guest was still running after --timeout",
+    ExitCode.UNEXPECTED: "the guest ended and had not printed what --expect wants",
     ExitCode.INTERRUPTED: "the user interrupted fwbuild",
     ExitCode.BROKEN_PIPE: "nobody reads the output any more, as behind `head -1`",
 }

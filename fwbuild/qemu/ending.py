@@ -19,6 +19,7 @@ class How(Enum):
     RESET = ExitCode.OK, "the guest reset"
     EXIT = ExitCode.OK, "the guest wrote to isa-debug-exit"
     CLOSED = ExitCode.OK, "QEMU was told to end"
+    EXPECTED = ExitCode.OK, "the guest printed what was expected"
     STOP = ExitCode.STOPPED, "the firmware stopped"
     PANIC = ExitCode.PANICKED, "the guest panicked"
     TIMEOUT = ExitCode.TIMEOUT, "the guest was still running"
@@ -57,6 +58,11 @@ class Ending:
     def line(self) -> str:
         """It in words."""
         return f"{self.how.what}: {self.detail}" if self.detail else self.how.what
+
+    @property
+    def guest_status(self) -> int:
+        """The value that the guest wrote to isa-debug-exit; 0 where it ended otherwise."""
+        return self.status >> 1 if self.how == How.EXIT else 0
 
     def check(self) -> None:
         """Raise FwbuildError unless the guest or the user wanted this end."""

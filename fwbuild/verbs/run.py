@@ -2,11 +2,10 @@
 everything after `--` as it is."""
 
 import argparse
+import re
 import shlex
-import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +14,11 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import test_kernel
 from fwbuild.guest import Guest
 from fwbuild.payloads.test_kernel import write_test_kernel
-from fwbuild.qemu import complaint
 from fwbuild.qemu.command import command
-from fwbuild.qemu.ending import Ending, How, ending
+from fwbuild.qemu.ending import How
+from fwbuild.qemu.monitor import monitor_arguments
 from fwbuild.qemu.program import program
-from fwbuild.qemu.watch import Watch
+from fwbuild.qemu.terminal import Terminal
 from fwbuild.verbs.accelerator import with_accelerator
 from fwbuild.verbs.guest_options import (
     add_baked_argument,
@@ -51,6 +50,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=float, metavar="SECONDS", help="end QEMU after so long; default: never"
     )
     parser.add_argument(
+        "--expect",
+        type=_pattern,
+        metavar="REGEX",
+        help="end QEMU, and well, as soon as a line of the serial port has it; "
+        "an end without it is exit code 13; default: none",
+    )
+    parser.add_argument(
+        "--guest-status",
+        action="store_true",
+        help="end with the value that the guest writes to isa-debug-exit, 0 to 127; "
+        "default: with 0 whatever it is",
+    )
+    parser.add_argument(
+        "--qmp", type=Path, metavar="PATH", help="a socket of QEMU's monitor; default: none"
+    )
+    parser.add_argument(
         "--show-command", action="store_true", help="print QEMU's command line before it starts"
     )
     parser.add_argument(
@@ -70,17 +85,25 @@ def run(args: argparse.Namespace) -> int:
         bios.write_bytes(image_from(args))
         if not (guest.kernel or guest.baked):
             guest = replace(guest, kernel=write_test_kernel(Path(folder)))
-        argv = [*command(guest, bios=bios, console=console), "-serial", "stdio"]
+        argv = command(guest, bios=bios, console=console)
+        terminal = Terminal(argv, console, args.timeout, args.expect)
         if args.show_command:
-            print(shlex.join(argv), file=sys.stderr)
-        end, complaints = _wait(argv, args.timeout, console)
-    if end.how == How.FAILURE and (error := complaint.explain(program(), argv, complaints)):
-        raise error
-    end.check()
-    if not (args.kernel or args.baked) and end.status != TEST_PASSED:
+            print(shlex.join(terminal.command), file=sys.stderr)
+        end = terminal.run()
+    named = args.kernel or args.baked
+    if not named and end.how != How.EXPECTED and end.status != TEST_PASSED:
         raise FwbuildError(ExitCode.QEMU, f"the test kernel failed: {end.line}")
     print(f"fwbuild: {end.line}", file=sys.stderr)
-    return int(ExitCode.OK)
+    return end.guest_status if args.guest_status else int(ExitCode.OK)
+
+
+def _pattern(text: str) -> str:
+    """A regular expression, for argparse."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is no regular expression: {error}") from None
+    return text
 
 
 def _kernel(args: argparse.Namespace) -> Path | None:
@@ -105,44 +128,8 @@ def _guest(args: argparse.Namespace, scratch: Path) -> Guest:
     if not args.no_pvh:
         guest = as_pvh(guest, None if args.bios else args.template, scratch)
     guest = without_s3(guest)
-    guest = replace(guest, extra=(*guest.extra, *args.after))
+    monitor = monitor_arguments(args.qmp) if args.qmp else []
+    guest = replace(guest, extra=(*guest.extra, *monitor, *args.after))
     guest, accelerator = with_accelerator(guest, args.accel)
     print(f"fwbuild: {program()}, {accelerator}", file=sys.stderr, flush=True)
     return guest
-
-
-def _wait(argv: list[str], seconds: float | None, console: Path) -> tuple[Ending, str]:
-    """How QEMU and its guest ended, and what it said of its command line; the rest it says at
-    once."""
-    with Watch(argv) as watch:
-        process = subprocess.Popen(
-            [*argv, *watch.arguments],
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            pass_fds=watch.fds,
-        )
-        watch.begin()
-        late = None
-        with process, ThreadPoolExecutor(1) as pool:
-            complaints = pool.submit(_pass_on, process)
-            try:
-                process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                late = seconds
-            finally:
-                process.kill()
-        said = console.read_text(errors="replace") if console.exists() else ""
-        return ending(process.wait(), watch.events(), said, late), complaints.result()
-
-
-def _pass_on(process: subprocess.Popen[str]) -> str:
-    """Write what QEMU says to stderr, but for what complaint.explain says better."""
-    kept = []
-    for line in process.stderr or ():
-        if complaint.is_about_arguments(line):
-            kept.append(line)
-        else:
-            sys.stderr.write(line)
-            sys.stderr.flush()
-    return "".join(kept)

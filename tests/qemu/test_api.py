@@ -36,7 +36,7 @@ def test_the_plugin_takes_the_qemu_of_its_option(pytester: pytest.Pytester, bios
 
 # (fields of the guest, words of `until`, exit code, part of the line)
 BAD: dict[str, tuple[dict[str, tuple[str, ...]], str, ExitCode, str]] = {
-    "the guest ended": ({}, "login:", ExitCode.JUDGEMENT, "'login:' did not come: the guest wrote"),
+    "the guest ended": ({}, "login:", ExitCode.UNEXPECTED, "'login:' did not come: the guest"),
     "QEMU has no such device": ({"extra": ("-device", "nope")}, "x", ExitCode.QEMU, "no device"),
     "time ran out": ({"extra": ("-S",)}, "x", ExitCode.TIMEOUT, "the serial port is silent"),
 }

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -76,3 +77,49 @@ def test_killed(number: signal.Signals, tmp_path: Path, capfd: pytest.CaptureFix
     killer.join()
     line = capfd.readouterr().err.splitlines()[-1]
     assert line.startswith("fwbuild: error: QEMU was ended by a signal: "), line
+
+
+HELLO = "mov dx, 0x3f8; mov al, 0x48; out dx, al; mov al, 0x69; out dx, al"  # "Hi"
+
+# what the kernel does, further arguments: exit code, part of the last line
+EXPECT: dict[str, tuple[str, tuple[str, ...], int, str]] = {
+    "comes": (f"{HELLO}; {HALT}", ("--expect", "^Hi"), ExitCode.OK,
+              "the guest printed what was expected: Hi"),
+    "does not come": (f"{HELLO}; {EXIT}", ("--expect", "Ho"), ExitCode.UNEXPECTED,
+                      "'Ho' did not come: the guest wrote to isa-debug-exit"),
+    "does not come in time": (HALT, ("--expect", "Ho", "--timeout", "2"), ExitCode.TIMEOUT,
+                              "'Ho' did not come: the guest was still running"),
+    "status": (EXIT, ("--guest-status",), 7, "the guest wrote to isa-debug-exit: 7"),
+    "status of a power-off": (POWER_OFF, ("--guest-status", "-M", "pc"), 0, "powered off"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXPECT)
+def test_expect(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source, arguments, code, line = EXPECT[name]
+    more = () if "--timeout" in arguments else ("--timeout", "60")
+    assert ran(tmp_path / "kernel", source, *arguments, *more) == code
+    said = capfd.readouterr()
+    assert line in said.err.splitlines()[-1]
+    assert said.out.count("Hi") == source.count(HELLO)
+
+
+def test_qmp(tmp_path: Path) -> None:
+    """The user's monitor is one beside ours."""
+    path = tmp_path / "a,b"
+
+    def end_it() -> None:
+        with socket.socket(socket.AF_UNIX) as monitor:
+            while monitor.connect_ex(str(path)):
+                time.sleep(0.05)
+            stream = monitor.makefile("rw")
+            stream.readline()
+            stream.write('{"execute": "qmp_capabilities"}{"execute": "quit"}')
+            stream.flush()
+            stream.read()
+
+    ender = threading.Thread(target=end_it)
+    ender.start()
+    arguments = ("--qmp", str(path), "--timeout", "60")
+    assert ran(tmp_path / "kernel", HALT, *arguments) == ExitCode.OK
+    ender.join()

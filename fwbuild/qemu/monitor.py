@@ -1,0 +1,29 @@
+"""A QMP monitor for the user: a socket that QEMU listens at.
+
+Source: QEMU, util/qemu-sockets.c unix_listen_saddr(), which deletes whatever has the name first;
+unix(7) for the size of a name.
+"""
+
+import os
+from pathlib import Path
+
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.qemu.command import escaped
+
+PATH_MAX = 107  # bytes of a socket's name
+
+
+def monitor_arguments(path: Path) -> list[str]:
+    """QEMU's arguments for a monitor that anybody may connect to or not. Raises FwbuildError for
+    a path where no socket can be made, or where QEMU would delete a file."""
+    if path.exists() and not path.is_socket():
+        raise _error(path, "is there, and is no socket", "QEMU would delete it; name another path")
+    if not path.parent.is_dir():
+        raise _error(path, "its folder is not there", "make it first")
+    if len(os.fsencode(path)) > PATH_MAX:
+        raise _error(path, f"a socket's path has {PATH_MAX} bytes at most", "name one in /tmp")
+    return ["-qmp", f"unix:{escaped(path)},server=on,wait=off"]
+
+
+def _error(path: Path, what: str, hint: str) -> FwbuildError:
+    return FwbuildError(ExitCode.INPUT, what, where=str(path), hint=hint)

@@ -1,0 +1,106 @@
+"""QEMU on the user's terminal: the guest's serial port is its standard input and output."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from fwbuild.qemu import complaint
+from fwbuild.qemu.console import Console, did_not_come
+from fwbuild.qemu.ending import Ending, How, ending
+from fwbuild.qemu.program import program
+from fwbuild.qemu.watch import Watch
+
+END_SECONDS = 5  # for QEMU to write its disks back
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """How QEMU is run.
+
+    argv:    its command line, but for the serial port.
+    console: the file that the debug console goes to.
+    seconds: after which it is ended; None for never.
+    expect:  a regular expression. QEMU is ended as soon as a line of the serial port has it.
+    """
+
+    argv: Sequence[str]
+    console: Path
+    seconds: float | None = None
+    expect: str | None = None
+
+    @property
+    def command(self) -> list[str]:
+        """QEMU's command line."""
+        return [*self.argv, "-serial", "stdio"]
+
+    def run(self) -> Ending:
+        """Run it to its end. Raises FwbuildError where QEMU does not take its command line, where
+        the guest ended badly, and where `expect` did not come."""
+        serial = Console(self.expect, sys.stdout.buffer) if self.expect else None
+        end, complaints = self._run(serial)
+        if end.how == How.FAILURE:
+            error = complaint.explain(program(), self.argv, complaints)
+            if error:
+                raise error
+        if serial and self.expect and not serial.match:
+            raise did_not_come(self.expect, serial.text, end)
+        end.check()
+        return end
+
+    def _run(self, serial: Console | None) -> tuple[Ending, str]:
+        """How QEMU and its guest ended, and what it said of its command line; the rest it says
+        at once."""
+        with Watch(self.argv) as watch:
+            process = subprocess.Popen(
+                [*self.command, *watch.arguments],
+                stdout=subprocess.PIPE if serial else None,
+                stderr=subprocess.PIPE,
+                pass_fds=watch.fds,
+            )
+            watch.begin()
+            with process, ThreadPoolExecutor(1) as pool:
+                complaints = pool.submit(_pass_on, process)
+                try:
+                    late = self._wait(process, serial)
+                finally:
+                    process.kill()
+            seconds = self.seconds if late else None
+            end = ending(process.wait(), watch.events(), self._debug(), seconds)
+        if serial and serial.match:
+            end = Ending(How.EXPECTED, end.status, serial.match[0])
+        return end, complaints.result()
+
+    def _wait(self, process: subprocess.Popen[bytes], serial: Console | None) -> bool:
+        """Wait for QEMU's end, or end it. Whether time ran out."""
+        if not serial:
+            try:
+                process.wait(self.seconds)
+            except subprocess.TimeoutExpired:
+                return True
+            return False
+        late = serial.read(process, self.seconds)
+        if serial.match:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(END_SECONDS)
+        return late
+
+    def _debug(self) -> str:
+        return self.console.read_text(errors="replace") if self.console.exists() else ""
+
+
+def _pass_on(process: subprocess.Popen[bytes]) -> str:
+    """Write what QEMU says to stderr, but for what complaint.explain says better."""
+    kept = []
+    for raw in process.stderr or ():
+        line = raw.decode(errors="replace")
+        if complaint.is_about_arguments(line):
+            kept.append(line)
+        else:
+            sys.stderr.write(line)
+            sys.stderr.flush()
+    return "".join(kept)

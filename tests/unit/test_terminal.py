@@ -1,0 +1,108 @@
+"""QEMU on the user's terminal: programs that end in every way stand in for it."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.qemu import terminal
+from fwbuild.qemu.console import Console
+from fwbuild.qemu.ending import How
+from fwbuild.qemu.monitor import PATH_MAX, monitor_arguments
+from fwbuild.qemu.terminal import Terminal
+
+SLEEP = "exec sleep 60"
+
+# what QEMU does, seconds, --expect: how it ends, or the exit code and part of the line
+ENDS: dict[str, tuple[str, float | None, str | None, How | ExitCode, str]] = {
+    "found, and QEMU goes on": (f"echo one; echo login:; {SLEEP}", 60, "^login", How.EXPECTED,
+                                "what was expected: login"),
+    "found in half a line": (f"printf 'a login: '; {SLEEP}", 60, "login: ", How.EXPECTED, ""),
+    "found at the end": ("printf done", 60, "^done$", How.EXPECTED, ""),
+    "found in a whole line": (f"printf 'done\\r\\nmore\\r\\n'; {SLEEP}", 60, "^done$",
+                              How.EXPECTED, ""),
+    "found, and QEMU fails": ("echo done; exit 1", 60, "done", How.EXPECTED, ""),
+    "found in pieces": ("printf lo; sleep 0.1; printf gin", 60, "login", How.EXPECTED, ""),
+    "found late in a character": (r"printf 'x\342\202'; sleep 0.1; printf '\254'", 60, "x€",
+                                  How.EXPECTED, ""),
+    "not in one line": ("printf 'a\\nb\\n'", 60, "a.*b", ExitCode.UNEXPECTED,
+                        "'a.*b' did not come: QEMU was told to end (hint: the serial port's "
+                        "last line is 'b')"),
+    "never": ("true", 60, "x", ExitCode.UNEXPECTED, "the serial port is silent"),
+    "not in time": (f"echo no; {SLEEP}", 0.5, "x", ExitCode.TIMEOUT,
+                    "'x' did not come: the guest was still running"),
+    "QEMU fails first": ("echo why >&2; exit 1", 60, "x", ExitCode.QEMU, "QEMU failed"),
+    "nobody asks": ("echo text", 60, None, How.CLOSED, "told to end"),
+    "nobody asks, in time": (SLEEP, 0.3, None, ExitCode.TIMEOUT, "still running"),
+    "nobody asks, no limit": ("true", None, None, How.CLOSED, ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_end(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    script, seconds, expect, wanted, words = ENDS[name]
+    run = Terminal(["sh", "-c", script], tmp_path / "console", seconds, expect)
+    if isinstance(wanted, How):
+        end = run.run()
+        assert end.how == wanted
+        assert words in end.line
+    else:
+        with pytest.raises(FwbuildError) as caught:
+            run.run()
+        assert caught.value.code == wanted
+        assert words in str(caught.value)
+
+
+def test_all_is_passed_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    Terminal(["sh", "-c", "printf 'a\\nb'; echo c >&2"], tmp_path / "console", 60, "b").run()
+    assert capfd.readouterr() == ("a\nb", "c\n")
+
+
+def test_qemu_may_write_its_disks_back(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    script = (
+        f"trap 'touch {shlex.quote(str(mark))}; exit' TERM; echo x; while :; do sleep 0.05; done"
+    )
+    assert Terminal(["sh", "-c", script], tmp_path / "console", 60, "x").run().how == How.EXPECTED
+    assert mark.exists()
+
+
+def test_one_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "END_SECONDS", 0.2)
+    script = "trap '' TERM; echo x; while :; do sleep 0.05; done"
+    end = Terminal(["sh", "-c", script], tmp_path / "console", 60, "x").run()
+    assert (end.how, end.status) == (How.EXPECTED, -9)
+
+
+def test_a_long_line_is_not_searched_again_and_again() -> None:
+    """Lines that were searched are not searched again."""
+    serial = Console("z$")
+    for _ in range(20000):
+        serial.take(b"0123456789" * 10 + b"\n")
+    assert not serial.match
+    serial.take(b"z")
+    assert serial.match and serial.match.start() == 20000 * 101
+
+
+# a path, and what is there: part of the error
+PATHS = {
+    "a file": ("file", "is no socket"),
+    "a folder": ("folder", "is no socket"),
+    "in no folder": ("none/qmp", "its folder is not there"),
+    "too long": ("x" * PATH_MAX, "bytes at most"),
+}
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_no_place_for_a_monitor(name: str, tmp_path: Path) -> None:
+    path, words = PATHS[name]
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(FwbuildError, match=words):
+        monitor_arguments(tmp_path / path)
+    assert (tmp_path / "file").exists()
+
+
+def test_a_monitor() -> None:
+    assert monitor_arguments(Path("/tmp/a,b")) == ["-qmp", "unix:/tmp/a,,b,server=on,wait=off"]
