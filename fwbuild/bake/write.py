@@ -19,6 +19,7 @@ from fwbuild.image.build import Image
 from fwbuild.qemu.command import memory_file, opens_read_only, size_text
 from fwbuild.version import __version__
 
+TEMPLATE = "baked"  # of its image, but for the machine
 BIOS_FILE = "bios.bin"
 QEMU_FILE = "qemu.json"
 DESCRIPTION = "bake.json"

@@ -16,7 +16,8 @@ SEABIOS = Path("/usr/share/seabios")
 class Contender:
     """An image by name: its file for each family of machines. `image` is there if it is ours;
     `traced` is then the file of the same image with its trace points on, and `contents` what
-    is to be written to both."""
+    is to be written to both. A baked guest is laid out in the folder `baked`, with an image of its
+    own for each kernel and machine."""
 
     name: str
     files: Mapping[str, Path]
@@ -24,6 +25,7 @@ class Contender:
     image: Image | None = None
     traced: Path | None = None
     contents: Mapping[Path, bytes] = field(default_factory=dict)
+    baked: Path | None = None
 
 
 def ours(template: str, folder: Path) -> Contender:
@@ -44,6 +46,11 @@ def ours(template: str, folder: Path) -> Contender:
 def theirs(path: Path) -> Contender:
     """An image that somebody else made."""
     return Contender(path.name, _everywhere(path))
+
+
+def baked(folder: Path) -> Contender:
+    """The kernel in a RAM file, by `fwbuild bake`."""
+    return Contender("fwbuild baked", {}, baked=folder / "baked")
 
 
 def peers() -> list[Contender]:

@@ -86,12 +86,14 @@ class Step:
 class Run:
     """One boot. `events` and `total` (to QEMU's end) are milliseconds since QEMU was started,
     `stages` the same of each trace point that the firmware passed, in order. `entry` is where
-    the kernel was entered, `failure` why it did not get to its end, or nothing."""
+    the kernel was entered, `cpu` the milliseconds that all of QEMU's threads had run for by then,
+    `failure` why it did not get to its end, or nothing."""
 
     events: dict[str, float] = field(default_factory=dict)
     stages: list[tuple[str, float]] = field(default_factory=list)
     total: float | None = None
     entry: int | None = None
+    cpu: float | None = None
     failure: str = ""
 
     @property

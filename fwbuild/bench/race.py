@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from fwbuild import protocols
+from fwbuild.bake import plan as bake_plan
+from fwbuild.bake.read import baked_guest
+from fwbuild.bake.write import BIOS_FILE, TEMPLATE, write
 from fwbuild.bench.contenders import Contender
 from fwbuild.bench.events import Event, Run, Step
 from fwbuild.bench.kernel import Kernel
@@ -21,6 +24,7 @@ from fwbuild.bench.runner import plain, traced
 from fwbuild.emulator.stages import count_stages
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import Guest
+from fwbuild.image.build import build_image
 from fwbuild.qemu.command import command
 from fwbuild.qemu.count import Count, count
 from fwbuild.qemu.record import record
@@ -121,6 +125,8 @@ class Race:
             return []
         best: list[str] = []
         for contender in self.plan.contenders:
+            if contender.baked:
+                continue
             self.say(f"{kernel.path.name} under KVM with {contender.name}")
             run = traced(
                 guest,
@@ -145,7 +151,9 @@ class Race:
     def _group(
         self, kernel: Kernel, guest: Guest, steps: tuple[Step, ...], whole: bool
     ) -> list[Row]:
-        runners = [_Runner(self.plan, c, kernel, guest, steps, whole) for c in self.plan.contenders]
+        # a bzImage would be baked as the vmlinux inside, which is another kernel to compare with
+        images = [c for c in self.plan.contenders if not c.baked or kernel.kind == "vmlinux"]
+        runners = [_Runner(self.plan, c, kernel, guest, steps, whole) for c in images]
         where = f"{kernel.path.name} on {guest.machine} under {guest.accel.upper()}"
         for runner in runners:
             self.say(f"{where}: {runner.row.image}, warm-up")
@@ -167,6 +175,13 @@ class Race:
         return [runner.row for runner in runners]
 
 
+def _bake(guest: Guest, folder: Path) -> Guest:
+    """The same guest from a RAM file in a folder."""
+    image = build_image(TEMPLATE, machines=[guest.family.name])
+    write(bake_plan.plan(guest), image, folder)
+    return baked_guest(folder, replace(guest, kernel=None, initrd=None, append=""))
+
+
 class _Runner:
     """One contender in one group."""
 
@@ -181,7 +196,12 @@ class _Runner:
     ) -> None:
         self.plan, self.contender, self.kernel, self.guest = plan, contender, kernel, guest
         self.steps = steps
-        self.bios = contender.files[guest.family.name]
+        if contender.baked:
+            folder = contender.baked / f"{kernel.path.name}-{guest.machine}"
+            self.guest = _bake(guest, folder)
+            self.bios = folder / BIOS_FILE
+        else:
+            self.bios = contender.files[guest.family.name]
         self.row = Row(
             machine=guest.machine,
             kernel=kernel.path.name,
@@ -189,7 +209,7 @@ class _Runner:
             image=contender.name,
             accel=guest.accel,
             whole=whole,
-            command=command(guest, bios=self.bios),
+            command=command(self.guest, bios=self.bios),
         )
 
     def warm_up(self) -> None:

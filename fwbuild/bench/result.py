@@ -53,6 +53,14 @@ class Row:
         """From the CPU's release to the kernel: the firmware's own time."""
         return self.span(Event.FW_START, Event.FW_DO_BOOT)
 
+    def to_kernel(self) -> list[float | None]:
+        """From QEMU's start to the kernel."""
+        return self.at(Event.FW_DO_BOOT)
+
+    def cpu(self) -> list[float | None]:
+        """How long all of QEMU's threads ran for to get there."""
+        return [run.cpu for run in self.runs]
+
     def totals(self) -> list[float | None]:
         """From QEMU's start to its end, with instruments."""
         return [run.total if not run.failure else None for run in self.runs]

@@ -42,7 +42,7 @@ def traced(
             failure = boot.run(start + int(seconds * NS))
         port.drain()
     run = run_of(start, boot.stops, port.writes, boot.end)
-    run.entry = boot.entry
+    run.entry, run.cpu = boot.entry, boot.cpu
     run.failure = failure and f"{failure} after {run.last}"
     return run
 
@@ -77,6 +77,7 @@ class _Boot:
         self.steps, self.to_user = list(steps), to_user
         self.stops: dict[Event, int] = {}
         self.entry: int | None = None
+        self.cpu: float | None = None
         self.end: int | None = None
 
     def run(self, deadline: int) -> str:
@@ -128,6 +129,7 @@ class _Boot:
         step = self.steps.pop(0)
         self.stops[step.event] = now
         if step.event == Event.FW_DO_BOOT:
+            self.cpu = cpu_time(self.session.process.pid)
             pointer = self.stub.instruction_pointer()
             # in real mode it counts from CS, and only the first address is entered there
             self.entry = pointer if pointer in step.addresses else step.addresses[0]
@@ -147,3 +149,10 @@ def _reason(session: Session) -> str:
         return "the guest reset itself"
     words = session.last_words()
     return f"QEMU ended with status {status}" + (f": {words}" if words else "")
+
+
+def cpu_time(process: int) -> float:
+    """The milliseconds that the threads of a process have run for. Source: Linux,
+    Documentation/scheduler/sched-stats.rst, "/proc/<pid>/schedstat"."""
+    threads = Path(f"/proc/{process}/task").glob("*/schedstat")
+    return milliseconds(0, sum(int(path.read_text().split()[0]) for path in threads))

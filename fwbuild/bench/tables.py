@@ -61,6 +61,9 @@ def event_text(row: Row, event: Event) -> str:
 def spans(row: Row) -> list[tuple[str, Values]]:
     """A measure that is compared: its name, and how it is read from a row."""
     found: list[tuple[str, Values]] = [("firmware", Row.handoff)]
+    found.append(("from QEMU's start to the kernel", Row.to_kernel))
+    if summarize(row.cpu()):
+        found.append(("CPU time of that", Row.cpu))
     first_line, last = Event.START_KERNEL, row.last_event()
     if summarize(row.at(first_line)):
         found.append(("to the first line", span(Event.FW_START, first_line)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fwbuild.api import build
 from fwbuild.bake.plan import plan
-from fwbuild.bake.write import write
+from fwbuild.bake.write import TEMPLATE, write
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import Guest
 from fwbuild.image.template import parse_settings
@@ -20,7 +20,6 @@ from fwbuild.verbs.guest_options import (
 )
 
 HELP = "lay a guest out in a RAM file"
-TEMPLATE = "baked"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,7 +18,7 @@ from fwbuild.bench.events import Event, Seen
 from fwbuild.bench.kernel import read_kernel
 from fwbuild.bench.race import WORDS, Plan, Race
 from fwbuild.bench.result import Result
-from fwbuild.errors import ExitCode
+from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import write_all
 from fwbuild.guest import Guest
 from fwbuild.image.template import DEFAULT
@@ -56,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="another image, repeatable; default: none",
     )
     race.add_argument(
+        "--baked", action="store_true", help="a vmlinux in a RAM file as well, as by fwbuild bake"
+    )
+    race.add_argument(
         "--no-peers", action="store_true", help="leave Debian's qboot.rom and SeaBIOS out"
     )
     guest = parser.add_argument_group("the guests, in QEMU's words")
@@ -79,6 +82,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "kvm", "tcg"),
         default="auto",
         help="auto: KVM as far as it gets, and TCG for the rest; default: %(default)s",
+    )
+    guest.add_argument(
+        "--initrd",
+        type=Path,
+        metavar="FILE",
+        help="an initial RAM disk, for a boot that ends before the first user program (--to); "
+        "default: the bench's own, whose program ends QEMU",
     )
     guest.add_argument(
         "--append",
@@ -126,14 +136,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    check_files(*args.kernel, *args.bios)
+    check_files(*args.kernel, *args.bios, args.initrd)
+    if args.initrd and ENDS[args.to] == Event.START_USER:
+        raise FwbuildError(
+            ExitCode.USAGE,
+            "the user program of another initrd does not tell when it runs",
+            where="--initrd",
+            hint=f"end the boot before, say --to {Event.START_KERNEL}",
+        )
     images = [contenders.ours(name, args.out) for name in args.template or [DEFAULT]]
     images += [contenders.theirs(path) for path in args.bios]
+    images += [contenders.baked(args.out)] if args.baked else []
     images += [] if args.no_peers else contenders.peers()
     contenders.check_names(images)
     kernels = [read_kernel(path) for path in args.kernel]
     initrd = args.out / "init.cpio"
-    guest = Guest(memory=args.memory, smp=args.smp, initrd=initrd, append=args.append)
+    guest = Guest(
+        memory=args.memory, smp=args.smp, initrd=args.initrd or initrd, append=args.append
+    )
     plan = Plan(
         contenders=images,
         kernels=kernels,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fwbuild.abi import ports
+from fwbuild.bake.write import BIOS_FILE
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import test_kernel
 from fwbuild.guest import Guest
@@ -79,7 +80,8 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="fwbuild-") as folder:
         guest = _guest(args, Path(folder))
         if args.dry_run:
-            print(shlex.join([*command(guest, bios=args.bios), "-serial", "stdio"]))
+            bios = args.bios or args.baked / BIOS_FILE
+            print(shlex.join([*command(guest, bios=bios), "-serial", "stdio"]))
             return int(ExitCode.OK)
         bios, console = Path(folder) / "bios.bin", Path(folder) / "console"
         bios.write_bytes(image_from(args))

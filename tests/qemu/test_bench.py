@@ -172,3 +172,21 @@ def test_cost_tells_stages(name: str, capsys: pytest.CaptureFixture[str]) -> Non
     for what in ("accesses", "instructions"):
         assert sum(stage[what] for stage in ours["stages"]) == ours[what]
     assert all(other["stages"] == [] for other in others)
+
+
+def test_a_baked_guest_races(tmp_path: Path) -> None:
+    """To the kernel, beside the same one by -kernel; a larger initrd takes its copy no longer."""
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(bytes(range(256)) * 256)
+    arguments = ["bench", "--kernel", str(debian.cloud_vmlinux()), "--initrd", str(initrd)]
+    arguments += ["-M", "microvm", "--accel", "tcg", "--baked", "--no-peers", "--no-counts"]
+    arguments += ["--to", "fw_do_boot", "--runs", "1", "--out", str(tmp_path)]
+    assert main(arguments) == ExitCode.OK
+    result = Result.from_json((tmp_path / "results.json").read_text())
+    assert [row.image for row in result.rows] == ["fwbuild universal", "fwbuild baked"]
+    for row in result.rows:
+        assert not row.failure
+        assert [run.entry for run in row.runs] == [
+            read_kernel(debian.cloud_vmlinux()).entries["PVH"]
+        ]
+        assert all(cpu and cpu > 1 for cpu in row.cpu())

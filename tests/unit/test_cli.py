@@ -52,6 +52,23 @@ BAD = {
     "cost of no kernel": (["cost", "--kernel", "{tmp}/k"], ExitCode.INPUT, "no such file"),
     "cost of no image": (["cost", "--bios", "{tmp}/k"], ExitCode.INPUT, "no such file"),
     "bench of no kernel": (["bench", "--kernel", "{tmp}/k"], ExitCode.INPUT, "no such file"),
+    "bench of an initrd to its user program": (
+        ["bench", "--kernel", "{tmp}/file", "--initrd", "{tmp}/file"], ExitCode.USAGE,
+        "say --to linux_start_kernel"),
+    "bake of no kernel": (["bake", "--out", "{tmp}/b"], ExitCode.USAGE, "name the one to bake"),
+    "bake of no kernel's file": (
+        ["bake", "--kernel", "{tmp}/file", "--out", "{tmp}/b"], ExitCode.KERNEL, "no ELF"),
+    "bake of no module": (
+        ["bake", "--kernel", "{tmp}/file", "{tmp}/k", "--out", "{tmp}/b"], ExitCode.INPUT,
+        "no such file"),
+    "bake with a kernel's template": (
+        ["bake", "--kernel", "{tmp}/file", "--template", "linux", "--out", "{tmp}/b"],
+        ExitCode.TEMPLATE, "its protocol is not preloaded"),
+    "run of no baked guest": (
+        ["run", "--baked", "{tmp}"], ExitCode.INPUT, "bake.json: cannot read"),
+    "run of a baked guest and a kernel": (
+        ["verify", "--baked", "{tmp}", "--kernel", "{tmp}/file"], ExitCode.USAGE,
+        "a baked guest has its kernel"),
     "bench of no image": (
         ["bench", "--kernel", "{tmp}/file", "--bios", "{tmp}/k"], ExitCode.INPUT, "no such file"),
     "bench of no kernel's file": (

@@ -84,7 +84,7 @@ FLOORS = {
         "abi", "documents", "errors", "files", "firmware", "guest", "image", "kernel", "protocols",
         "qemu", "version"),
     "bench": (
-        "abi", "docs", "documents", "emulator", "errors", "files", "firmware",
+        "abi", "bake", "docs", "documents", "emulator", "errors", "files", "firmware",
         "guest", "image", "kernel", "machines", "protocols", "qemu", "sizes"),
 }  # fmt: skip
 
