@@ -5,6 +5,7 @@ import difflib
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.qemu.program import chosen
@@ -18,11 +19,20 @@ VERBS = (
 ALIASES = {"emulate": "verify"}  # other names of verbs
 PASS_ON = ("run",)  # the verbs that give QEMU what follows `--`
 DEFAULT_VERB = "build"
+HOST = "is there room, memory, and the right to it? TMPDIR is where scratch files go"
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's, whose errors are as all others are."""
+
+    def error(self, message: str) -> NoReturn:
+        hint = f"`{self.prog} --help` has the options"
+        raise FwbuildError(ExitCode.USAGE, message, where=self.prog.partition(" ")[2], hint=hint)
 
 
 def parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
     """The whole command line as argparse sees it."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="fwbuild",
         description="Build a tiny firmware image for QEMU/KVM. Without a verb: build.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=18),
@@ -79,7 +89,14 @@ def main(argv: list[str] | None = None) -> int:
         with chosen(getattr(args, "qemu", None)):
             return int(args.run(args))
     except FwbuildError as error:
-        print(f"fwbuild: error: {error}", file=sys.stderr)
-        return int(error.code)
+        return _failed(error)
+    except OSError as error:  # of scratch files, for one
+        what, where = error.strerror or str(error), str(error.filename or "this machine")
+        return _failed(FwbuildError(ExitCode.INPUT, what, where=where, hint=HOST))
     except KeyboardInterrupt:
         return int(ExitCode.INTERRUPTED)
+
+
+def _failed(error: FwbuildError) -> int:
+    print(f"fwbuild: error: {error}", file=sys.stderr)
+    return int(error.code)

@@ -62,4 +62,5 @@ class FwbuildError(Exception):
     def __str__(self) -> str:
         where = f"{self.where}: " if self.where else ""
         hint = f" (hint: {self.hint})" if self.hint else ""
-        return f"{where}{self.what}{hint}".replace("\n", " ")
+        text = f"{where}{self.what}{hint}".replace("\n", " ")
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.interrupt import interrupted_later
 
 REGULAR_MAX = 4 << 30  # bytes; a kernel with debugging information has one GiB
 STREAM_MAX = 512 << 20
@@ -51,9 +52,14 @@ Content = bytes | Callable[[BinaryIO], None]
 
 
 def write_all(contents: Mapping[Path, Content]) -> None:
-    """Write files so that each is whole or was never touched.
+    """Write files so that each is whole or was never touched, whatever signal comes.
 
     A folder or a device in the way of any of them is found before the first is replaced."""
+    with interrupted_later():
+        _write_all(contents)
+
+
+def _write_all(contents: Mapping[Path, Content]) -> None:
     pending: list[tuple[str, Path]] = []
     path = Path()
     try:

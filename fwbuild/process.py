@@ -1,4 +1,4 @@
-"""The process around a command line: SIGINT, standard output and error, and the exit code.
+"""The process around a command line: signals, standard output and error, and the exit code.
 
 Nothing but light modules is imported until SIGINT is looked after.
 """
@@ -12,11 +12,15 @@ from types import FrameType
 
 TYPE_CHECKING = False  # typing itself takes long to import
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from typing import TextIO
 
     from _typeshed import ReadableBuffer
 
+    from fwbuild.errors import FwbuildError
+
 STDOUT, STDERR = 1, 2
+TRACEBACK = "FWBUILD_TRACEBACK"  # in the environment: show a bug's traceback
 
 
 class OutputLost(Exception):
@@ -48,47 +52,85 @@ class Output(io.FileIO):
         return memoryview(data).nbytes
 
 
+ENDED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # interrupt.py's, not imported yet
+_ended_by: list[int] = []  # the signal that did
+
+
 def main() -> int:
     """Run the command line in sys.argv and return its exit code."""
-    wanted = signal.getsignal(signal.SIGINT) != signal.SIG_IGN  # not so in a shell's background
-    if wanted:
-        signal.signal(signal.SIGINT, _leave)
+    # nobody's wish to end is heard where it was turned off, as in a shell's background
+    wanted = [number for number in ENDED_BY if signal.getsignal(number) != signal.SIG_IGN]
+    _on(wanted, _leave)
     try:
         return _run(wanted)
     except KeyboardInterrupt:
-        _leave()
-    finally:
-        if wanted:  # all is done, and the exit code known
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _leave(_ended_by[0] if _ended_by else signal.SIGINT)
+    finally:  # all is done, and the exit code known
+        _on(wanted, signal.SIG_IGN)
     raise AssertionError
 
 
-def _leave(_number: int = 0, _frame: FrameType | None = None) -> None:
+def _on(numbers: "Iterable[int]", handler: "Callable[[int, FrameType | None], None] | int") -> None:
+    for number in numbers:
+        signal.signal(number, handler)
+
+
+def _leave(number: int, _frame: FrameType | None = None) -> None:
     """End at once: there is nothing yet, or nothing any more, to clean up."""
-    os._exit(130)
+    if number == signal.SIGINT:
+        os._exit(130)
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
-def _run(wanted: bool) -> int:
+def _stop(number: int, _frame: FrameType | None) -> None:
+    """End once all is cleaned up, in which another signal does not interfere."""
+    _on(ENDED_BY, signal.SIG_IGN)
+    _ended_by.append(number)
+    raise KeyboardInterrupt
+
+
+def _run(wanted: "Iterable[int]") -> int:
     from fwbuild import cli  # noqa: PLC0415 (heavy)
     from fwbuild.errors import ExitCode, FwbuildError  # noqa: PLC0415
 
     sys.stdout, sys.stderr = _stream(sys.stdout, STDOUT), _stream(sys.stderr, STDERR)
     try:
-        if wanted:  # from here on there are files to clean up
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        _on(wanted, _stop)  # from here on there are files to clean up
         try:
             code = cli.main()
-        except SystemExit as end:  # argparse's
+        except SystemExit as end:  # argparse's, after its help
             code = end.code if isinstance(end.code, int) else ExitCode.OK
+        if _ended_by and _ended_by[0] != signal.SIGINT:
+            _leave(_ended_by[0])
         sys.stdout.flush()
+        return code
     except OutputLost as lost:
         if lost.error.errno == errno.EPIPE:
             return ExitCode.BROKEN_PIPE
         what, hint = f"cannot write: {lost.error.strerror}", "some of the output is missing"
         error = FwbuildError(ExitCode.INPUT, what, where="standard output", hint=hint)
-        print(f"fwbuild: error: {error}", file=sys.stderr)
-        return error.code
-    return code
+    except Exception as bug:
+        if os.environ.get(TRACEBACK):
+            raise
+        error = _bug(bug)
+    print(f"fwbuild: error: {error}", file=sys.stderr)
+    return error.code
+
+
+def _bug(bug: Exception) -> "FwbuildError":
+    """The line of an exception that nobody foresaw."""
+    from traceback import extract_tb  # noqa: PLC0415 (rarely needed)
+
+    from fwbuild.errors import ExitCode, FwbuildError  # noqa: PLC0415
+
+    last = extract_tb(bug.__traceback__)[-1]
+    return FwbuildError(
+        ExitCode.INTERNAL,
+        f"a bug of fwbuild's: {type(bug).__name__}: {bug}",
+        where=f"{os.path.relpath(last.filename)}:{last.lineno}",
+        hint=f"report it; {TRACEBACK}=1 shows how it came to that",
+    )
 
 
 def _stream(stream: "TextIO | None", number: int) -> "TextIO":

@@ -91,7 +91,8 @@ def write(image: Image, out: Path) -> dict[str, Any]:
     """Write the image to `out` and the artefacts beside it; all of them or none. Returns the
     description."""
     if not out.name:
-        raise FwbuildError(ExitCode.INPUT, "cannot write: not a file name", where=str(out))
+        what, hint = "cannot write: not a file name", "say FOLDER/bios.bin"
+        raise FwbuildError(ExitCode.INPUT, what, where=str(out), hint=hint)
     plain = description(image)
     contents = {
         out: image.image,

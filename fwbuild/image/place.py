@@ -17,6 +17,8 @@ TEXT = "identity_text"
 FIXED = {RESET: x86.RESET_VECTOR, RECORD: identity.ADDRESS}
 ALIGN_DATA = 4
 ALIGN_START = 4
+LAYOUT = "the regions are in fwbuild/firmware/layout.py"
+PLACES = "the places that are fixed are in fwbuild/image/place.py"
 
 
 def place(fragments: Sequence[Fragment], sizes: Mapping[str, int]) -> dict[str, int]:
@@ -51,7 +53,7 @@ def one_after_the_other(base: int) -> Place:
 def check(addresses: Mapping[str, int], sizes: Mapping[str, int], budget: int) -> None:
     """Raise FwbuildError for a placement that does not fit: the region, its size, the shortfall."""
     for problem in layout.problems():
-        raise FwbuildError(ExitCode.LAYOUT, problem, where="the RAM layout")
+        raise FwbuildError(ExitCode.LAYOUT, problem, where="the RAM layout", hint=LAYOUT)
     used = ROM.end - min(addresses.values())
     room = ROM.size - layout.F_SEGMENT.size
     for what, limit in (("ROM", room), ("the template's budget", budget)):
@@ -59,12 +61,15 @@ def check(addresses: Mapping[str, int], sizes: Mapping[str, int], budget: int) -
             raise FwbuildError(
                 ExitCode.LAYOUT,
                 f"{used} bytes do not fit {what} of {limit}: {used - limit} too many",
+                hint="leave a protocol or an option out of the template, or raise its budget",
             )
     regions = sorted(
         (Region(n, a, sizes[n], "") for n, a in addresses.items()), key=lambda r: r.base
     )
     for a, b in pairwise(regions):
         if a.overlaps(b):
-            raise FwbuildError(ExitCode.LAYOUT, f"{a.name} overlaps {b.name} by {a.end - b.base}")
+            what = f"{a.name} overlaps {b.name} by {a.end - b.base}"
+            raise FwbuildError(ExitCode.LAYOUT, what, where="ROM", hint=PLACES)
     if regions[-1].end > ROM.end:
-        raise FwbuildError(ExitCode.LAYOUT, f"{regions[-1].name} passes 4 GiB", where="ROM")
+        what = f"{regions[-1].name} passes 4 GiB"
+        raise FwbuildError(ExitCode.LAYOUT, what, where="ROM", hint=PLACES)

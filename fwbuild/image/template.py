@@ -9,11 +9,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.files import data_dir
+from fwbuild.files import data_dir, read_file
 from fwbuild.firmware import options
 from fwbuild.firmware.options import BUDGET_MAX, BY_NAME, OPTIONS, Value
 
 DEFAULT = "universal"
+TEXT_MAX = 64 << 10  # bytes of a file
+HEIRS_MAX = 16  # files that extend each other
 EXTENDS = "extends"  # the key of the template that a file starts from
 
 
@@ -52,8 +54,10 @@ class Template:
         packaged = data_dir("templates") / f"{name}.toml"
         path = heirs[-1].parent / name if heirs else Path(name)
         path = path if name.endswith(".toml") else packaged
-        if path.resolve() in heirs:
+        if path.exists() and path.resolve() in heirs:
             raise _bad(str(path), f"'{EXTENDS}' leads back to it", "extend another template")
+        if len(heirs) == HEIRS_MAX:
+            raise _bad(str(path), f"it comes after {HEIRS_MAX} others", "extend fewer templates")
         text = _text(path, name)
         given = _toml(path, text)
         where = Where(str(path), text)
@@ -120,24 +124,27 @@ def parse_settings(words: Sequence[str]) -> dict[str, Value]:
 
 
 def _text(path: Path, name: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not path.exists():
         known = names()
         near = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-        raise FwbuildError(ExitCode.TEMPLATE, f"no template '{name}'", hint=hint) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise FwbuildError(ExitCode.TEMPLATE, str(error), where=str(path)) from None
+        raise FwbuildError(ExitCode.TEMPLATE, f"no template '{name}'", hint=hint)
+    try:
+        return read_file(path, TEXT_MAX).decode()
+    except FwbuildError as error:
+        raise _bad(str(path), error.what, error.hint) from None
+    except UnicodeDecodeError as error:
+        raise _bad(str(path), str(error), "TOML is UTF-8") from None
 
 
 def _toml(path: Path, text: str) -> dict[str, object]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise FwbuildError(ExitCode.TEMPLATE, str(error), where=str(path)) from None
     except RecursionError:
-        raise FwbuildError(ExitCode.TEMPLATE, "nested too deep", where=str(path)) from None
+        what = "nested too deep"
+    except ValueError as error:  # of TOML, or of Python for a number that is too long
+        what = str(error)
+    raise _bad(str(path), what, "docs/templates.md shows a template")
 
 
 def _checked(

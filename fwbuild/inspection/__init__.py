@@ -15,7 +15,8 @@ def inspect(data: bytes, path: Path) -> Report:
     """The report on a file; `path` is its name. Raises FwbuildError for one that is neither a
     kernel nor a firmware image."""
     if not data:
-        raise FwbuildError(ExitCode.KERNEL, "the file is empty", where=str(path))
+        what, hint = "the file is empty", "copy the file again"
+        raise FwbuildError(ExitCode.KERNEL, what, where=str(path), hint=hint)
     found = firmware.report(data, path)
     if not found and (protocol := identify(data)):
         found = protocol.report(data)

@@ -95,14 +95,14 @@ def extract_vmlinux(path: Path) -> tuple[str, bytes, Elf]:
     """The result of unpack() for a file that has to be a bzImage."""
     data = read_file(path)
     if not is_bzimage(data):
-        is_elf = data.startswith(elf.MAGIC)
-        what = "is an ELF file already" if is_elf else "no bzImage"
-        raise _error(path, what, "boot a vmlinux as it is" if is_elf else "")
+        if data.startswith(elf.MAGIC):
+            raise _error(path, "is an ELF file already", "boot a vmlinux as it is")
+        raise _error(path, "no bzImage", "`fwbuild inspect` tells what it is")
     try:
         return unpack(parse_bzimage(data))
     except PayloadError as error:
         raise _error(path, str(error), "the file is damaged, or no Linux") from None
 
 
-def _error(path: Path, what: str, hint: str = "") -> FwbuildError:
+def _error(path: Path, what: str, hint: str) -> FwbuildError:
     return FwbuildError(ExitCode.KERNEL, what, where=str(path), hint=hint)

@@ -12,7 +12,7 @@ from fwbuild.abi.multiboot import HeaderFlag
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.kernel.elf_file import ElfError, LimitError, read_elf
 from fwbuild.kernel.placed import Placed
-from fwbuild.kernel.vmlinux import beyond_limit, load, physical_entry
+from fwbuild.kernel.vmlinux import RELINK, beyond_limit, load, physical_entry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,8 @@ def parse_file(data: bytes, where: str) -> tuple[int, list[Placed]] | None:
     known = HeaderFlag.ALIGN_MODULES | HeaderFlag.MEMORY_INFO
     if header.flags & multiboot.HEADER_REQUIRED & ~known:
         what = f"its Multiboot header wants what the firmware lacks: flags {header.flags:#x}"
-        raise FwbuildError(ExitCode.KERNEL, what, where=where)
+        hint = "it is for a boot loader: GRUB"
+        raise FwbuildError(ExitCode.KERNEL, what, where=where, hint=hint)
     try:
         if header.flags & HeaderFlag.ADDRESSES:
             kernel = _by_header(data, at, header)
@@ -115,7 +116,7 @@ def parse_file(data: bytes, where: str) -> tuple[int, list[Placed]] | None:
         raise beyond_limit(error, where) from None
     except (ElfError, ValueError) as error:
         what = f"a Multiboot kernel that cannot be loaded: {error}"
-        raise FwbuildError(ExitCode.KERNEL, what, where=where) from None
+        raise FwbuildError(ExitCode.KERNEL, what, where=where, hint=RELINK) from None
 
 
 def _by_elf(data: bytes) -> MultibootKernel:

@@ -141,7 +141,8 @@ def _check(image: Bzimage, where: str) -> None:
     low = not header.loadflags & LoadFlag.LOADED_HIGH
     if low or header.version < linux_boot.PROTOCOL_CMDLINE or image.setup_size > len(image.data):
         what = "a bzImage that is cut short, or older than boot protocol 2.02"
-        raise FwbuildError(ExitCode.KERNEL, what, where=where)
+        hint = "copy the file again; QEMU loads older kernels with another firmware"
+        raise FwbuildError(ExitCode.KERNEL, what, where=where, hint=hint)
 
 
 def _xloadflags(header: Any) -> int:
@@ -180,7 +181,8 @@ def _video_mode(text: str) -> int:
     try:
         return VIDEO_MODES[text] if text in VIDEO_MODES else int(text, 0) & 0xFFFF
     except ValueError:
-        raise FwbuildError(ExitCode.INPUT, f"QEMU refuses vga={text}") from None
+        what, hint = f"QEMU refuses vga={text}", "a number, normal, ext or ask"
+        raise FwbuildError(ExitCode.INPUT, what, where="--append", hint=hint) from None
 
 
 def _facts(image: Bzimage) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from pathlib import Path
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import Guest
 from fwbuild.qemu import complaint
+from fwbuild.qemu.child import child
 from fwbuild.qemu.command import command
 from fwbuild.qemu.console import Console
 from fwbuild.qemu.ending import Ending, How, ending
 from fwbuild.qemu.program import program
+from fwbuild.qemu.session import HINT
 from fwbuild.qemu.watch import Watch
 
 
@@ -40,18 +42,19 @@ def boot(guest: Guest, bios: Path, *, until: str | None, seconds: float) -> Boot
         console = Path(folder) / "console"
         argv = [*command(guest, bios=bios, console=console), "-serial", "stdio"]
         with Watch(argv) as watch:
-            with subprocess.Popen(
-                [*argv, *watch.arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=said,
-                pass_fds=watch.fds,
-            ) as process:
+
+            def start() -> subprocess.Popen[bytes]:
+                return subprocess.Popen(
+                    [*argv, *watch.arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=said,
+                    pass_fds=watch.fds,
+                )
+
+            with child(start) as process:
                 watch.begin()
-                try:
-                    late = serial.read(process, seconds)
-                finally:
-                    process.kill()
+                late = serial.read(process, seconds)
             events = watch.events()
         debug = console.read_text(errors="replace") if console.exists() else ""
         said.seek(0)
@@ -69,4 +72,4 @@ def _failure(argv: list[str], end: Ending, complaints: str) -> FwbuildError:
     if wrong := complaint.explain(qemu, argv, complaints):
         return wrong
     last = (complaints.strip().splitlines() or [end.line])[-1]
-    return FwbuildError(ExitCode.QEMU, f"QEMU {qemu.version} failed: {last}")
+    return FwbuildError(ExitCode.QEMU, f"QEMU {qemu.version} failed: {last}", hint=HINT)

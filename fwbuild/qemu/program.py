@@ -17,6 +17,7 @@ from fwbuild.errors import ExitCode, FwbuildError
 
 NAME = "qemu-system-x86_64"
 VARIABLE = "FWBUILD_QEMU"
+HINT = f"it should be a {NAME}"
 SECONDS = 30  # for a question
 
 _chosen: ContextVar[str | None] = ContextVar("qemu", default=None)
@@ -95,10 +96,11 @@ def _asked(path: str) -> Qemu:
         argv = [path, "--version"]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise FwbuildError(ExitCode.QEMU, f"it does not start: {error}", where=path) from None
+        what = f"it does not start: {error}"
+        raise FwbuildError(ExitCode.QEMU, what, where=path, hint=HINT) from None
     match = re.search(r"QEMU emulator version (\d+(\.\d+)+)", done.stdout)
     if not match:
         words = (done.stderr or done.stdout).strip().splitlines()[-1:]
         what = f"it is not a QEMU: {words[0]}" if words else "it is not a QEMU"
-        raise FwbuildError(ExitCode.QEMU, what, where=path, hint=f"it should be a {NAME}")
+        raise FwbuildError(ExitCode.QEMU, what, where=path, hint=HINT)
     return Qemu(path, match[1])

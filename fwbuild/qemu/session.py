@@ -13,10 +13,12 @@ from fwbuild.abi import ports
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import stop_codes
 from fwbuild.qemu import complaint
+from fwbuild.qemu.child import child
 from fwbuild.qemu.program import program
 
 Inherited = socket.socket | IO[bytes]
 REMARK = re.compile(r"^\[[IRS] |: warning: ")  # of a log of qtest's, or no failure
+HINT = "try the same guest with QEMU alone: `fwbuild run --show-command`"
 END_SECONDS = 1  # from closed sockets to the exit status
 
 
@@ -38,7 +40,7 @@ class Session:
         if wrong := complaint.explain(qemu, self.argv, self._complaints()):
             return wrong
         words = self.last_words() or error
-        return FwbuildError(ExitCode.QEMU, f"QEMU {qemu.version} failed: {words}")
+        return FwbuildError(ExitCode.QEMU, f"QEMU {qemu.version} failed: {words}", hint=HINT)
 
     def last_words(self) -> str:
         """The last line of its complaints, or nothing."""
@@ -69,20 +71,20 @@ def started(argv: Sequence[str], inherited: Sequence[Inherited] = ()) -> Iterato
     """QEMU with what it inherits; ended when the block is left. Our copies of that are closed,
     so that QEMU's end is seen as the end of the stream."""
     with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            pass_fds=[theirs.fileno() for theirs in inherited],
-        )
-        for theirs in inherited:
-            theirs.close()
-        try:
+
+        def start() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                pass_fds=[theirs.fileno() for theirs in inherited],
+            )
+
+        with child(start) as process:
+            for theirs in inherited:
+                theirs.close()
             yield Session(argv, process, errors)
-        finally:
-            process.kill()
-            process.wait()
 
 
 def stub_arguments(theirs: socket.socket, option: str) -> list[str]:

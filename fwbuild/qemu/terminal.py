@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fwbuild.qemu import complaint
+from fwbuild.qemu.child import child
 from fwbuild.qemu.console import Console, did_not_come
 from fwbuild.qemu.ending import Ending, How, ending
 from fwbuild.qemu.program import program
@@ -55,14 +56,17 @@ class Terminal:
         """How QEMU and its guest ended, and what it said of its command line; the rest it says
         at once."""
         with Watch(self.argv) as watch:
-            process = subprocess.Popen(
-                [*self.command, *watch.arguments],
-                stdout=subprocess.PIPE if serial else None,
-                stderr=subprocess.PIPE,
-                pass_fds=watch.fds,
-            )
-            watch.begin()
-            with process, ThreadPoolExecutor(1) as pool:
+
+            def start() -> subprocess.Popen[bytes]:
+                return subprocess.Popen(
+                    [*self.command, *watch.arguments],
+                    stdout=subprocess.PIPE if serial else None,
+                    stderr=subprocess.PIPE,
+                    pass_fds=watch.fds,
+                )
+
+            with child(start) as process, ThreadPoolExecutor(1) as pool:
+                watch.begin()
                 complaints = pool.submit(_pass_on, process)
                 try:
                     late = self._wait(process, serial)

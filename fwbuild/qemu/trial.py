@@ -4,12 +4,14 @@ import os
 import select
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 from fwbuild.abi import ports
 from fwbuild.firmware import trial
 from fwbuild.guest import Guest
+from fwbuild.qemu.child import child
 from fwbuild.qemu.command import command
 from fwbuild.qemu.program import program
 from fwbuild.sizes import MIB
@@ -42,12 +44,21 @@ def problem(firmware: bytes, accel: str) -> str:
 
 
 def _run(argv: list[str]) -> str:
-    with (
-        tempfile.TemporaryFile("w+", errors="replace") as errors,
-        subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
-        ) as process,
-    ):
+    with tempfile.TemporaryFile("w+", errors="replace") as errors:
+
+        def start() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
+
+        return _judged(start, errors)
+
+
+def _judged(start: Callable[[], subprocess.Popen[bytes]], errors: IO[str]) -> str:
+    with child(start) as process:
         try:
             return _watch(process) or _status(process.wait(END_SECONDS))
         except subprocess.TimeoutExpired:
@@ -56,8 +67,6 @@ def _run(argv: list[str]) -> str:
             errors.seek(0)
             words = errors.read().strip().splitlines()
             return words[-1] if words else f"{program()} ends before a guest runs"
-        finally:
-            process.kill()
 
 
 class _EarlyEnd(Exception):

@@ -156,10 +156,12 @@ def add_baked_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def check_files(*paths: Path | None) -> None:
-    """Raise the error of a file that is not there."""
+    """Raise the error of a file that is not there, or none that can be read twice: QEMU reads it,
+    too."""
     for path in paths:
         if path and not path.is_file():
-            raise FwbuildError(ExitCode.INPUT, "no such file", where=str(path))
+            what = "not a regular file" if path.exists() else "no such file"
+            raise FwbuildError(ExitCode.INPUT, what, where=str(path), hint="give another file")
 
 
 def guest_from(args: argparse.Namespace) -> Guest:

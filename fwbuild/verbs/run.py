@@ -32,6 +32,7 @@ from fwbuild.verbs.guest_options import (
 from fwbuild.verbs.run_kernel import as_pvh, without_s3
 
 HELP = "boot the image in QEMU"
+VERIFY = "`fwbuild verify` says what the image hands over"
 TEST_PASSED = ports.debug_exit_status(test_kernel.EXIT_OK)
 
 
@@ -94,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         end = terminal.run()
     named = args.kernel or args.baked
     if not named and end.how != How.EXPECTED and end.status != TEST_PASSED:
-        raise FwbuildError(ExitCode.QEMU, f"the test kernel failed: {end.line}")
+        raise FwbuildError(ExitCode.QEMU, f"the test kernel failed: {end.line}", hint=VERIFY)
     print(f"fwbuild: {end.line}", file=sys.stderr)
     return end.guest_status if args.guest_status else int(ExitCode.OK)
 

@@ -1,8 +1,11 @@
 """The command line: what it prints, and one line and a documented code for each bad input."""
 
 import argparse
+import errno
 import json
+import os
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -83,6 +86,9 @@ BAD = {
     "bad recording": (["verify", "--recording", "{tmp}/file"], ExitCode.INPUT, "no recording"),
     "two kernels": (["run", "{tmp}/file", "--kernel", "{tmp}/file"], ExitCode.USAGE, "two kernels"),
     "real without DMA": (["verify", "--real", "--no-dma"], ExitCode.USAGE, "--no-dma is for"),
+    "a device for a kernel": (["verify", "--kernel", "/dev/null"], ExitCode.INPUT, "not a regular"),
+    "a pipe without end": (["inspect", "/dev/zero"], ExitCode.INPUT, "more than"),
+    "a name with an escape": (["inspect", "\x1b[31m\n"], ExitCode.INPUT, r"\x1b[31m : cannot read"),
     "odd image": (["verify", "--bios", "{tmp}/file"], ExitCode.INPUT, "not an image"),
     "initrd too large": (
         ["verify", "-m", "64M", "--initrd", "{tmp}/large"], ExitCode.INPUT, "larger than"),
@@ -133,26 +139,44 @@ def test_bad_input(
     captured = capsys.readouterr()
     assert captured.err.startswith("fwbuild: error: ")
     assert captured.err.count("\n") == 1
-    assert words in captured.err
+    assert words in captured.err and "(hint: " in captured.err
     assert sorted(scratch.rglob("*")) == before, "something was left behind"
 
 
-USAGE = (
-    ["--nope"],
-    ["verify", "-m", "many"],
-    ["run", "--accel", "x"],
-    ["run", "--smp", "0"],
-    ["cost", "--smp", "0"],
-    ["bench"],
-    ["bench", "--kernel", "k", "--runs", "0"],
-)
+def test_no_room_for_scratch_files(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **_more: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/scratch/fwbuild-1")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    assert cli.main(["run"]) == ExitCode.INPUT
+    said = capsys.readouterr().err
+    assert said.startswith("fwbuild: error: /scratch/fwbuild-1: No space left on device (hint: ")
+    assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", USAGE)
-def test_usage(arguments: list[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        cli.main(arguments)
-    assert stop.value.code == ExitCode.USAGE
+USAGE = {
+    "no such option": (["--nope"], "unrecognized arguments: --nope"),
+    "memory of a word": (["verify", "-m", "many"], "'many' is not a memory size"),
+    "no such accelerator": (["run", "--accel", "x"], "invalid choice: 'x'"),
+    "no CPUs": (["run", "--smp", "0"], "at least 1"),
+    "no CPUs to count": (["cost", "--smp", "0"], "at least 1"),
+    "bench of nothing": (["bench"], "required: --kernel"),
+    "no runs": (["bench", "--kernel", "k", "--runs", "0"], "at least 1"),
+    "inspect what": (["inspect"], "required: FILE"),
+    "two sources": (["verify", "--real", "--recording", "r"], "not allowed with"),
+    "a time of a word": (["run", "--timeout", "x"], "invalid float value: 'x'"),
+}
+
+
+@pytest.mark.parametrize("name", USAGE)
+def test_usage(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, words = USAGE[name]
+    assert cli.main(arguments) == ExitCode.USAGE
+    said = capsys.readouterr().err
+    assert said.startswith("fwbuild: error: ") and said.count("\n") == 1
+    assert words in said and "(hint: " in said
 
 
 def test_build_is_the_default_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
