@@ -38,7 +38,7 @@ LOADERS_OWN = frozenset(
 )
 OFFSETS = offsets(linux_boot.SETUP_HEADER)
 SETUP_DATA_MAX = 16  # items of the list that are followed
-SETUP_DATA_BYTES = 1 << 24  # of an item; a device tree takes 2 MiB at most
+SETUP_DATA_BYTES = 1 << 22  # of all of them; a device tree takes 2 MiB at most
 FILLED = frozenset("acpi_rsdp_addr e820_entries e820_table hdr".split())
 
 
@@ -194,12 +194,13 @@ def _setup_list(read: ReadMemory, at: int) -> list[tuple[int, bytes]]:
     """(type, bytes) of each item of the list. Raises MemoryError for a list without an end, and
     for an item that is absurd."""
     found: list[tuple[int, bytes]] = []
-    size = linux_boot.SETUP_DATA.sizeof()
+    size, left = linux_boot.SETUP_DATA.sizeof(), SETUP_DATA_BYTES
     while at:
         if len(found) == SETUP_DATA_MAX or at >= e820.FOUR_GIB:
             raise MemoryError(f"setup_data goes on at {at:#x} after {len(found)} items")
         item = linux_boot.SETUP_DATA.parse(read(at, size))
-        if item.len > SETUP_DATA_BYTES:
+        left -= item.len
+        if left < 0:
             raise MemoryError(f"setup_data of {item.len} bytes at {at:#x}")
         found.append((item.type, read(at + size, item.len)))
         at = item.next

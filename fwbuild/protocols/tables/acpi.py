@@ -21,6 +21,7 @@ ENTRIES = {
     Command.ADD_CHECKSUM: acpi.ADD_CHECKSUM,
     Command.WRITE_POINTER: acpi.WRITE_POINTER,
 }
+TABLE_MAX = 16 << 20  # bytes; QEMU's take some 100 KiB
 
 
 @dataclass
@@ -147,6 +148,8 @@ def walk(read: ReadMemory, rsdp: int) -> Iterator[str]:
 
 
 def read_table(read: ReadMemory, address: int) -> bytes:
-    """A table, header and all."""
+    """A table, header and all. Raises MemoryError for one that is absurd, too."""
     header = acpi.TABLE_HEADER.parse(read(address, acpi.TABLE_HEADER.sizeof()))
+    if header.length > TABLE_MAX:
+        raise MemoryError(f"a table of {header.length} bytes at {address:#x}")
     return read(address, header.length)
