@@ -6,8 +6,9 @@ DEBIAN := binutils busybox-static bzip2 chromium cpio gdb lz4 lzop qemu-system-x
 
 COUNT ?= 300
 SEED ?= 1
+SECONDS ?= 60
 
-.PHONY: all help run test lint unit qemu versions coverage mutation boots boot-time docs recordings needs clean
+.PHONY: all help run test lint unit qemu versions coverage mutation fuzz-files boots boot-time docs recordings needs clean
 
 # Build the image out/bios.bin (the default).
 all: out/bios.bin
@@ -81,6 +82,11 @@ coverage: $(VENV)/.made
 mutation: $(VENV)/.made
 	@test -d out/coverage || $(MAKE) coverage
 	$(BIN)/python -m tests.support.mutation.run out/coverage $(COUNT) $(SEED)
+
+# SECONDS of made-up files for all that reads one, led by the coverage of the Python; installs atheris.
+fuzz-files: $(VENV)/.made
+	$(BIN)/pip install --quiet --disable-pip-version-check atheris
+	$(BIN)/python -m tests.support.file_fuzz -max_total_time=$(SECONDS)
 
 # COUNT boots of the test kernel in QEMU, each of a guest drawn by a seed from SEED on.
 boots: $(VENV)/.made
