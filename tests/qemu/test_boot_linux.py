@@ -14,9 +14,10 @@ from tests.support.boot import boot, serial_until
 from tests.support.kvm import need_accel
 from tests.support.offered import is_later_than
 
-pytestmark = [pytest.mark.qemu, pytest.mark.versions]
+pytestmark = pytest.mark.qemu
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize("accel", ["tcg", pytest.param("kvm", marks=pytest.mark.kvm)])
 @pytest.mark.parametrize("name", MACHINES)
 def test_test_kernel(name: str, accel: str, tmp_path: Path) -> None:

@@ -115,7 +115,8 @@ def test_hot_plug(name: str, kernel: str, bios: Path, tmp_path: Path) -> None:
     assert lost(CASES[name], kernel, bios, tmp_path) == []
 
 
-@pytest.mark.parametrize("name, kernel", CASES_AND_KERNELS)
-def test_seabios_gives_them_too(name: str, kernel: str, tmp_path: Path) -> None:
-    """SeaBIOS passes each case on this QEMU, so a failure of ours is our own."""
-    assert lost(CASES[name], kernel, SEABIOS, tmp_path) == []
+@pytest.mark.parametrize("name", CASES)
+def test_seabios_gives_them_too(name: str, tmp_path: Path) -> None:
+    """SeaBIOS passes each case on this QEMU, so a failure of ours is our own. One kernel says so as
+    well as three."""
+    assert lost(CASES[name], CASES[name].kernels[0], SEABIOS, tmp_path) == []
