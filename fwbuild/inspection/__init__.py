@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.inspection import firmware
+from fwbuild.inspection import efi, firmware
 from fwbuild.kernel.decompress import compression
 from fwbuild.protocols import identify
 from fwbuild.protocols.report import KINDS, Problem, Report
@@ -20,7 +20,7 @@ def inspect(data: bytes, path: Path) -> Report:
     found = firmware.report(data, path)
     if not found and (protocol := identify(data)):
         found = protocol.report(data)
-    found = found or _compressed(data)
+    found = found or efi.report(data) or _compressed(data)
     if not found:
         raise FwbuildError(
             ExitCode.KERNEL,

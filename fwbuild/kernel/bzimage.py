@@ -93,7 +93,11 @@ def unpack(image: Bzimage) -> tuple[str, bytes, Elf]:
 
 def extract_vmlinux(path: Path) -> tuple[str, bytes, Elf]:
     """The result of unpack() for a file that has to be a bzImage."""
-    data = read_file(path)
+    return extract_from(read_file(path), path)
+
+
+def extract_from(data: bytes, path: Path) -> tuple[str, bytes, Elf]:
+    """The same of a file's bytes; errors name `path`."""
     if not is_bzimage(data):
         if data.startswith(elf.MAGIC):
             raise _error(path, "is an ELF file already", "boot a vmlinux as it is")

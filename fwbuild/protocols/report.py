@@ -91,6 +91,8 @@ KINDS = {
     "bzimage": "a Linux kernel as /boot has it, or what is made like one",
     "multiboot": "a Multiboot 1 kernel",
     "vmlinux": "an ELF kernel, with a PVH note or without",
+    "uki": "a unified kernel image: an EFI application with a kernel, its initrd and command line",
+    "efi": "another EFI application",
     "compressed": "a compressed file",
     "image": "a firmware image of fwbuild's",
     "firmware": "another firmware image",

@@ -1,19 +1,21 @@
-"""Take the vmlinux out of a bzImage (/boot/vmlinuz-...), whatever its compression."""
+"""Take the vmlinux out of a bzImage (/boot/vmlinuz-...), whatever its compression. Of a unified
+kernel image (UKI) the parts are written, too: VMLINUX.linux, .initrd, .cmdline and others."""
 
 import argparse
 import json
 from pathlib import Path
 
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.files import write_all
-from fwbuild.kernel.bzimage import extract_vmlinux
+from fwbuild.files import read_file, write_all
+from fwbuild.kernel.bzimage import extract_from, is_bzimage
+from fwbuild.kernel.uki import KERNEL, is_efi, read_uki
 from fwbuild.kernel.vmlinux import pvh_problem
 
-HELP = "take the vmlinux out of a bzImage"
+HELP = "take the vmlinux out of a bzImage, or a UKI apart"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("vmlinuz", type=Path, metavar="VMLINUZ", help="a bzImage")
+    parser.add_argument("vmlinuz", type=Path, metavar="VMLINUZ", help="a bzImage or a UKI")
     parser.add_argument(
         "--out",
         type=Path,
@@ -25,15 +27,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    compression, vmlinux, elf = extract_vmlinux(args.vmlinuz)
-    if args.out.exists() and args.out.samefile(args.vmlinuz):
+    data = read_file(args.vmlinuz)
+    parts: dict[str, bytes] = {}
+    if is_efi(data) and not is_bzimage(data):
+        parts = read_uki(data, args.vmlinuz).parts
+        data = parts[KERNEL]
+    compression, vmlinux, elf = extract_from(data, args.vmlinuz)
+    files = {name: args.out.with_name(args.out.name + name) for name in parts}
+    written = [path for path in (args.out, *files.values()) if path.exists()]
+    if any(path.samefile(args.vmlinuz) for path in written):
         raise FwbuildError(
             ExitCode.INPUT,
             "would be overwritten by its own vmlinux",
             where=str(args.vmlinuz),
             hint="name another file by --out",
         )
-    write_all({args.out: vmlinux})
+    write_all({args.out: vmlinux} | {files[name]: parts[name] for name in parts})
     problem = pvh_problem(elf)
     if args.json:
         print(
@@ -45,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
                     "bits": elf.bits,
                     "pvh_entry": None if problem else elf.pvh_qemu,
                     "problem": problem[0] if problem else None,
-                },
+                }
+                | ({"parts": {n[1:]: str(path) for n, path in files.items()}} if files else {}),
                 indent=1,
             )
         )
@@ -55,5 +65,7 @@ def run(args: argparse.Namespace) -> int:
         note = f"not bootable by PVH: {what} (hint: {hint})"
     else:
         note = f"PVH entry {elf.pvh_qemu:#x}"
+    for name, path in files.items():
+        print(f"{path}: {len(parts[name])} bytes, the section {name}")
     print(f"{args.out}: {len(vmlinux)} bytes from {compression}, {elf.bits}-bit, {note}")
     return int(ExitCode.OK)

@@ -12,6 +12,7 @@ from rich.table import Table
 from fwbuild.api import inspect
 from fwbuild.errors import ExitCode
 from fwbuild.inspection import Report
+from fwbuild.verbs.printing import printable
 
 HELP = "tell what a kernel or image is, and whether it boots"
 LARGE = 10  # numbers from here on are shown in both bases
@@ -35,15 +36,18 @@ def _show(path: Path, report: Report) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
 
     def line(name: str, text: str) -> None:
-        console.print(_printable(f"  {name:20} {text}"))
+        console.print(printable(f"  {name:20} {text}"))
 
-    console.print(_printable(f"{path}: {report.what}, {report.size} bytes"))
-    for name, value in report.facts.items():
-        if isinstance(value, dict):
-            for inner, fact in value.items():
-                line(f"{name} {inner}", _text(fact))
-        elif name != "sections":
-            line(name, _text(value))
+    console.print(printable(f"{path}: {report.what}, {report.size} bytes"))
+
+    def facts(prefix: str, found: dict[str, Any]) -> None:
+        for name, value in found.items():
+            if isinstance(value, dict):
+                facts(f"{prefix}{name} ", value)
+            elif name != "sections":
+                line(f"{prefix}{name}", _text(value))
+
+    facts("", report.facts)
     if report.qemu:
         line("QEMU", report.qemu)
     if report.protocol:
@@ -79,8 +83,3 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(str(item) for item in value) or "none"
     return str(value)
-
-
-def _printable(text: str) -> str:
-    """The text without what a terminal would obey."""
-    return "".join(c if c.isprintable() else "?" for c in text)

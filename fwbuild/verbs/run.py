@@ -29,7 +29,7 @@ from fwbuild.verbs.guest_options import (
     guest_from,
     image_from,
 )
-from fwbuild.verbs.run_kernel import as_pvh, without_s3
+from fwbuild.verbs.run_kernel import as_pvh, in_parts, without_s3
 
 HELP = "boot the image in QEMU"
 VERIFY = "`fwbuild verify` says what the image hands over"
@@ -127,7 +127,7 @@ def _kernel(args: argparse.Namespace) -> Path | None:
 
 def _guest(args: argparse.Namespace, scratch: Path) -> Guest:
     """The guest that runs; what is chosen for it is said on stderr."""
-    guest = guest_from(args)
+    guest = in_parts(guest_from(args), scratch)
     if not args.no_pvh:
         guest = as_pvh(guest, None if args.bios else args.template, scratch)
     guest = without_s3(guest)

@@ -1,17 +1,34 @@
-"""The kernel that `run` boots: the vmlinux inside a bzImage, where that has a PVH entry."""
+"""The kernel that `run` boots: the parts of a unified kernel image (UKI), and the vmlinux inside
+a bzImage, where that has a PVH entry."""
 
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
-from fwbuild.files import read_file
+from fwbuild.files import read_file, write_all
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
 from fwbuild.image.template import Template
 from fwbuild.kernel.bzimage import is_bzimage
+from fwbuild.kernel.uki import KERNEL, is_efi, read_uki
 from fwbuild.kernel.vmlinux_cache import NoVmlinuxError, pvh_vmlinux
 from fwbuild.protocols import identify
+from fwbuild.verbs.printing import printable
+
+
+def in_parts(guest: Guest, scratch: Path) -> Guest:
+    """The guest, its UKI replaced by the parts of it, which go to the folder `scratch`. The user's
+    own initrd and command line stand. Raises FwbuildError for another EFI application."""
+    if guest.kernel is None or is_bzimage(data := read_file(guest.kernel)) or not is_efi(data):
+        return guest
+    found = read_uki(data, guest.kernel)
+    kernel, initrd = scratch / "linux", scratch / "initrd"
+    write_all({kernel: found.parts[KERNEL], initrd: found.initrd})
+    append = guest.append or found.text(".cmdline")
+    _say(guest.kernel, f"in its parts: {found.system or 'a kernel'}, with '{append}'")
+    own = guest.initrd or (initrd if found.initrd else None)
+    return replace(guest, kernel=kernel, initrd=own, append=append)
 
 
 def as_pvh(guest: Guest, template: str | None, scratch: Path) -> Guest:
@@ -56,4 +73,4 @@ def _no_pvh(guest: Guest, template: str | None) -> str:
 
 
 def _say(kernel: Path, words: str) -> None:
-    print(f"fwbuild: {kernel} {words}", file=sys.stderr, flush=True)
+    print(printable(f"fwbuild: {kernel} {words}"), file=sys.stderr, flush=True)

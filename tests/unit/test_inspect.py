@@ -23,6 +23,7 @@ from fwbuild.inspection import KINDS, Report, inspect
 from fwbuild.protocols.pvh import REFUSAL
 from fwbuild.sizes import padded
 from tests.support.bzimages import bzimage
+from tests.support.efi import AARCH64, uki
 from tests.support.multiboot import multiboot1
 from tests.support.noted import LAYOUTS, WIDTHS, link
 from tests.support.small_kernel import vmlinux
@@ -82,6 +83,10 @@ FILES: dict[str, tuple[bytes, str, str | None, str]] = {
         LOW.replace(NOTE_START + b"\0\0\x10\0", NOTE_START + b"\0\x10\0\0"), "vmlinux", "pvh",
         stop_words("KERNEL_OVERLAP")),
     "bzImage": (bzimage(PACKED), "bzimage", "linux", ""),
+    "UKI": (uki({".linux": bzimage(PACKED), ".cmdline": b"a"}), "uki", "linux", ""),
+    "UKI of no kernel": (uki({".linux": b"text"}), "uki", None, ".linux holds no kernel"),
+    "EFI application": (uki({".text": b"code"}), "efi", None, "runs an EFI application"),
+    "EFI application for ARM": (uki({}, machine=AARCH64), "efi", None, "another machine"),
     "bzImage of unknown compression": (bzimage(b"\1" * 100), "bzimage", "linux", ""),
     "bzImage without payload": (bzimage(b""), "bzimage", "linux", ""),
     "bzImage, damaged inside": (

@@ -9,10 +9,10 @@ import pytest
 
 from fwbuild.kernel import vmlinux_cache
 from fwbuild.kernel.vmlinux_cache import KEPT, VARIABLE, Kept, NoVmlinuxError, pvh_vmlinux
-from fwbuild.payloads.test_kernel import build_test_kernel
 from tests.support.bzimages import bzimage, compress
+from tests.support.small_kernel import vmlinux
 
-VMLINUX = build_test_kernel()
+VMLINUX = vmlinux(bytes(range(256)))  # its code is never run
 KERNEL = bzimage(compress("gzip", VMLINUX))
 
 

@@ -1,0 +1,36 @@
+"""A unified kernel image made from systemd's stub boots in its parts."""
+
+from pathlib import Path
+
+import pytest
+
+from fwbuild.abi import ports
+from fwbuild.cli import main
+from fwbuild.errors import ExitCode
+from fwbuild.kernel.uki import parse_efi
+from fwbuild.payloads.test_kernel import build_test_bzimage
+from tests.support.ukis import make_uki
+
+pytestmark = pytest.mark.qemu
+
+
+def test_a_uki_boots(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    parts = {
+        ".osrel": b'PRETTY_NAME="Test 1"\n',
+        ".cmdline": b"of the UKI",
+        ".initrd": b"i" * 5000,
+        ".linux": build_test_bzimage(),
+    }
+    path = make_uki(tmp_path, parts)
+    assert parse_efi(path.read_bytes()).parts == parts
+    assert main(["run", str(path), "--accel", "tcg", "--guest-status"]) == 1
+    said = capfd.readouterr()
+    assert "cmdline of the UKI" in said.out
+    assert f"status {ports.debug_exit_status(1)}" in said.err
+    assert "in its parts: Test 1, with 'of the UKI'" in said.err
+
+
+def test_the_stub_alone_is_no_kernel(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = make_uki(tmp_path, {".osrel": b"ID=x"})
+    assert main(["run", str(path)]) == ExitCode.KERNEL
+    assert "without a kernel in it" in capfd.readouterr().err
