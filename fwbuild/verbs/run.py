@@ -12,6 +12,7 @@ from pathlib import Path
 from fwbuild.abi import ports
 from fwbuild.bake.write import BIOS_FILE
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.files import read_file
 from fwbuild.firmware import test_kernel
 from fwbuild.guest import Guest
 from fwbuild.payloads.test_kernel import write_test_kernel
@@ -29,6 +30,7 @@ from fwbuild.verbs.guest_options import (
     guest_from,
     image_from,
 )
+from fwbuild.verbs.run_hints import hints
 from fwbuild.verbs.run_kernel import as_pvh, in_parts, without_s3
 
 HELP = "boot the image in QEMU"
@@ -135,4 +137,6 @@ def _guest(args: argparse.Namespace, scratch: Path) -> Guest:
     guest = replace(guest, extra=(*guest.extra, *monitor, *args.after))
     guest, accelerator = with_accelerator(guest, args.accel)
     print(f"fwbuild: {program()}, {accelerator}", file=sys.stderr, flush=True)
+    for hint in hints(guest, read_file(guest.kernel)) if guest.kernel else ():
+        print(f"fwbuild: hint: {hint}", file=sys.stderr, flush=True)
     return guest
