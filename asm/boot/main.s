@@ -36,6 +36,9 @@ main:
     call files_open
     .trace trace.Stage.CHIPSET
     call chipset_init
+.if option.one_machine & (option.machines.microvm | option.machines.pc)
+    call machine_check
+.endif
 .if option.pic
     call pic_init
 .endif
@@ -52,12 +55,19 @@ main:
     call pci_init
 .endif
     .trace trace.Stage.KERNEL
+.if option.protocols.preloaded
+    call preloaded_read
+    call kernel_check
+    .trace trace.Stage.CMDLINE
+    call preloaded_take
+.else
     call kernel_read
     call kernel_check
     .trace trace.Stage.CMDLINE
     call cmdline_read
     .trace trace.Stage.INITRD
     call initrd_read
+.endif
     .trace trace.Stage.ACPI
     call acpi_load
 .if option.mptable

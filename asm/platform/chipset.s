@@ -20,9 +20,6 @@
 #: source: -
 chipset_init:
     call chipset_program
-.if option.one_machine & (option.machines.microvm | option.machines.pc)
-    call machine_check
-.endif
     mov dword ptr [ram.work.host_bridge], ecx
     mov dword ptr [ram.work.ecam], eax
     ret

@@ -31,9 +31,6 @@
 #:   ram.pvh_area.modules, region.head, region.segments
 #: source: QEMU hw/i386/x86.c x86_load_linux, hw/i386/multiboot.c
 kernel_read:
-.if option.protocols.preloaded
-    jmp preloaded_read
-.else
     mov esi, kernel_items
     mov edi, ram.work.item
     mov ecx, 4
@@ -82,7 +79,6 @@ kernel_read:
     ret
 .else
     jmp stop_with
-.endif
 .endif
 
 #: the items that make work.KERNEL_ITEMS
@@ -144,9 +140,6 @@ kernel_check:
 #: writes: region.cmdline
 #: source: QEMU hw/i386/x86.c x86_load_linux
 cmdline_read:
-.if option.protocols.preloaded
-    jmp preloaded_take
-.else
     mov eax, fw_cfg.Read.CMDLINE_DATA
     mov ecx, dword ptr [ram.work.item.cmdline_size]
     # one byte is the zero of an empty one; four more follow it, as they follow any
@@ -155,7 +148,6 @@ cmdline_read:
     mov dword ptr [region.cmdline.base], 0
     mov dword ptr [region.cmdline.base + 1], 0
     ret
-.endif
 
 #: read a command line, and end it with zeros
 #: mode: 32
@@ -184,10 +176,6 @@ cmdline_take:
 #: writes: ram.pvh_area.start_info.nr_modules, ram.pvh_area.start_info.modlist_paddr
 #: source: QEMU hw/i386/x86.c x86_load_linux; Xen docs/misc/pvh.pandoc
 initrd_read:
-.if option.protocols.preloaded
-    # preloaded_take has listed it
-    ret
-.else
     mov ecx, dword ptr [ram.pvh_area.modules.size]
     jecxz .done
     mov eax, dword ptr [ram.pvh_area.modules.paddr]
@@ -210,4 +198,3 @@ initrd_read:
     jmp fw_cfg_transfer
 .done:
     ret
-.endif

@@ -44,7 +44,8 @@ preloaded_read:
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.record, ram.work.memmap_end, ram.work.kernel_start, region.memmap
+#: reads: ram.record, ram.work.memmap_end, ram.work.kernel_start, ram.work.kernel_span,
+#:   ram.pvh_area.empty_string, region.memmap
 #: writes: ram.work.kernel_span, ram.pvh_area.start_info.nr_modules,
 #:   ram.pvh_area.start_info.modlist_paddr, ram.pvh_area.modules, region.cmdline
 #: source: fwbuild/firmware/preloaded.py
@@ -135,12 +136,7 @@ preloaded_cmdline:
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.high_top, ram.work.memmap_end, ram.work.item.kernel_entry, ram.work.kernel_start,
-#:   ram.work.kernel_span, ram.pvh_area.start_info, ram.pvh_area.gdt, ram.pvh_area.modules,
-#:   region.memmap
-#: writes: ram.record.magic, ram.work.high_top, ram.pvh_area.start_info.nr_modules,
-#:   ram.pvh_area.start_info.modlist_paddr, ram.pvh_area.start_info.memmap_entries,
-#:   ram.pvh_area.gdt, ram.pvh_area.modules
+#: writes: ram.record.magic
 #: returns: never
 #: source: Xen docs/misc/pvh.pandoc
 preloaded_enter:

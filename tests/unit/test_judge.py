@@ -28,7 +28,7 @@ MEMORY: dict[str, tuple[Struct, int, str, int, str]] = {
     "RSDP in no memory": (INFO, 0, "rsdp_paddr", 0xDEADBEEF, "a table points nowhere"),
     "tables as RAM": (ENTRY, 4, "type", 1, "is outside its zone"),
     "no modules": (INFO, 0, "nr_modules", 0, "modlist_paddr is set"),
-    "two modules": (INFO, 0, "nr_modules", 2, "2 modules"),
+    "two modules": (INFO, 0, "nr_modules", 2, "1 modules of 0 files"),
     "command line": (INFO, 0, "cmdline_paddr", 0x2000, "the command line is"),
     "map elsewhere": (INFO, 0, "memmap_paddr", 0xFFFFF000, "memory map"),
     "map in no memory": (INFO, 0, "memmap_paddr", 0xE0000000, "points nowhere"),
