@@ -3,8 +3,10 @@
 import argparse
 import difflib
 import importlib
+import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from fwbuild.errors import ExitCode, FwbuildError
@@ -19,6 +21,8 @@ VERBS = (
 ALIASES = {"emulate": "verify"}  # other names of verbs
 PASS_ON = ("run",)  # the verbs that give QEMU what follows `--`
 DEFAULT_VERB = "build"
+VERBS_FOLDER = Path(__file__).parent / "verbs"
+HELP = re.compile(r'^HELP = "(.*)"$', re.MULTILINE)
 HOST = "is there room, memory, and the right to it? TMPDIR is where scratch files go"
 
 
@@ -30,8 +34,9 @@ class Parser(argparse.ArgumentParser):
         raise FwbuildError(ExitCode.USAGE, message, where=self.prog.partition(" ")[2], hint=hint)
 
 
-def parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
-    """The whole command line as argparse sees it."""
+def parser(verbs: Sequence[str] = VERBS, *, brief: bool = False) -> argparse.ArgumentParser:
+    """The whole command line as argparse sees it; `brief`: the verbs without their options, which
+    imports none of them."""
     top = Parser(
         prog="fwbuild",
         description="Build a tiny firmware image for QEMU/KVM. Without a verb: build.",
@@ -41,10 +46,14 @@ def parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"fwbuild {__version__}")
     sub = top.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name in verbs:
+        aliases = [alias for alias, verb in ALIASES.items() if verb == name]
+        if brief:
+            sub.add_parser(name, aliases=aliases, help=_help(name))
+            continue
         module = importlib.import_module(f"fwbuild.verbs.{name}")
         child = sub.add_parser(
             name,
-            aliases=[alias for alias, verb in ALIASES.items() if verb == name],
+            aliases=aliases,
             help=module.HELP,
             description=module.__doc__,
             allow_abbrev=False,
@@ -52,6 +61,14 @@ def parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
         module.add_arguments(child)
         child.set_defaults(run=module.run)
     return top
+
+
+def _help(name: str) -> str:
+    """The HELP of a verb, as its source has it."""
+    text = (VERBS_FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    found = HELP.search(text)
+    assert found, f"{name} has no HELP in one line"
+    return found[1]
 
 
 def with_verb(argv: list[str]) -> list[str]:
@@ -84,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
         verb = ALIASES.get(arguments[0], arguments[0])
         wanted = (verb,) if verb in VERBS else VERBS
         arguments, after = split_at_dashes(verb, arguments)
-        args = parser(wanted).parse_args(arguments)
+        args = parser(wanted, brief=wanted is VERBS).parse_args(arguments)
         args.after = after
         with chosen(getattr(args, "qemu", None)):
             return int(args.run(args))

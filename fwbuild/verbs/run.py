@@ -83,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="fwbuild-") as folder:
         guest = _guest(args, Path(folder))
         if args.dry_run:
+            _check_lasting(guest, Path(folder))
             bios = args.bios or args.baked / BIOS_FILE
             print(shlex.join([*command(guest, bios=bios), "-serial", "stdio"]))
             return int(ExitCode.OK)
@@ -125,6 +126,16 @@ def _kernel(args: argparse.Namespace) -> Path | None:
             hint="what fwbuild makes for one run is gone after it",
         )
     return kernel
+
+
+def _check_lasting(guest: Guest, scratch: Path) -> None:
+    """Raise the error of a dry run whose files lie in a folder that goes after it."""
+    if any(path and scratch in path.parents for path in (guest.kernel, guest.initrd)):
+        raise FwbuildError(
+            ExitCode.USAGE,
+            "--dry-run of files that are made for one run",
+            hint="`fwbuild extract` writes the parts of a UKI; --no-pvh needs no vmlinux",
+        )
 
 
 def _guest(args: argparse.Namespace, scratch: Path) -> Guest:

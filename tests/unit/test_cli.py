@@ -5,6 +5,8 @@ import errno
 import json
 import os
 import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -272,3 +274,16 @@ def test_verify_tells_a_stop_from_a_departure(
 def test_verify_is_quiet_about_the_probe(machine: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["verify", "-M", machine]) == 0
     assert "access to no device" not in capsys.readouterr().out
+
+
+def test_help_imports_no_verb() -> None:
+    """It is there at once: a program that is started for each question should be."""
+    code = (
+        "import contextlib, sys; from fwbuild import cli\n"
+        "with contextlib.suppress(SystemExit): cli.main(['--help'])\n"
+        "print(*sorted(m for m in sys.modules if m.startswith(('fwbuild.', 'rich', 'unicorn'))))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *text, modules = run.stdout.splitlines()
+    assert not [m for m in modules.split() if m.startswith(("fwbuild.verbs", "rich", "unicorn"))]
+    assert "\n".join(text) == cli.parser().format_help().rstrip()
