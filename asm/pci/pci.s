@@ -221,10 +221,10 @@ pci_bounds:
     or dword ptr [ram.plan.memory.start], -1
     jmp .compare
 .nowhere:
+    # the end of all addresses: what lies below 4 GiB still counts
     or eax, -1
     or edx, -1
-    or ebp, -1
-    or esi, -1
+    jmp .unbounded
 .done:
     ret
 

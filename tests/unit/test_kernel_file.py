@@ -181,7 +181,10 @@ FILLER = word(4) + word(NOTES) + word(1) + b"abc\0" + bytes(NOTES)
 def test_more_notes_than_are_looked_at(before: bytes, ends: str, image: Image) -> None:
     """The first NOTES bytes count, and nothing is written behind their region."""
     kernel = write_elf(
-        [Segment(BASE, bytes(16), 16, 7)], [], BASE, before + pvh_note(BASE) + FILLER
+        [Segment(BASE, bytes(16), 16, 7)],
+        [],
+        BASE,
+        before + pvh_note(BASE) + (before or FILLER)[:0x2000],
     )
     outcome = boot(Guest("microvm", firmware_loads=True), image, kernel).outcome
     if ends:

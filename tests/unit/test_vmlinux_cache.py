@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 from collections.abc import Callable
+from functools import cache as cached
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,15 @@ from fwbuild.kernel.vmlinux_cache import KEPT, VARIABLE, Kept, NoVmlinuxError, p
 from tests.support.bzimages import bzimage, compress
 from tests.support.small_kernel import vmlinux
 
-VMLINUX = vmlinux(bytes(range(256)))  # its code is never run
-KERNEL = bzimage(compress("gzip", VMLINUX))
+
+@cached
+def elf_file() -> bytes:
+    return vmlinux(bytes(range(256)))  # its code is never run
+
+
+@cached
+def kernel() -> bytes:
+    return bzimage(compress("gzip", elf_file()))
 
 
 @pytest.fixture
@@ -30,11 +38,11 @@ def scratch(tmp_path: Path) -> Path:
 
 
 def test_taken_out_once(cache: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = pvh_vmlinux(KERNEL, scratch)
+    first = pvh_vmlinux(kernel(), scratch)
     assert not first.found and first.path.parent == cache
-    assert first.path.read_bytes() == VMLINUX
+    assert first.path.read_bytes() == elf_file()
     monkeypatch.setattr(vmlinux_cache, "unpack", None)
-    assert pvh_vmlinux(KERNEL, scratch) == Kept(first.path, found=True)
+    assert pvh_vmlinux(kernel(), scratch) == Kept(first.path, found=True)
     assert list(cache.iterdir()) == [first.path] and not any(scratch.iterdir())
 
 
@@ -72,12 +80,12 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], bool]] = {
 @pytest.mark.parametrize("name", DAMAGE)
 def test_damage(name: str, cache: Path, scratch: Path) -> None:
     damage, mended = DAMAGE[name]
-    path = pvh_vmlinux(KERNEL, scratch).path
+    path = pvh_vmlinux(kernel(), scratch).path
     damage(path)
-    again = pvh_vmlinux(KERNEL, scratch)
-    assert again.path.read_bytes() == VMLINUX
+    again = pvh_vmlinux(kernel(), scratch)
+    assert again.path.read_bytes() == elf_file()
     assert again.path.parent == (cache if mended else scratch)
-    assert pvh_vmlinux(KERNEL, scratch).found == mended
+    assert pvh_vmlinux(kernel(), scratch).found == mended
 
 
 @pytest.mark.parametrize("value", ["/proc/none", "/dev/null", "{tmp}/file", "relative", ""])
@@ -88,8 +96,8 @@ def test_a_cache_that_is_none(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(VARIABLE, value.format(tmp=tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path / "file"))  # what a value that is no path leads to
-    kept = pvh_vmlinux(KERNEL, scratch)
-    assert kept.path.parent == scratch and kept.path.read_bytes() == VMLINUX
+    kept = pvh_vmlinux(kernel(), scratch)
+    assert kept.path.parent == scratch and kept.path.read_bytes() == elf_file()
     assert not (tmp_path / "relative").exists()
 
 
@@ -99,25 +107,29 @@ def test_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert vmlinux_cache.folder() == tmp_path / ".cache/fwbuild/vmlinux"
 
 
-NONE = {
-    "no note": (bzimage(compress("gzip", VMLINUX.replace(b"\x12\0\0\0Xen", b"\x13\0\0\0Xen"))),
-                "no PVH ELF note"),
-    "no ELF": (bzimage(compress("gzip", b"hello" * 99)), "no ELF file"),
-    "no known payload": (bzimage(b"what is it" * 9), "unknown compression"),
-    "no payload": (bzimage(b"", version=0x207), "does not tell where the kernel is"),
-}  # fmt: skip
+def noteless() -> bytes:
+    return bzimage(compress("gzip", elf_file().replace(b"\x12\0\0\0Xen", b"\x13\0\0\0Xen")))
+
+
+NONE: dict[str, tuple[Callable[[], bytes], str]] = {
+    "no note": (noteless, "no PVH ELF note"),
+    "no ELF": (lambda: bzimage(compress("gzip", b"hello" * 99)), "no ELF file"),
+    "no known payload": (lambda: bzimage(b"what is it" * 9), "unknown compression"),
+    "no payload": (lambda: bzimage(b"", version=0x207), "does not tell where the kernel is"),
+}
 
 
 @pytest.mark.parametrize("name", NONE)
 def test_a_reason_is_kept_too(
     name: str, cache: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kernel, words = NONE[name]
+    make, words = NONE[name]
+    damaged = make()
     with pytest.raises(NoVmlinuxError, match=words):
-        pvh_vmlinux(kernel, scratch)
+        pvh_vmlinux(damaged, scratch)
     monkeypatch.setattr(vmlinux_cache, "unpack", None)
     with pytest.raises(NoVmlinuxError, match=words):
-        pvh_vmlinux(kernel, scratch)
+        pvh_vmlinux(damaged, scratch)
     assert len(list(cache.iterdir())) == 1
 
 
@@ -127,8 +139,8 @@ def take(arguments: tuple[bytes, Path]) -> bytes:
 
 def test_processes_at_once(cache: Path, scratch: Path) -> None:
     with multiprocessing.get_context("fork").Pool(4) as pool:
-        found = pool.map(take, [(KERNEL, scratch)] * 12, chunksize=1)
-    assert set(found) == {VMLINUX}
+        found = pool.map(take, [(kernel(), scratch)] * 12, chunksize=1)
+    assert set(found) == {elf_file()}
     assert len(list(cache.iterdir())) == 1
 
 
@@ -138,12 +150,12 @@ def test_few_are_kept(cache: Path, scratch: Path) -> None:
         for name in (f"{age:02}.kernel", f".{age:02}.part"):
             (cache / name).touch()
             os.utime(cache / name, (1e9 - age, 1e9 - age))
-    used = pvh_vmlinux(KERNEL, scratch).path
+    used = pvh_vmlinux(kernel(), scratch).path
     assert len(list(cache.iterdir())) == KEPT and used.exists()
     assert (cache / "00.kernel").exists() and not (cache / f"{KEPT:02}.kernel").exists()
 
 
 def test_use_keeps(cache: Path, scratch: Path) -> None:
-    path = pvh_vmlinux(KERNEL, scratch).path
+    path = pvh_vmlinux(kernel(), scratch).path
     os.utime(path, (1, 1))
-    assert pvh_vmlinux(KERNEL, scratch).path.stat().st_mtime > 1e9
+    assert pvh_vmlinux(kernel(), scratch).path.stat().st_mtime > 1e9
