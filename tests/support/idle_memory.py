@@ -1,6 +1,8 @@
 """The memory that three idle guests keep for themselves: by -kernel, and from one RAM file.
 
-    python -m tests.support.idle_memory [MACHINE ...]
+    python -m tests.support.idle_memory MIB [MACHINE ...]
+
+MIB is the memory of each.
 
 Each runs Debian's cloud kernel to an init that sleeps. A guest's own memory is what /proc/PID/smaps
 calls private. Under TCG a part of it is the guest's code as TCG has translated it, which a guest
@@ -24,6 +26,7 @@ from fwbuild.image.build import build_image
 from fwbuild.machines import MACHINES
 from fwbuild.qemu.command import command
 from fwbuild.qemu.program import program
+from fwbuild.sizes import MIB
 from tests.support import debian
 
 GUESTS = 3
@@ -65,11 +68,11 @@ def _own(process: int) -> tuple[float, float]:
     return whole / 1024, translated / 1024
 
 
-def ways(machine: str, folder: Path) -> dict[str, list[str]]:
+def ways(machine: str, memory: int, folder: Path) -> dict[str, list[str]]:
     """QEMU's command line of the same guest in both ways."""
     initrd = debian.make_initrd(folder, INIT, debian.busybox_for("cloud"), ())
     append = debian.append(Guest(machine).family)
-    guest = Guest(machine, kernel=debian.cloud_vmlinux(), initrd=initrd, append=append)
+    guest = Guest(machine, memory, kernel=debian.cloud_vmlinux(), initrd=initrd, append=append)
     bios = folder / "bios.bin"
     bios.write_bytes(build_image("linux").image)
     write(plan(guest), build_image(TEMPLATE, machines=[machine]), folder / "baked")
@@ -80,12 +83,12 @@ def ways(machine: str, folder: Path) -> dict[str, list[str]]:
     }
 
 
-def main(machines: list[str]) -> None:
-    print(f"QEMU {program().version}, {GUESTS} guests of 512 MiB; MiB that each keeps for itself")
+def main(memory: int, machines: list[str]) -> None:
+    print(f"QEMU {program().version}, {GUESTS} guests of {memory} MiB; each one's own MiB")
     for machine in machines:
         with tempfile.TemporaryDirectory() as name:
             means = {}
-            for way, argv in ways(machine, Path(name)).items():
+            for way, argv in ways(machine, memory * MIB, Path(name)).items():
                 found = measured(argv, Path(name))
                 whole, translated = (mean(values) for values in zip(*found, strict=True))
                 means[way] = whole, whole - translated
@@ -95,4 +98,4 @@ def main(machines: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(MACHINES))
+    main(int(sys.argv[1]), sys.argv[2:] or list(MACHINES))
