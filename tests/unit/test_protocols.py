@@ -72,6 +72,7 @@ KNOWN = {
     "firmware/options.py": "the words of templates",
     "image/template.py": "linux16 needs linux, and preloaded is alone",
     "observed.py": "another firmware may enter a bzImage by its setup code",
+    "inspection/efi.py": "the kernel inside a unified kernel image",
     "payloads/test_kernel.py": "its test kernel",
     "protocols/__init__.py": "QEMU's order",
     "protocols/kernel_file.py": "the order of the firmware for a file that it loads",
