@@ -8,7 +8,7 @@ COUNT ?= 300
 SEED ?= 1
 SECONDS ?= 60
 
-.PHONY: all help run test lint unit qemu versions coverage mutation fuzz-files boots boot-time docs recordings needs clean
+.PHONY: all help run test lint unit qemu versions coverage mutation fuzz fuzz-files boots boot-time docs recordings needs clean
 
 # Build the image out/bios.bin (the default).
 all: out/bios.bin
@@ -87,6 +87,10 @@ mutation: $(VENV)/.made
 fuzz-files: $(VENV)/.made
 	$(BIN)/pip install --quiet --disable-pip-version-check atheris
 	$(BIN)/python -m tests.support.file_fuzz -max_total_time=$(SECONDS)
+
+# Lies of the host, drawn by SEED for SECONDS; what is found goes to out/fuzz, and INPUT=FILE runs it again.
+fuzz: $(VENV)/.made
+	$(BIN)/python -m tests.support.fuzz.run --seconds $(SECONDS) --seed $(SEED) $(if $(INPUT),--input $(INPUT))
 
 # COUNT boots of the test kernel in QEMU, each of a guest drawn by a seed from SEED on.
 boots: $(VENV)/.made

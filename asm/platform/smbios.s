@@ -52,6 +52,7 @@ smbios_load:
     test edx, edx
     jz .checksums
     add word ptr [ebx + smbios.ENTRY_21.structures], dx
+    jc .not_known
     cmp word ptr [ebx + smbios.ENTRY_21.max_structure_size], smbios_data.TYPE0_SIZE
     jae .checksums
     mov word ptr [ebx + smbios.ENTRY_21.max_structure_size], smbios_data.TYPE0_SIZE
@@ -68,6 +69,7 @@ smbios_load:
     jnz .not_known
     mov dword ptr [ebx + smbios.ENTRY_30.table_max_size], ecx
     mov dword ptr [ebx + smbios.ENTRY_30.table_address], esi
+    mov dword ptr [ebx + smbios.ENTRY_30.table_address + 4], 0
     lea edi, [ebx + smbios.ENTRY_30.checksum]
 .whole:
     mov esi, ebx

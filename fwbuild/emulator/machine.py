@@ -73,6 +73,9 @@ class Machine:
     """A machine at reset. RAM is what the recording's etc/e820 says; it starts filled with
     `poison`, since a guest that reboots leaves its contents behind."""
 
+    _memory_kind: type[Memory] = Memory
+    _fw_cfg_kind: type[FwCfg] = FwCfg
+
     def __init__(
         self,
         image: bytes,
@@ -88,8 +91,8 @@ class Machine:
         if loaded and loaded.files:
             recording = recording.with_files(loaded.files)
         self.recording = recording
-        self.memory = Memory(self.uc, recording, image, poison, self._on_nothing)
-        self.fw_cfg = FwCfg(recording, self.memory, dma)
+        self.memory = self._memory_kind(self.uc, recording, image, poison, self._on_nothing)
+        self.fw_cfg = self._fw_cfg_kind(recording, self.memory, dma)
         if loaded:
             self.fw_cfg.items |= loaded.keys
         self.console, self.serial, self.exit = DebugConsole(), Serial(), DebugExit()

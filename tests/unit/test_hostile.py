@@ -28,6 +28,11 @@ ANCHOR_21 = smbios.ENTRY_21.build(
     smbios.ENTRY_21.parse(bytes(smbios.ENTRY_21.sizeof()))
     | {"anchor": smbios.ANCHOR_21, "structures": 5, "max_structure_size": 0xFFFF}
 )
+# The host's own address means nothing, neither half of it.
+ANCHOR_30_HIGH = smbios.ENTRY_30.build(
+    smbios.ENTRY_30.parse(ANCHOR_30) | {"table_address": (1 << 64) - 1}
+)
+ANCHOR_21_FULL = smbios.ENTRY_21.build(smbios.ENTRY_21.parse(ANCHOR_21) | {"structures": 0xFFFF})
 TYPE_11 = bytes([11, 5, 0, 0, 1])
 
 Map = list[tuple[int, int, int]]
@@ -157,6 +162,10 @@ CASES = {
     "SMBIOS 2.1 over 64 KiB": Case(
         smbios_of(ANCHOR_21, (TYPE_11 + b"x" * 13101 + b"\0\0") * 5),
         line("SMBIOS_ANCHOR", 31), machine="pc"),
+    "SMBIOS tables above 4 GiB": Case(
+        smbios_of(ANCHOR_30_HIGH, TYPE_11 + b"x\0\0"), machine="pc"),
+    "SMBIOS 2.1 of 65,535 structures": Case(
+        smbios_of(ANCHOR_21_FULL, TYPE_11 + b"x\0\0"), line("SMBIOS_ANCHOR", 31), machine="pc"),
     "SMBIOS cut behind its type 0": Case(
         smbios_of(ANCHOR_30, b"\0\4\0\0\0\0" + TYPE_11 + b"x"),
         line("SMBIOS_TABLES", 12), machine="pc"),

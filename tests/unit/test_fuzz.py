@@ -1,0 +1,117 @@
+"""The fuzzer: its machine ends as the emulator does, and it notices what it is for."""
+
+import pytest
+
+from fwbuild import protocols
+from fwbuild.emulator.machine import Machine
+from fwbuild.emulator.state import End
+from fwbuild.firmware.layout import ROM
+from tests.support.fuzz import bases, run, verdict
+from tests.support.fuzz.inputs import Host, Input
+from tests.support.fuzz.machine import LeanMachine
+from tests.support.fuzz.native import SUPPORTED
+
+pytestmark = pytest.mark.skipif(not SUPPORTED, reason="its hooks are code for x86-64")
+
+BASES = (
+    "universal/11.1/microvm-512M/pvh",
+    "universal/7.2/pc-512M/linux16",
+    "universal/10.0/q35-512M/multiboot",
+    "linux/7.2/q35-512M/linux",
+    "all-cpus/11.1/pc-512M/file",
+)
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_the_lean_machine_is_the_emulator(base: str) -> None:
+    stock, lean = bases.stock(base), bases.lean(base)
+    expected = stock.run()
+    assert expected.kind == End.HANDOFF, expected.console
+    for _ in range(3):
+        found = lean.run()
+        assert found.kind == End.HANDOFF, (found.console, found.detail)
+        assert (found.registers, found.gdtr) == (expected.registers, expected.gdtr)
+        assert protocols.judge(lean.state()) == []
+        assert lean.memory.writes == stock.memory.writes
+        assert verdict.strays(lean) == []
+        lean.restore()
+
+
+def test_an_input_is_its_text() -> None:
+    found = Input(BASES[0], (["count", 5], ["generate", "etc/e820", "memmap", 3], ["no dma"]))
+    assert Input.read(found.text) == found
+
+
+@pytest.mark.parametrize(
+    "change, line",
+    [
+        (["set", "etc/e820", 16, "00000000"], "fwbuild: 34 bad e820 range"),
+        (["drop", "etc/e820"], "fwbuild: 30 no etc/e820"),
+        (["dma", "control", 1, 2], "fwbuild: 11 fw_cfg DMA error 00000002"),
+        (["claim", "etc/table-loader", 5], "fwbuild: 50 bad size of etc/table-loader 00000005"),
+    ],
+)
+def test_a_change_is_seen_by_the_firmware(change: list[object], line: str) -> None:
+    found = Input(BASES[0], (change,))
+    machine = bases.lean(found.base)
+    found.apply(machine)
+    outcome = machine.run()
+    assert outcome.console.startswith(line)
+    assert verdict.ended(outcome) == []
+    machine.restore()
+    assert machine.run().kind == End.HANDOFF  # nothing of it is left
+
+
+def _machine(code: bytes, routine: str) -> LeanMachine:
+    """One whose image has other instructions at the start of a routine."""
+    base = bases.stock(BASES[0])
+    built = bases.image("universal")
+    at = built.linked.addresses[routine] - ROM.base
+    image = built.image[:at] + code + built.image[at + len(code) :]
+    return LeanMachine(image, base.recording, base.loaded, bases.edges("none"))
+
+
+@pytest.mark.parametrize(
+    "code, wrong",
+    [
+        ("f4", "ended in halt"),
+        ("ebfe", "ended in limit"),
+        ("0f0b", ""),  # an exception is a stop
+    ],
+)
+def test_what_no_run_may_end_in_is_noticed(code: str, wrong: str) -> None:
+    machine = _machine(bytes.fromhex(code), "files_open")
+    found = verdict.ended(machine.run(1_000_000))
+    assert found == ([wrong] if wrong else [])
+
+
+def test_a_store_outside_the_layout_is_noticed() -> None:
+    # mov dword ptr [0x400000], 0x12345678; hlt
+    machine = _machine(bytes.fromhex("c7050000400078563412f4"), "files_open")
+    machine.run()
+    block = bases.image("universal").linked.addresses["files_open"]
+    assert verdict.strays(machine) == [f"a store to 0x400000 by the block at {block:#x}"]
+
+
+def test_the_corpus_ends_as_it_may() -> None:
+    """Each input that once took an edge that none took before it."""
+    corpus = run.read(run.CORPUS)
+    assert corpus
+    fuzzer = run.Fuzzer(1)
+    for found in corpus:
+        fuzzer.run(found)
+    assert [f.found.text for f in fuzzer.tally.failures] == []
+
+
+def test_a_short_campaign_finds_nothing() -> None:
+    fuzzer = run.Fuzzer(1, run.read(run.CORPUS), list(BASES))
+    tally = fuzzer.fuzz(2)
+    assert [(f.found.text, f.wrong) for f in tally.failures] == []
+
+
+def test_a_failure_is_reproduced_by_the_emulator() -> None:
+    found = Input(BASES[0], (["drop", "etc/e820"],))
+    assert run.replay(found) == []
+    lean, stock = _machine(b"\xf4", "files_open"), bases.stock(found.base)
+    machine = Machine(lean.image, stock.recording, stock.loaded)
+    assert verdict.again(machine, Host.of(machine)) == ["ended in halt"]
