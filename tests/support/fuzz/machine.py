@@ -82,7 +82,7 @@ class LeanFwCfg(FwCfg):
 
     def _read_item(self, address: int, size: int) -> bool:
         """Of a long stretch of zeros behind the item only the first MiB is written."""
-        data = self._take(size)
+        data = bytes(self._take(size))
         rest = size - len(data)
         if rest:
             data += bytes(min(rest, SPARE))
