@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from fwbuild import protocols
+from fwbuild.abi import e820
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.recording import File, PciFunction
+from fwbuild.firmware import file_names
 from fwbuild.guest import Guest
 from fwbuild.image.build import build_image
 from fwbuild.machines import FAMILIES
@@ -24,16 +26,26 @@ def run(
     *,
     memory: int = 512 * MIB,
     files: tuple[File, ...] = (),
+    memmap: bytes = b"",
 ) -> Machine:
-    """The machine at the kernel's entry, with `functions` besides the chipset's."""
+    """The machine at the kernel's entry, with `functions` besides the chipset's. `memmap`: an
+    etc/e820 that has more than `memory`."""
     guest = Guest(name, memory)
     found = recording.find(guest)
+    if memmap:
+        found = found.with_files({file_names.E820: memmap})
     found = replace(found, pci=[*found.pci, *functions], files=[*found.files, *files])
     loaded = protocols.load(guest, found, build_test_kernel())
     machine = Machine(build_image().image, found, loaded)
     outcome = machine.run(INSTRUCTIONS)
     assert outcome.kind == "handoff", outcome.console or outcome
     return machine
+
+
+def memory_of(ranges: list[tuple[int, int, int]]) -> bytes:
+    """An etc/e820 of (address, size, type) each."""
+    rows = ({"addr": a, "size": s, "type": t} for a, s, t in ranges)
+    return b"".join(e820.ENTRY.build(row) for row in rows)
 
 
 def slot(device: int, function: int = 0) -> int:

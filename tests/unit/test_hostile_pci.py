@@ -57,6 +57,7 @@ ANSWERS: dict[str, Answer] = {
     "a type that does not exist": header(0x7F, 0xFFFFF000),
     "BARs of 64 bits alone": header(0, 4),
     "BARs of a type alone": header(0, 1),
+    "prefetchable BARs of no size": header(0, 8),
     "bridges to bus 0": header(1, 0),
     "bridges whose reads are ones": header(1, 0xFFFFFFFF, 0xFF),
     **{f"other numbers each time, {seed}": varying(seed) for seed in (1, 2)},

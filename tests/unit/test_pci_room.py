@@ -159,6 +159,7 @@ def ranges(machine: Machine) -> dict[int, int]:
     ((3, None, None), {1: 4, 5: 5, 65: 65}),  # further bridges come behind what is spared
     ((0, 0, None), {1: 1, 2: 2, 65: 65}),
     ((None, None, 7), {1: 1, 2: 2, 65: 72}),
+    ((None, None, 200), {1: 1, 2: 2, 65: 255}),
     ((None, None, 300), {1: 1, 2: 2, 65: 255}),  # as many as there are
 ])  # fmt: skip
 def test_bus_numbers(name: str, asked: tuple[int | None, ...], expected: dict[int, int]) -> None:
