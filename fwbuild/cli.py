@@ -15,11 +15,11 @@ from fwbuild.version import __version__
 
 # Each is a module of fwbuild.verbs with HELP, add_arguments(parser) and run(args) -> int.
 VERBS = (
-    "build", "verify", "run", "cost", "bench", "record", "extract", "inspect",
+    "build", "verify", "run", "gdb", "cost", "bench", "record", "extract", "inspect",
     "bake", "explain", "disasm", "map", "errors", "templates",
 )  # fmt: skip
 ALIASES = {"emulate": "verify"}  # other names of verbs
-PASS_ON = ("run",)  # the verbs that give QEMU what follows `--`
+PASS_ON = ("run", "gdb")  # the verbs that give QEMU what follows `--`
 DEFAULT_VERB = "build"
 VERBS_FOLDER = Path(__file__).parent / "verbs"
 HELP = re.compile(r'^HELP = "(.*)"$', re.MULTILINE)

@@ -68,6 +68,7 @@ class Access(IntEnum):
     TSS32_BUSY = 0x8B  # what LTR makes of it
 
 
+FLAGS_64 = 0x2  # L: 64-bit code, in long mode
 FLAGS_32 = 0x4  # D/B: 32-bit
 FLAGS_4K = 0x8  # G: limit counts 4 KiB pages
 
@@ -89,6 +90,13 @@ CPUID_FEATURES = 1
 CPUID_FEATURES_EDX_MTRR = 1 << 12
 CPUID_ADDRESS_SIZES = 0x80000008
 CPUID_EXTENDED_MAX = 0x80000000
+
+
+class Efer(IntFlag):
+    """IA32_EFER, the MSR of long mode."""
+
+    LME = 1 << 8
+    LMA = 1 << 10
 
 
 class Msr(IntEnum):

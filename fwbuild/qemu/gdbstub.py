@@ -15,7 +15,7 @@ class GdbStub:
     """A connection to a QEMU that was started with -gdb and -S."""
 
     def __init__(self, connection: socket.socket) -> None:
-        self._socket = connection
+        self.connection = connection
         self._buffer = b""
 
     def command(self, text: str) -> str:
@@ -26,12 +26,12 @@ class GdbStub:
     def send(self, text: str) -> None:
         """Send a packet whose reply is taken later."""
         body = text.encode("latin-1")
-        self._socket.sendall(b"$" + body + f"#{sum(body) & 0xFF:02x}".encode())
+        self.connection.sendall(b"$" + body + f"#{sum(body) & 0xFF:02x}".encode())
 
     def receive(self) -> str | None:
         """The payload of the packet that has come, once the socket is readable; None for not yet a
         whole one."""
-        data = self._socket.recv(65536)
+        data = self.connection.recv(65536)
         if not data:
             raise OSError("QEMU closed the gdb connection")
         self._buffer += data
@@ -42,7 +42,7 @@ class GdbStub:
         if not match:
             return None
         self._buffer = self._buffer[match.end() :]
-        self._socket.sendall(b"+")
+        self.connection.sendall(b"+")
         return match[1].decode("latin-1")
 
     def _packet(self) -> str:
@@ -92,10 +92,11 @@ class GdbStub:
             reply = self._packet()
         return text
 
-    def registers(self) -> dict[str, int]:
-        """Registers by lower-case name; for a segment the selector, and NAME_base, NAME_limit and
-        NAME_flags as `info registers` shows the hidden parts."""
-        text = self.monitor("info registers")
+    def registers(self, cpu: int = 0) -> dict[str, int]:
+        """Registers of a CPU by lower-case name; for a segment the selector, and NAME_base,
+        NAME_limit and NAME_flags as `info registers` shows the hidden parts."""
+        _, *cpus = re.split(r"^CPU#\d+\s", self.monitor("info registers -a"), flags=re.MULTILINE)
+        text = cpus[cpu]
         pairs = re.findall(r"\b([A-Z0-9]{3,5}) *=([0-9a-f]+)", text)
         found = {name.lower(): int(value, 16) for name, value in pairs}
         for name, *parts in re.findall(

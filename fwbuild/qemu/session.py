@@ -1,6 +1,8 @@
 """A QEMU process that is waited for at most so long, and ended by whoever started it."""
 
+import ctypes
 import re
+import signal
 import socket
 import subprocess
 import tempfile
@@ -19,6 +21,7 @@ from fwbuild.qemu.program import program
 Inherited = socket.socket | IO[bytes]
 REMARK = re.compile(r"^\[[IRS] |: warning: ")  # of a log of qtest's, or no failure
 HINT = "try the same guest with QEMU alone: `fwbuild run --show-command`"
+PR_SET_PDEATHSIG = 1
 END_SECONDS = 1  # from closed sockets to the exit status
 
 
@@ -66,10 +69,21 @@ def stop_of(status: int) -> stop_codes.Stop | None:
     return next((s for s in stops if ports.debug_exit_status(s.code) == status), None)
 
 
+def _die_with_parent() -> None:
+    """In the child: ask Linux for a SIGKILL when the parent ends, however it does. Source:
+    prctl(2)."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 @contextmanager
-def started(argv: Sequence[str], inherited: Sequence[Inherited] = ()) -> Iterator[Session]:
+def started(
+    argv: Sequence[str], inherited: Sequence[Inherited] = (), *, apart: bool = False
+) -> Iterator[Session]:
     """QEMU with what it inherits; ended when the block is left. Our copies of that are closed,
-    so that QEMU's end is seen as the end of the stream."""
+    so that QEMU's end is seen as the end of the stream.
+
+    `apart` is for a terminal that another program has as well: Ctrl-C does not reach QEMU, which
+    ends with this process even if that is killed. No other thread may run then."""
     with tempfile.TemporaryFile("w+") as errors:
 
         def start() -> subprocess.Popen[bytes]:
@@ -79,6 +93,8 @@ def started(argv: Sequence[str], inherited: Sequence[Inherited] = ()) -> Iterato
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 pass_fds=[theirs.fileno() for theirs in inherited],
+                start_new_session=apart,
+                preexec_fn=_die_with_parent if apart else None,  # noqa: PLW1509 (no other thread)
             )
 
         with child(start) as process:
@@ -98,13 +114,18 @@ def stub_arguments(theirs: socket.socket, option: str) -> list[str]:
 
 @contextmanager
 def stopped(
-    argv: list[str], option: str, seconds: float = 20, inherited: Sequence[Inherited] = ()
+    argv: list[str],
+    option: str,
+    seconds: float = 20,
+    inherited: Sequence[Inherited] = (),
+    *,
+    apart: bool = False,
 ) -> Iterator[socket.socket]:
     """QEMU before its first instruction, and a socket to its `option`; ended when the block is
-    left. A reply may take `seconds`."""
+    left. A reply may take `seconds`; `apart` as for `started`."""
     ours, theirs = socket.socketpair()
     argv = [*argv, *stub_arguments(theirs, option)]
-    with ours, theirs, started(argv, [theirs, *inherited]) as session:
+    with ours, theirs, started(argv, [theirs, *inherited], apart=apart) as session:
         ours.settimeout(seconds)
         try:
             yield ours

@@ -81,6 +81,7 @@ FLOORS = {
     "api": (
         "emulator", "errors", "files", "firmware", "guest", "image", "inspection", "observed",
         "payloads", "protocols", "qemu"),
+    "gdb": ("abi", "errors", "qemu"),
     "docs": ("abi", "api", "assembler", "documents", "errors", "firmware", "image", "qemu"),
     "bake": (
         "abi", "documents", "errors", "files", "firmware", "guest", "image", "kernel", "protocols",
