@@ -213,7 +213,12 @@ def terminal(*words: str) -> Iterator[tuple[pexpect.spawn, set[int]]]:
         assert len(mine) == 1
         yield child, mine
     finally:
-        child.close(force=True)
+        # close() waits for a tenth of a second alone, which a busy host may well need longer for
+        child.kill(signal.SIGKILL)
+        end = time.monotonic() + 20
+        while child.isalive() and time.monotonic() < end:
+            time.sleep(0.05)
+        child.close(force=False)
 
 
 def said(child: pexpect.spawn, line: str) -> str:
