@@ -56,8 +56,10 @@ def _check_files(recording: Recording) -> None:
     for f in recording.files:
         _need(isinstance(f.name, str), "a file's name is no text")
         name = f.name
-        _need(name.isascii() and 0 < len(name) <= NAME_MAX and "\0" not in name,
-              f"it has a file named {name[:NAME_MAX]!r}")  # fmt: skip
+        _need(
+            name.isascii() and 0 < len(name) <= NAME_MAX and "\0" not in name,
+            f"it has a file named {name[:NAME_MAX]!r}",
+        )
         _need(_is_number(f.select, fw_cfg.Key.FILE_FIRST, KEY_MAX), f"{name} has no such key")
         _need(_is_number(f.size, 0, e820.FOUR_GIB - 1), f"{name} has no such size")
         _need(len(f.data) in (0, f.size), f"{name} has {len(f.data)} bytes, not {f.size}")
@@ -99,7 +101,9 @@ def _check_pci(functions: list[PciFunction]) -> None:
         _need(all(0 <= devfn < 256 for devfn in f.path), f"no such {place}")
         _need((f.root, f.path) not in seen, f"two of {place}")
         seen.add((f.root, f.path))
-        _need(len(f.path) == 1 or (f.root, f.path[:-1]) in bridges,
-              f"{place} has no bridge that comes before it")  # fmt: skip
+        _need(
+            len(f.path) == 1 or (f.root, f.path[:-1]) in bridges,
+            f"{place} has no bridge that comes before it",
+        )
         if f.is_bridge:
             bridges.add((f.root, f.path))

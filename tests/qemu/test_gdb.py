@@ -96,8 +96,21 @@ def test_code_that_runs_in_ram_and_real_mode(
     kernel = tmp_path / "kernel"
     kernel.write_bytes(build_test_bzimage16())
     commands = ("p/x $pc", "monitor fwbuild where", "x/2i $pc", "stepi", "p/x $pc")
-    assert main(["gdb", str(kernel), "-M", "pc", "--at", "bios_memory", "--batch",
-                 *(w for c in commands for w in ("--ex", c))]) == ExitCode.OK  # fmt: skip
+    assert (
+        main(
+            [
+                "gdb",
+                str(kernel),
+                "-M",
+                "pc",
+                "--at",
+                "bios_memory",
+                "--batch",
+                *(w for c in commands for w in ("--ex", c)),
+            ]
+        )
+        == ExitCode.OK
+    )
     text = "".join(capfd.readouterr())
     _, start = places(image.linked, "bios_memory")
     first = image.linked.lines["bios_memory"][0]
@@ -204,9 +217,13 @@ def terminal(*words: str) -> Iterator[tuple[pexpect.spawn, set[int]]]:
     """`fwbuild gdb` on a terminal of its own at gdb's first prompt, and its QEMU."""
     environment = {**os.environ, "TERM": "dumb"}
     child = pexpect.spawn(
-        sys.executable, ["-m", "fwbuild", "gdb", *words], env=environment, encoding="utf-8",
-        timeout=120, dimensions=(60, 200),
-    )  # fmt: skip
+        sys.executable,
+        ["-m", "fwbuild", "gdb", *words],
+        env=environment,
+        encoding="utf-8",
+        timeout=120,
+        dimensions=(60, 200),
+    )
     try:
         child.expect(PROMPT)
         mine = descendants(child.pid) & qemus()

@@ -33,8 +33,11 @@ def test_a_kernel_that_qemu_refuses(image: Image, tmp_path: Path) -> None:
     kernel = link("behind GNU's", 4, tmp_path)
     refused = subprocess.run(
         [program().path, "-M", "pc", "-display", "none", "-kernel", str(kernel)],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert "without PVH ELF Note" in refused.stderr
     with booted(Guest("pc", kernel=kernel, firmware_loads=True), image, tmp_path) as pair:
         pair.agree()

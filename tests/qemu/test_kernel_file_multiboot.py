@@ -26,8 +26,11 @@ def test_same_state(name: str, image: Image, tmp_path: Path) -> None:
     module.write_bytes(bytes(range(256)) * 30)
     refused = subprocess.run(
         [program().path, "-M", name, "-display", "none", "-kernel", str(kernel)],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert "give a 32bit one" in refused.stderr
     initrd = Path(f"{module} a b,{module}")
     guest = Guest(name, kernel=kernel, initrd=initrd, append="a=b,c", firmware_loads=True)

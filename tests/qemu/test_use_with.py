@@ -62,10 +62,16 @@ def virsh(folder: Path) -> Iterator[IO[str]]:
     other = NOBODY if os.getuid() == 0 else None
     with subprocess.Popen(
         [installed("virsh"), "-c", f"qemu:///embed?root={folder}/root"],
-        env=os.environ | dict.fromkeys(names, str(folder)), cwd=folder,
-        user=other, group=other, extra_groups=[] if other else None,
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
-    ) as process:  # fmt: skip
+        env=os.environ | dict.fromkeys(names, str(folder)),
+        cwd=folder,
+        user=other,
+        group=other,
+        extra_groups=[] if other else None,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
         assert process.stdin
         try:
             yield process.stdin
@@ -180,6 +186,9 @@ def test_ci_job(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
         ["bash", "-e", "-c", job],
         env=os.environ | {"KERNEL": kernel, "APPEND": "quiet", "EXPECT": expect},
-        cwd=tmp_path, capture_output=True, timeout=120, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == status, done.stderr

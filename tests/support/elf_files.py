@@ -24,9 +24,14 @@ class Row:
     def fields(self) -> dict[str, int]:
         """The fields but the offset."""
         return dict(
-            type=self.type, vaddr=self.address, paddr=self.address, filesz=self.filesz,
-            memsz=self.memsz, flags=7, align=self.align,
-        )  # fmt: skip
+            type=self.type,
+            vaddr=self.address,
+            paddr=self.address,
+            filesz=self.filesz,
+            memsz=self.memsz,
+            flags=7,
+            align=self.align,
+        )
 
 
 LOAD, NOTES = Row(elf.PT_LOAD), Row(elf.PT_NOTE)
@@ -42,11 +47,20 @@ def elf_file(
     section = elf.SHDR64 if wide else elf.SHDR
     start = head.sizeof() + len(rows) * program.sizeof()
     fields = dict(
-        type=elf.ET_EXEC, machine=elf.EM_X86_64 if wide else elf.EM_386, version=elf.EV_CURRENT,
-        entry=BASE, phoff=head.sizeof(), shoff=start + len(data) if sections else 0, flags=0,
-        ehsize=head.sizeof(), phentsize=program.sizeof(), phnum=len(rows),
-        shentsize=section.sizeof(), shnum=len(sections) // section.sizeof(), shstrndx=0,
-    )  # fmt: skip
+        type=elf.ET_EXEC,
+        machine=elf.EM_X86_64 if wide else elf.EM_386,
+        version=elf.EV_CURRENT,
+        entry=BASE,
+        phoff=head.sizeof(),
+        shoff=start + len(data) if sections else 0,
+        flags=0,
+        ehsize=head.sizeof(),
+        phentsize=program.sizeof(),
+        phnum=len(rows),
+        shentsize=section.sizeof(),
+        shnum=len(sections) // section.sizeof(),
+        shstrndx=0,
+    )
     built = [program.build({**row.fields, "offset": start + row.at}) for row in rows]
     return bytes(head.build(fields | header) + b"".join(built) + data + sections)
 

@@ -185,8 +185,11 @@ def test_ended(moment: str, number: signal.Signals, tmp_path: Path) -> None:
     """Nothing is said, no file is half-written or left in part."""
     done = subprocess.run(
         [sys.executable, "-c", SIGNALLED, moment, str(int(number)), str(tmp_path / "bios.bin")],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     code = ExitCode.OK if moment == "atexit" else ENDS[number]  # the work is done
     assert (done.returncode, done.stderr) == (code, "")
     assert sorted(p.name for p in tmp_path.iterdir()) == (FILES if MOMENTS[moment] else [])

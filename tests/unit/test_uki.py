@@ -58,9 +58,12 @@ BAD: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("verb", ["inspect", "extract", "run"])
 def test_bad(
-    verb: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    verb: str,
+    name: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     data, words = BAD[name]
     monkeypatch.chdir(tmp_path)
     Path("x.efi").write_bytes(data)

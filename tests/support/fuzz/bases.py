@@ -51,9 +51,15 @@ def _recording(release: str, name: str) -> Recording:
 
 def _load(found: Recording, kernel: str) -> Loaded:
     guest = Guest(
-        found.machine, found.memory, found.smp, initrd=_initrd(), append="a=b c",
-        accel=found.accel, extra=found.extra, firmware_loads=kernel == "file",
-    )  # fmt: skip
+        found.machine,
+        found.memory,
+        found.smp,
+        initrd=_initrd(),
+        append="a=b c",
+        accel=found.accel,
+        extra=found.extra,
+        firmware_loads=kernel == "file",
+    )
     loaded = protocols.load(guest, found, KERNELS[kernel]())
     assert loaded
     return loaded
