@@ -7,6 +7,7 @@ DEBIAN := binutils busybox-static bzip2 chromium cpio gdb lz4 lzop qemu-system-x
 COUNT ?= 300
 SEED ?= 1
 SECONDS ?= 60
+QEMU_TESTS = qemu
 
 .PHONY: all help run test lint unit qemu versions coverage mutation fuzz fuzz-files boots boot-time docs recordings needs clean
 
@@ -39,6 +40,7 @@ run: out/bios.bin
 
 # Lint, unit tests, the tests on the QEMU on PATH, and those on Debian's others that depend on QEMU's
 # version; root also gets the Debian packages they need.
+test: QEMU_TESTS = qemu and not long
 test: needs lint unit qemu versions
 
 # What only the tests need. Root installs it; anybody else is told what to install.
@@ -64,7 +66,7 @@ unit: $(VENV)/.made
 # The tests that boot QEMU: the one on PATH, or one of Debian's by QEMU=10 or QEMU=11.
 qemu: $(VENV)/.made
 	$(if $(QEMU),set -e; FWBUILD_QEMU=$$($(BIN)/python -m tests.support.qemus $(QEMU)); export FWBUILD_QEMU;) \
-		$(BIN)/pytest -q -n 2 -m qemu
+		$(BIN)/pytest -q -n 2 -m '$(QEMU_TESTS)'
 
 # The tests that depend on QEMU's version, with Debian's other QEMUs.
 versions: $(VENV)/.made

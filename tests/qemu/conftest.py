@@ -1,0 +1,25 @@
+"""Which tests take tens of seconds each although a shorter one says nearly the same."""
+
+import pytest
+
+# `make test` leaves them out, `make qemu` has them.
+LONG = {
+    "test_boot_linux.py::test_memtest86plus[x64]": "ia32 is loaded in the same way",
+    "test_peers.py::test_the_kernel_has_no_more_to_do[pc]": "as on microvm",
+    "test_peers.py::test_the_kernel_has_no_more_to_do[q35]": "as on microvm",
+    "test_hibernate.py::test_hibernate[q35-vmlinuz]": "as on pc",
+    "test_bench.py::test_bench[bzImage]": "as of a vmlinux",
+    "test_devices.py::test_recording_without_dma[microvm]": "as on pc",
+    "test_matrix.py::test_entry[pc-255-cpus-universal]": "microvm has as many",
+    "test_matrix.py::test_entry[pc-with-28-bridges-and-64-cpus-universal]": "64 are on q35",
+    "test_matrix.py::test_reboots[microvm]": "test_reboots.py reboots twenty times",
+    "test_matrix.py::test_reboots[q35]": "test_reboots.py reboots twenty times",
+    "test_matrix.py::test_boot[microvm-kernel-without-dma-and-acpi-universal]": "as on pc and q35",
+    "test_matrix.py::test_boot[other-kernel-686-pae-vmlinuz-universal]": "its vmlinux boots, too",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.removeprefix("tests/qemu/") in LONG:
+            item.add_marker("long")
