@@ -29,7 +29,7 @@ from fwbuild.image.template import DEFAULT, Template
 from fwbuild.inspection import Report
 from fwbuild.inspection import inspect as inspect_bytes
 from fwbuild.observed import observed
-from fwbuild.payloads.test_kernel import build_test_kernel, write_test_kernel
+from fwbuild.payloads.test_kernel import build_test_kernel, with_test_kernel
 from fwbuild.protocols import BY_NAME, Departure, Handoff, Protocol
 from fwbuild.protocols.verdict import Verdict, verdict
 from fwbuild.qemu import program
@@ -113,7 +113,7 @@ def emulate(
     """
     guest = guest or Guest()
     offer = offer or _offer(guest)
-    kernel = None if guest.kernel or guest.baked else build_test_kernel()
+    kernel = None if guest.has_kernel else build_test_kernel()
     loaded = protocols.load(guest, offer, kernel)
     try:
         machine = Machine(_bytes(image), offer, loaded, dma=dma)
@@ -205,8 +205,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="fwbuild-") as folder:
         bios = Path(folder) / "bios.bin"
         bios.write_bytes(_bytes(image))
-        if guest.kernel is None:
-            guest = replace(guest, kernel=write_test_kernel(Path(folder)))
+        guest = with_test_kernel(guest, Path(folder))
         found = boot(guest, bios, until=until, seconds=timeout)
     if until and not found.match:
         raise did_not_come(until, found.serial, found.ending)

@@ -80,10 +80,8 @@ def _write_all(contents: Mapping[Path, Content]) -> None:
         for name, path in pending:
             Path(name).replace(path)
     except OSError as error:
-        what, hint = (
-            f"cannot write: {error.strerror}",
-            "is there room and the right to write?",
-        )
+        what = f"cannot write: {error.strerror}"
+        hint = "is there room and the right to write?"
         raise FwbuildError(ExitCode.INPUT, what, where=str(path), hint=hint) from None
     finally:
         for name, _ in pending:

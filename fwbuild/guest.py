@@ -54,6 +54,11 @@ class Guest:
         return [(file, arguments) for file, _, arguments in parts]
 
     @property
+    def has_kernel(self) -> bool:
+        """Whether it is to boot something of the user's: a kernel, or a baked guest."""
+        return bool(self.kernel or self.baked)
+
+    @property
     def machine_type(self) -> str:
         """The machine type without its options ("pc-i440fx-2.4")."""
         return machines.machine_type(self.machine)

@@ -13,7 +13,7 @@ from fwbuild.emulator.state import State
 from fwbuild.firmware import file_names
 from fwbuild.guest import Guest
 from fwbuild.image.identity import read_identity
-from fwbuild.payloads.test_kernel import write_test_kernel
+from fwbuild.payloads.test_kernel import with_test_kernel
 from fwbuild.protocols.bzimage import ENTRY_16
 from fwbuild.qemu.configured import MonitorPorts, headers
 from fwbuild.qemu.entry import at_entry, state_at_entry
@@ -28,8 +28,7 @@ def observed(guest: Guest, image: bytes) -> Iterator[State]:
     with tempfile.TemporaryDirectory(prefix="fwbuild-") as folder:
         bios = Path(folder) / "bios.bin"
         bios.write_bytes(image)
-        if not (guest.kernel or guest.baked):
-            guest = replace(guest, kernel=write_test_kernel(Path(folder)))
+        guest = with_test_kernel(guest, Path(folder))
         found = record(guest)
         loaded = protocols.load(guest, found)
         assert loaded

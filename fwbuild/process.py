@@ -10,6 +10,8 @@ import signal
 import sys
 from types import FrameType
 
+from fwbuild.ending_signals import ENDING
+
 TYPE_CHECKING = False  # typing itself takes long to import
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -52,14 +54,13 @@ class Output(io.FileIO):
         return memoryview(data).nbytes
 
 
-ENDED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # interrupt.py's, not imported yet
 _ended_by: list[int] = []  # the signal that did
 
 
 def main() -> int:
     """Run the command line in sys.argv and return its exit code."""
     # nobody's wish to end is heard where it was turned off, as in a shell's background
-    wanted = [number for number in ENDED_BY if signal.getsignal(number) != signal.SIG_IGN]
+    wanted = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
     _on(wanted, _leave)
     try:
         return _run(wanted)
@@ -85,7 +86,7 @@ def _leave(number: int, _frame: FrameType | None = None) -> None:
 
 def _stop(number: int, _frame: FrameType | None) -> None:
     """End once all is cleaned up, in which another signal does not interfere."""
-    _on(ENDED_BY, signal.SIG_IGN)
+    _on(ENDING, signal.SIG_IGN)
     _ended_by.append(number)
     raise KeyboardInterrupt
 

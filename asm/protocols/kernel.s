@@ -159,7 +159,7 @@ cmdline_read:
 cmdline_take:
     mov edi, region.cmdline.base
     mov edx, ecx                # the stop's detail
-    cmp ecx, region.cmdline.size - 4
+    cmp ecx, layout.CMDLINE_MAX
     ja .too_long
     mov dword ptr [edi + ecx], 0
     jmp fw_cfg_transfer

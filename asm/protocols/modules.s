@@ -41,15 +41,8 @@ modules_load:
     mov edi, eax
     pop ecx
     xor edx, edx
-    mov dword ptr [ebx + pvh.MODLIST_ENTRY.paddr], eax
-    mov dword ptr [ebx + pvh.MODLIST_ENTRY.paddr + 4], edx
-    mov dword ptr [ebx + pvh.MODLIST_ENTRY.size], ecx
-    mov dword ptr [ebx + pvh.MODLIST_ENTRY.size + 4], edx
     # as long as none is found, it has no command line of its own
-    mov dword ptr [ebx + pvh.MODLIST_ENTRY.cmdline_paddr], ram.pvh_area.empty_string
-    mov dword ptr [ebx + pvh.MODLIST_ENTRY.cmdline_paddr + 4], edx
-    mov dword ptr [ebx + pvh.MODLIST_ENTRY.reserved], edx
-    mov dword ptr [ebx + pvh.MODLIST_ENTRY.reserved + 4], edx
+    .module_entry ebx, eax, ecx, edx
     pop eax
     call fw_cfg_transfer
     # its command line, behind those of other modules

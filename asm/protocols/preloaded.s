@@ -54,7 +54,7 @@ preloaded_take:
     mov edx, ecx                # the stop's detail
     test ecx, ecx
     jz preloaded_cmdline
-    cmp ecx, preloaded.MODULES_MAX
+    cmp ecx, work.MODULES_MAX
     .stop_if a, stop_codes.RECORD_MODULES
     mov dword ptr [ram.pvh_area.start_info.nr_modules], ecx
     mov dword ptr [ram.pvh_area.start_info.modlist_paddr], ram.pvh_area.modules
@@ -74,14 +74,7 @@ preloaded_take:
     # the entry that the kernel gets, as far from this one as the two lists are
     lea edi, [ebx + ram.pvh_area.modules - ram.record.modules]
     xor eax, eax
-    mov dword ptr [edi + pvh.MODLIST_ENTRY.paddr], edx
-    mov dword ptr [edi + pvh.MODLIST_ENTRY.paddr + 4], eax
-    mov dword ptr [edi + pvh.MODLIST_ENTRY.size], ecx
-    mov dword ptr [edi + pvh.MODLIST_ENTRY.size + 4], eax
-    mov dword ptr [edi + pvh.MODLIST_ENTRY.cmdline_paddr], ram.pvh_area.empty_string
-    mov dword ptr [edi + pvh.MODLIST_ENTRY.cmdline_paddr + 4], eax
-    mov dword ptr [edi + pvh.MODLIST_ENTRY.reserved], eax
-    mov dword ptr [edi + pvh.MODLIST_ENTRY.reserved + 4], eax
+    .module_entry edi, edx, ecx, eax
     lea edi, [edx + ecx]
     # the next one
     add ebx, pvh.MODLIST_ENTRY.sizeof
@@ -105,20 +98,20 @@ preloaded_cmdline:
     # EBX: its bytes. EDX is the stop's detail
     mov ebx, dword ptr [ram.record.cmdline_size]
     mov edx, ebx
-    cmp ebx, region.cmdline.size - 4
+    cmp ebx, layout.CMDLINE_MAX
     ja .too_long
     mov esi, name_append
     call files_find
     jecxz .end
     # EDI: its place, after a blank if there is something before it. Neither sum wraps
     mov edx, ecx
-    cmp ecx, region.cmdline.size - 5
+    cmp ecx, layout.CMDLINE_MAX - 1
     ja .too_long
     mov edi, ebx
     cmp edi, 1
     sbb edi, -1
     add edx, edi
-    cmp edx, region.cmdline.size - 4
+    cmp edx, layout.CMDLINE_MAX
     ja .too_long
     # it fits
     mov byte ptr [region.cmdline.base + ebx], ' '

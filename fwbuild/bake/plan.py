@@ -9,15 +9,14 @@ from fwbuild.abi import e820
 from fwbuild.abi.x86 import PAGE
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
-from fwbuild.firmware import layout, preloaded
+from fwbuild.firmware import layout, preloaded, work
 from fwbuild.guest import Guest
 from fwbuild.kernel.bzimage import extract_vmlinux
 from fwbuild.kernel.placed import Placed, placed
 from fwbuild.kernel.vmlinux import Vmlinux, parse_vmlinux
 from fwbuild.protocols import LINUX, LINUX16, identify
 from fwbuild.protocols.loading import MORE_MEMORY
-
-ROOM = layout.region("cmdline").size - 4  # bytes of a command line, as the firmware takes it
+from fwbuild.sizes import align_up
 
 
 @dataclass(frozen=True)
@@ -40,18 +39,17 @@ def plan(guest: Guest, modules: Sequence[Path] = ()) -> Plan:
         raise FwbuildError(ExitCode.KERNEL, what, where=where, hint="link it at 1 MiB or higher")
     _check(kernel.high, end, where)
     files = [path for path in (guest.initrd, *modules) if path]
-    if len(files) > preloaded.MODULES_MAX:
+    if len(files) > work.MODULES_MAX:
         what = f"{len(files)} modules, initrd included"
-        hint = f"at most {preloaded.MODULES_MAX}"
+        hint = f"at most {work.MODULES_MAX}"
         raise FwbuildError(ExitCode.USAGE, what, hint=hint)
     cmdline = os.fsencode(guest.append)
-    if len(cmdline) > ROOM:
-        what = f"a command line of {len(cmdline)} bytes"
-        raise FwbuildError(ExitCode.USAGE, what, where="--append", hint=f"at most {ROOM}")
+    if len(cmdline) > layout.CMDLINE_MAX:
+        what, hint = f"a command line of {len(cmdline)} bytes", f"at most {layout.CMDLINE_MAX}"
+        raise FwbuildError(ExitCode.USAGE, what, where="--append", hint=hint)
     laid, at = [], kernel.high
     for path in files:
-        at = -(-at // PAGE) * PAGE
-        laid.append(placed(at, read_file(path)))
+        laid.append(placed(align_up(at, PAGE), read_file(path)))
         at = laid[-1].end
         _check(at, end, str(path))
     record = _record(kernel, end, len(cmdline), laid)
@@ -87,7 +85,7 @@ def _record(kernel: Vmlinux, ram_end: int, cmdline: int, laid: list[Placed]) -> 
             "kernel_size": kernel.high - kernel.low,
             "cmdline_size": cmdline,
             "nr_modules": len(laid),
-            "modules": modules + [empty] * (preloaded.MODULES_MAX - len(laid)),
+            "modules": modules + [empty] * (work.MODULES_MAX - len(laid)),
         }
     )
     return built

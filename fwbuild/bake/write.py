@@ -16,7 +16,7 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import Content, write_all
 from fwbuild.guest import RAM_FILE, Guest
 from fwbuild.image.build import Image
-from fwbuild.qemu.command import memory_file, opens_read_only, size_text
+from fwbuild.qemu.command import FROM_FILE, memory_file, opens_read_only, size_text
 from fwbuild.version import __version__
 
 TEMPLATE = "baked"  # of its image, but for the machine
@@ -50,7 +50,7 @@ def write(plan: Plan, image: Image, out: Path) -> dict[str, Any]:
         out / BIOS_FILE: image.image,
         out / QEMU_FILE: _json({"options": options}),
         out / "options": (shlex.join(options) + "\n").encode(),
-        out / "libvirt.xml": render("libvirt.xml.j2", guest=guest, options=options).encode(),
+        out / "libvirt.xml": _libvirt(guest).encode(),
         out / DESCRIPTION: _json(plain),
     }
     write_all(contents)
@@ -60,10 +60,20 @@ def write(plan: Plan, image: Image, out: Path) -> dict[str, Any]:
 def qemu_options(guest: Guest) -> list[str]:
     """QEMU's options for a baked guest, with paths relative to its folder. Those that the QEMU on
     this machine does not have are left out."""
-    words = ["-M", f"{guest.machine},memory-backend=ram", "-m", size_text(guest.memory)]
-    words += ["-object", memory_file(Path(RAM_FILE), guest.memory, read_only=opens_read_only())]
+    words = ["-M", f"{guest.machine},{FROM_FILE}", "-m", size_text(guest.memory)]
+    words += ["-object", _memory(guest, Path())]
     words += ["-smp", str(guest.smp)] if guest.smp > 1 else []
     return [*words, "-bios", BIOS_FILE]
+
+
+def _libvirt(guest: Guest) -> str:
+    """A domain, with DIR for the folder's path."""
+    words = ["-object", _memory(guest, Path("DIR")), "-machine", FROM_FILE]
+    return render("libvirt.xml.j2", guest=guest, words=words)
+
+
+def _memory(guest: Guest, folder: Path) -> str:
+    return memory_file(folder / RAM_FILE, guest.memory, read_only=opens_read_only())
 
 
 def _json(plain: dict[str, Any]) -> bytes:

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from fwbuild import protocols
-from fwbuild.bake import plan as bake_plan
-from fwbuild.bake.read import baked_guest
-from fwbuild.bake.write import BIOS_FILE, TEMPLATE, write
+from fwbuild.bake.read import bake
+from fwbuild.bake.write import BIOS_FILE
 from fwbuild.bench.contenders import Contender
 from fwbuild.bench.events import Event, Run, Step
 from fwbuild.bench.kernel import Kernel
@@ -24,7 +23,6 @@ from fwbuild.bench.runner import plain, traced
 from fwbuild.emulator.stages import count_stages
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import Guest
-from fwbuild.image.build import build_image
 from fwbuild.qemu.command import command
 from fwbuild.qemu.count import Count, count
 from fwbuild.qemu.record import record
@@ -175,13 +173,6 @@ class Race:
         return [runner.row for runner in runners]
 
 
-def _bake(guest: Guest, folder: Path) -> Guest:
-    """The same guest from a RAM file in a folder."""
-    image = build_image(TEMPLATE, machines=[guest.family.name])
-    write(bake_plan.plan(guest), image, folder)
-    return baked_guest(folder, replace(guest, kernel=None, initrd=None, append=""))
-
-
 class _Runner:
     """One contender in one group."""
 
@@ -198,7 +189,7 @@ class _Runner:
         self.steps = steps
         if contender.baked:
             folder = contender.baked / f"{kernel.path.name}-{guest.machine}"
-            self.guest = _bake(guest, folder)
+            self.guest = bake(guest, folder)
             self.bios = folder / BIOS_FILE
         else:
             self.bios = contender.files[guest.family.name]

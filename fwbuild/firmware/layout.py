@@ -78,6 +78,9 @@ def region(name: str) -> Region:
     return next(r for r in RAM if r.name == name)
 
 
+# Bytes of a command line; zeros follow it.
+CMDLINE_MAX = region("cmdline").size - 4
+
 # In use when a Multiboot kernel is read, the last that is: it may lie between the two.
 MULTIBOOT_LOW = region("ivt").end
 MULTIBOOT_HIGH = region("stack").base

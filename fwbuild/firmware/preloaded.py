@@ -9,11 +9,10 @@ from enum import IntEnum
 from construct import Array, Int32ul, Struct
 
 from fwbuild.abi import pvh
+from fwbuild.firmware import work
 
 MAGIC = int.from_bytes(b"bake", "little")
 SPENT = int.from_bytes(b"done", "little")  # the kernel has been entered: it is good for one start
-
-MODULES_MAX = 10  # as many as work.PVH_AREA has room for
 
 
 class Entry(IntEnum):
@@ -32,6 +31,6 @@ RECORD = Struct(
     "cmdline_size" / Int32ul * "bytes of the command line, in layout's region of that name",
     "nr_modules" / Int32ul * "modules; the first is the initrd",
     "modules"
-    / Array(MODULES_MAX, pvh.MODLIST_ENTRY)
+    / Array(work.MODULES_MAX, pvh.MODLIST_ENTRY)
     * "by rising address, from the kernel's end on",
 )

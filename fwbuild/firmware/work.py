@@ -33,6 +33,8 @@ EXCEPTION_ADDRESS = (1 << EXCEPTION_SHIFT) - 1
 SUMS_MAX = 4 << 20  # bytes that the ACPI loader script may have added up; QEMU's tables: 128 KiB
 SUM_ROUND = 64  # bytes that a round of checksum_set adds up
 
+MODULES_MAX = 10  # the initrd and nine files
+
 # What a PVH kernel is handed, in layout's `pvh` region. The image holds a template of it, up to
 # the second module.
 PVH_AREA = Struct(
@@ -40,7 +42,7 @@ PVH_AREA = Struct(
     "gdt" / Array(GDT_ENTRIES, x86.DESCRIPTOR) * "null, TSS, code, data",
     "empty_string" / Int32ul * "the command line where there is none",
     Padding(4),
-    "modules" / Array(10, pvh.MODLIST_ENTRY) * "the initrd and nine files",
+    "modules" / Array(MODULES_MAX, pvh.MODLIST_ENTRY) * "the initrd and nine files",
 )
 PVH_TEMPLATE_SIZE = offsets(PVH_AREA)["modules"] + pvh.MODLIST_ENTRY.sizeof()
 

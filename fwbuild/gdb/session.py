@@ -16,11 +16,11 @@ from types import FrameType
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.gdb.relay import Relay, serve_all
 from fwbuild.qemu.gdbstub import GdbStub
+from fwbuild.qemu.monitor import SOCKET_PATH_MAX
 from fwbuild.qemu.session import stopped
 
 NAME = "gdb"
 SOCKET = "gdb.sock"
-SOCKET_PATH_MAX = 107  # bytes of a path to a socket (unix(7), sun_path)
 SECONDS = 20  # for QEMU to answer
 SERIAL = "fwbuild-serial"
 PIPE_SIZE = 1 << 20  # bytes, what Linux lets any user have

@@ -3,6 +3,7 @@
 It is what the tools boot where the user names no kernel. No image ever contains it.
 """
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from fwbuild.abi import linux_boot, low_memory
 from fwbuild.assembler.link import Linked, Linker
 from fwbuild.assembler.source import Fragment, data_fragment
 from fwbuild.firmware import layout, test_kernel
+from fwbuild.guest import Guest
 from fwbuild.image.build import all_symbols
 from fwbuild.image.elf import Segment, pvh_note, symbols_of, write_elf
 from fwbuild.image.place import one_after_the_other
@@ -67,6 +69,11 @@ def write_test_kernel(folder: Path) -> Path:
     path = folder / "test-kernel.elf"
     path.write_bytes(build_test_kernel())
     return path
+
+
+def with_test_kernel(guest: Guest, folder: Path) -> Guest:
+    """The guest; if it has no kernel, with the test kernel, which goes to a folder."""
+    return guest if guest.has_kernel else replace(guest, kernel=write_test_kernel(folder))
 
 
 def build_test_bzimage(**fields: int) -> bytes:

@@ -73,7 +73,8 @@ def _load(guest: Guest, file: BinaryIO, where: str) -> Loaded:
     if size != guest.memory or any(start + length > size for start, length in pieces):
         what = f"it has {size} bytes, which are not those of the guest's memory"
         raise FwbuildError(ExitCode.INPUT, what, where=where, hint=AGAIN)
-    pieces += [(RECORD, preloaded.RECORD.sizeof()), (CMDLINE, min(record.cmdline_size, 1 << 16))]
+    cmdline = min(record.cmdline_size, layout.CMDLINE_MAX)
+    pieces += [(RECORD, preloaded.RECORD.sizeof()), (CMDLINE, cmdline)]
     kernel, *laid = [placed(at, _at(file, at, length)) for at, length in pieces]
     files = {file_names.APPEND: guest.append.encode()} if guest.append else {}
     return Loaded(BootProtocol.PRELOADED, record.kernel_entry, [kernel], files=files, laid=laid)

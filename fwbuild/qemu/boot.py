@@ -6,15 +6,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import Guest
-from fwbuild.qemu import complaint
 from fwbuild.qemu.child import child
 from fwbuild.qemu.command import command
 from fwbuild.qemu.console import Console
 from fwbuild.qemu.ending import Ending, How, ending
-from fwbuild.qemu.program import program
-from fwbuild.qemu.session import HINT
+from fwbuild.qemu.session import failed
 from fwbuild.qemu.watch import Watch
 
 
@@ -63,13 +60,5 @@ def boot(guest: Guest, bios: Path, *, until: str | None, seconds: float) -> Boot
     if serial.match:
         end = Ending(How.EXPECTED, process.returncode, serial.match[0])
     if end.how == How.FAILURE:
-        raise _failure(argv, end, complaints)
+        raise failed(argv, complaints, end.line)
     return Boot(serial=serial.text, console=debug, ending=end, match=serial.match)
-
-
-def _failure(argv: list[str], end: Ending, complaints: str) -> FwbuildError:
-    qemu = program()
-    if wrong := complaint.explain(qemu, argv, complaints):
-        return wrong
-    last = (complaints.strip().splitlines() or [end.line])[-1]
-    return FwbuildError(ExitCode.QEMU, f"QEMU {qemu.version} failed: {last}", hint=HINT)

@@ -8,12 +8,14 @@ from fwbuild.guest import RAM_FILE, Guest
 from fwbuild.qemu.program import find, program
 from fwbuild.sizes import KIB, MIB
 
+RAM_ID = "ram"  # of a baked guest's memory
+FROM_FILE = f"memory-backend={RAM_ID}"  # a property of its machine
+
 
 def command(guest: Guest, *, bios: Path | None = None, console: Path | None = None) -> list[str]:
     """The arguments that boot `guest`; `console` takes what the debug console prints."""
     argv = [program().path, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
-    backend = ",memory-backend=ram" if guest.baked else ""
-    argv += ["-M", guest.machine + backend]
+    argv += ["-M", f"{guest.machine},{FROM_FILE}" if guest.baked else guest.machine]
     argv += ["-accel", guest.accel] if guest.accel else []
     argv += ["-smp", str(guest.smp), "-m", size_text(guest.memory), "-device", "isa-debug-exit"]
     if bios:
@@ -61,7 +63,7 @@ def _baked(guest: Guest, folder: Path) -> list[str]:
 
 def memory_file(path: Path, size: int, *, read_only: bool) -> str:
     """The value of -object for RAM that starts as a file's contents; the file is never changed."""
-    value = f"memory-backend-file,id=ram,size={size},mem-path={escaped(path)},share=off"
+    value = f"memory-backend-file,id={RAM_ID},size={size},mem-path={escaped(path)},share=off"
     return value + (",readonly=on,rom=off" if read_only else "")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.qemu.command import escaped
 
-PATH_MAX = 107  # bytes of a socket's name
+SOCKET_PATH_MAX = 107  # bytes of a socket's name (unix(7), sun_path)
 
 
 def monitor_arguments(path: Path) -> list[str]:
@@ -20,8 +20,9 @@ def monitor_arguments(path: Path) -> list[str]:
         raise _error(path, "is there, and is no socket", "QEMU would delete it; name another path")
     if not path.parent.is_dir():
         raise _error(path, "its folder is not there", "make it first")
-    if len(os.fsencode(path)) > PATH_MAX:
-        raise _error(path, f"a socket's path has {PATH_MAX} bytes at most", "name one in /tmp")
+    if len(os.fsencode(path)) > SOCKET_PATH_MAX:
+        what = f"a socket's path has {SOCKET_PATH_MAX} bytes at most"
+        raise _error(path, what, "name one in /tmp")
     return ["-qmp", f"unix:{escaped(path)},server=on,wait=off"]
 
 

@@ -39,16 +39,11 @@ class Session:
             return FwbuildError(
                 ExitCode.STOPPED, f"the firmware stopped: {stop.what}", hint=stop.hint
             )
-        qemu = program()
-        if wrong := complaint.explain(qemu, self.argv, self._complaints()):
-            return wrong
-        words = self.last_words() or error
-        return FwbuildError(ExitCode.QEMU, f"QEMU {qemu.version} failed: {words}", hint=HINT)
+        return failed(self.argv, self._complaints(), str(error))
 
     def last_words(self) -> str:
         """The last line of its complaints, or nothing."""
-        lines = self._complaints().splitlines()
-        return ([line for line in lines if not REMARK.search(line)] or [""])[-1]
+        return last_words(self._complaints())
 
     def _complaints(self) -> str:
         self.errors.seek(0)
@@ -61,6 +56,22 @@ class Session:
             return stop_of(self.process.wait(END_SECONDS))
         except subprocess.TimeoutExpired:
             return None
+
+
+def last_words(complaints: str) -> str:
+    """The last line of them that is no remark, or nothing."""
+    lines = complaints.strip().splitlines()
+    return ([line for line in lines if not REMARK.search(line)] or [""])[-1]
+
+
+def failed(argv: Sequence[str], complaints: str, otherwise: str) -> FwbuildError:
+    """The error of a QEMU that failed: what it has against its command line, else its last words,
+    else `otherwise`."""
+    qemu = program()
+    if wrong := complaint.explain(qemu, argv, complaints):
+        return wrong
+    words = last_words(complaints) or otherwise
+    return FwbuildError(ExitCode.QEMU, f"QEMU {qemu.version} failed: {words}", hint=HINT)
 
 
 def stop_of(status: int) -> stop_codes.Stop | None:

@@ -15,7 +15,7 @@ from fwbuild.gdb import session, symbols
 from fwbuild.gdb.script import Script
 from fwbuild.guest import Guest
 from fwbuild.image import artefacts
-from fwbuild.payloads.test_kernel import write_test_kernel
+from fwbuild.payloads.test_kernel import with_test_kernel
 from fwbuild.qemu.command import command
 from fwbuild.verbs.guest_options import (
     add_guest_arguments,
@@ -71,13 +71,13 @@ def run(args: argparse.Namespace) -> int:
             ExitCode.USAGE, "--wait starts no gdb", hint="leave out --batch and --ex"
         )
     gdb = session.NAME if args.wait else session.find(args.gdb)
-    guest = without_s3(guest_from(args))
+    guest = guest_from(args)
+    guest = without_s3(guest, read_file(guest.kernel) if guest.kernel else b"")
     guest = replace(guest, extra=(*guest.extra, *args.after))
     image, elf = _image(args)
     stop = symbols.find(args.at, symbols.places(elf) if elf else {}) if args.at else None
     with session.folder() as folder:
-        if guest.kernel is None:
-            guest = replace(guest, kernel=write_test_kernel(folder))
+        guest = with_test_kernel(guest, folder)
         bios, script = folder / "bios.bin", folder / SCRIPT
         bios.write_bytes(image)
         if elf:

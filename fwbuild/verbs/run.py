@@ -15,7 +15,7 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
 from fwbuild.firmware import test_kernel
 from fwbuild.guest import Guest
-from fwbuild.payloads.test_kernel import write_test_kernel
+from fwbuild.payloads.test_kernel import with_test_kernel
 from fwbuild.qemu.command import command
 from fwbuild.qemu.ending import How
 from fwbuild.qemu.monitor import monitor_arguments
@@ -89,8 +89,7 @@ def run(args: argparse.Namespace) -> int:
             return int(ExitCode.OK)
         bios, console = Path(folder) / "bios.bin", Path(folder) / "console"
         bios.write_bytes(image_from(args))
-        if not (guest.kernel or guest.baked):
-            guest = replace(guest, kernel=write_test_kernel(Path(folder)))
+        guest = with_test_kernel(guest, Path(folder))
         argv = command(guest, bios=bios, console=console)
         terminal = Terminal(argv, console, args.timeout, args.expect)
         if args.show_command:
@@ -143,11 +142,12 @@ def _guest(args: argparse.Namespace, scratch: Path) -> Guest:
     guest = in_parts(guest_from(args), scratch)
     if not args.no_pvh:
         guest = as_pvh(guest, None if args.bios else args.template, scratch)
-    guest = without_s3(guest)
+    kernel = read_file(guest.kernel) if guest.kernel else b""
+    guest = without_s3(guest, kernel)
     monitor = monitor_arguments(args.qmp) if args.qmp else []
     guest = replace(guest, extra=(*guest.extra, *monitor, *args.after))
     guest, accelerator = with_accelerator(guest, args.accel)
     print(f"fwbuild: {program()}, {accelerator}", file=sys.stderr, flush=True)
-    for hint in hints(guest, read_file(guest.kernel)) if guest.kernel else ():
+    for hint in hints(guest, kernel):
         print(f"fwbuild: hint: {hint}", file=sys.stderr, flush=True)
     return guest

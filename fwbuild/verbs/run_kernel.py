@@ -51,14 +51,11 @@ def as_pvh(guest: Guest, template: str | None, scratch: Path) -> Guest:
     return replace(guest, kernel=kept.path)
 
 
-def without_s3(guest: Guest) -> Guest:
+def without_s3(guest: Guest, kernel: bytes) -> Guest:
     """The guest, but that a vmlinux does not suspend to RAM: it could not wake, since QEMU loads
-    its segments again at each reset, and a wake is one."""
-    off = guest.family.s3_off
-    if guest.kernel is None or not off:
-        return guest
-    protocol = identify(read_file(guest.kernel))
-    if protocol is None or not protocol.reloaded:
+    its segments again at each reset, and a wake is one. `kernel` is the kernel's file."""
+    off, protocol = guest.family.s3_off, identify(kernel)
+    if not off or protocol is None or not protocol.reloaded:
         return guest
     return replace(guest, extra=("-global", off, *guest.extra))
 

@@ -98,7 +98,7 @@ def _emulated(args: argparse.Namespace) -> int:
         return int(ExitCode.STOPPED)
     if found.departures:
         return int(ExitCode.JUDGEMENT)
-    if not (guest.kernel or guest.baked or args.json):
+    if not (guest.has_kernel or args.json):
         print(emulation.machine.run_kernel().console, end="")
     return int(ExitCode.OK)
 

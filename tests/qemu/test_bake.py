@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from fwbuild.abi import ports
-from fwbuild.bake.plan import plan
-from fwbuild.bake.read import baked_guest
-from fwbuild.bake.write import BIOS_FILE, QEMU_FILE, write
+from fwbuild.bake.read import bake
+from fwbuild.bake.write import BIOS_FILE, QEMU_FILE
 from fwbuild.firmware import stop_codes
 from fwbuild.guest import RAM_FILE, Guest
 from fwbuild.image.build import Image, build_image
@@ -38,12 +37,6 @@ $B reboot -f
 
 def image(machine: str) -> Image:
     return build_image("baked", machines=[Guest(machine).family.name])
-
-
-def bake(guest: Guest, folder: Path) -> Guest:
-    """The guest from a RAM file in `folder`."""
-    write(plan(guest), image(guest.machine), folder)
-    return baked_guest(folder, replace(guest, kernel=None, initrd=None, append=""))
 
 
 def start(folder: Path, *more: str, **values: str) -> subprocess.CompletedProcess[str]:

@@ -14,13 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
-from fwbuild.bake.plan import plan
-from fwbuild.bake.read import baked_guest
-from fwbuild.bake.write import BIOS_FILE, TEMPLATE, write
+from fwbuild.bake.read import bake
+from fwbuild.bake.write import BIOS_FILE
 from fwbuild.guest import Guest
 from fwbuild.image.build import build_image
 from fwbuild.machines import MACHINES
@@ -75,8 +73,7 @@ def ways(machine: str, memory: int, folder: Path) -> dict[str, list[str]]:
     guest = Guest(machine, memory, kernel=debian.cloud_vmlinux(), initrd=initrd, append=append)
     bios = folder / "bios.bin"
     bios.write_bytes(build_image("linux").image)
-    write(plan(guest), build_image(TEMPLATE, machines=[machine]), folder / "baked")
-    other = baked_guest(folder / "baked", replace(guest, kernel=None, initrd=None, append=""))
+    other = bake(guest, folder / "baked")
     return {
         "-kernel": command(guest, bios=bios),
         "baked": command(other, bios=folder / "baked" / BIOS_FILE),

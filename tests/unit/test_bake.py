@@ -10,6 +10,7 @@ import pytest
 
 from fwbuild import protocols
 from fwbuild.bake.plan import plan
+from fwbuild.bake.read import bake as bake_in
 from fwbuild.bake.read import baked_guest
 from fwbuild.bake.write import write
 from fwbuild.emulator import recording
@@ -45,8 +46,7 @@ def bake(
         path.write_bytes(bytes([n + 1]) * (5000 + n))
     kernel = write_test_kernel(folder)
     guest = Guest(machine, kernel=kernel, initrd=files[0] if files else None, append=append)
-    write(plan(guest, files[1:]), image(machine), folder / name)
-    return baked_guest(folder / name, Guest())
+    return bake_in(guest, folder / name, files[1:])
 
 
 def start(guest: Guest, firmware: Image, change: Callable[[Any], None] | None = None) -> Machine:

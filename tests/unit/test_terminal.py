@@ -9,7 +9,7 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.qemu import terminal
 from fwbuild.qemu.console import Console
 from fwbuild.qemu.ending import How
-from fwbuild.qemu.monitor import PATH_MAX, monitor_arguments
+from fwbuild.qemu.monitor import SOCKET_PATH_MAX, monitor_arguments
 from fwbuild.qemu.terminal import Terminal
 
 SLEEP = "exec sleep 60"
@@ -90,7 +90,7 @@ PATHS = {
     "a file": ("file", "is no socket"),
     "a folder": ("folder", "is no socket"),
     "in no folder": ("none/qmp", "its folder is not there"),
-    "too long": ("x" * PATH_MAX, "bytes at most"),
+    "too long": ("x" * SOCKET_PATH_MAX, "bytes at most"),
 }
 
 

@@ -141,6 +141,30 @@ end:
     ret
 """
 
+# eax: all ones of edx bytes, of 4 at most; on to `end` but for a byte
+ALL_ONES = """
+    mov eax, -1
+    cmp edx, 4
+    je end
+    mov eax, 0xffff
+    cmp edx, 2
+    je end
+    mov eax, 0xff
+"""
+
+
+def _print(text: str) -> str:
+    """Add cl to a text of Counters (r8), or on to `end` where it is full."""
+    return f"""
+    mov rax, [r8 + {_at(f"{text}_size")}]
+    cmp rax, {TEXT_MAX}
+    jae end
+    inc qword ptr [r8 + {_at(f"{text}_size")}]
+    add rax, [r8 + {_at(text)}]
+    mov [rax], cl
+"""
+
+
 # esi: the port, edx: the size, rcx: Counters
 IN = f"""
     cmp esi, {fw_cfg.PORT_DATA}
@@ -169,13 +193,7 @@ status:
     mov r10, [rcx + {_at("functions")}]
     cmp byte ptr [r10 + rax], {ABSENT}
     jne other
-    mov eax, -1
-    cmp edx, 4
-    je end
-    mov eax, 0xffff
-    cmp edx, 2
-    je end
-    mov eax, 0xff
+    {ALL_ONES}
     ret
 not_config:
     cmp esi, {ports.SERIAL + ports.SERIAL_LSR}
@@ -203,21 +221,11 @@ other:
     mov rax, r8
     jmp [rax + {_at("port_out")}]
 console:
-    mov rax, [r8 + {_at("console_size")}]
-    cmp rax, {TEXT_MAX}
-    jae end
-    inc qword ptr [r8 + {_at("console_size")}]
-    add rax, [r8 + {_at("console")}]
-    mov [rax], cl
+    {_print("console")}
 end:
     ret
 serial:
-    mov rax, [r8 + {_at("serial_size")}]
-    cmp rax, {TEXT_MAX}
-    jae end
-    inc qword ptr [r8 + {_at("serial_size")}]
-    add rax, [r8 + {_at("serial")}]
-    mov [rax], cl
+    {_print("serial")}
     ret
 """
 
@@ -232,13 +240,7 @@ ECAM = f"""
     mov rax, -1
     cmp edx, 8
     je end
-    mov eax, -1
-    cmp edx, 4
-    je end
-    mov eax, 0xffff
-    cmp edx, 2
-    je end
-    mov eax, 0xff
+    {ALL_ONES}
 end:
     ret
 ask:
