@@ -3,6 +3,7 @@
 Source: docs/decisions/13-a-guest-in-a-ram-file.md.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -76,7 +77,7 @@ def _load(guest: Guest, file: BinaryIO, where: str) -> Loaded:
     cmdline = min(record.cmdline_size, layout.CMDLINE_MAX)
     pieces += [(RECORD, preloaded.RECORD.sizeof()), (CMDLINE, cmdline)]
     kernel, *laid = [placed(at, _at(file, at, length)) for at, length in pieces]
-    files = {file_names.APPEND: guest.append.encode()} if guest.append else {}
+    files = {file_names.APPEND: os.fsencode(guest.append)} if guest.append else {}
     return Loaded(BootProtocol.PRELOADED, record.kernel_entry, [kernel], files=files, laid=laid)
 
 

@@ -1,6 +1,7 @@
 """Guests in a RAM file: laid out, started in the emulated machine, and refused where it lies."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -93,12 +94,12 @@ def test_an_image_for_several_machines(machines: list[str], tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("baked", ["", "quiet"])
-@pytest.mark.parametrize("more", ["a", "a=b c=d"])
+@pytest.mark.parametrize("more", ["a", "a=b c=d", os.fsdecode(b"name=\xff")])
 def test_the_host_adds_to_the_command_line(baked: str, more: str, tmp_path: Path) -> None:
     guest = bake(tmp_path, "microvm", append=baked)
     machine = start(replace(guest, append=more), image("microvm"))
     assert PRELOADED.judge(machine.state()) == []
-    assert PRELOADED.read(machine.state()).cmdline.decode() == f"{baked} {more}".strip()
+    assert PRELOADED.read(machine.state()).cmdline == os.fsencode(f"{baked} {more}".strip())
 
 
 ROOM = layout.region("cmdline").size - 4

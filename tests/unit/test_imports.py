@@ -2,6 +2,8 @@
 
 import ast
 import re
+import sys
+import tomllib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -154,3 +156,37 @@ def test_a_test_module_imports_no_test_module() -> None:
         if found:
             imported[str(path.relative_to(tests))] = found
     assert imported == {}
+
+
+# The packages whose modules have another name.
+PACKAGES = {
+    "keystone": "keystone-engine",
+    "elftools": "pyelftools",
+    "vmlinux_to_elf": "vmlinux-to-elf",
+}
+
+
+def test_what_is_imported_is_installed() -> None:
+    """Each package that a module of ours needs is one that installing fwbuild brings, or an extra
+    of its own; the developers' packages are not there for a user."""
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["bench"], *extras["pytest"]]
+    installed = {re.match(r"[\w-]+", text)[0] for text in wanted}  # type: ignore[index]
+    needed = {
+        PACKAGES.get(name, name): path.relative_to(ROOT)
+        for path in MODULES.values()
+        for name in others(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    assert {name: str(path) for name, path in needed.items() if name not in installed} == {}
+
+
+def others(tree: ast.Module) -> set[str]:
+    """The packages of other projects that a module imports, be it in a function."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found - sys.stdlib_module_names - {"fwbuild", "_typeshed"}
