@@ -95,8 +95,7 @@ class GdbStub:
     def registers(self, cpu: int = 0) -> dict[str, int]:
         """Registers of a CPU by lower-case name; for a segment the selector, and NAME_base,
         NAME_limit and NAME_flags as `info registers` shows the hidden parts."""
-        _, *cpus = re.split(r"^CPU#\d+\s", self.monitor("info registers -a"), flags=re.MULTILINE)
-        text = cpus[cpu]
+        text = self.monitor(f"info registers {cpu}")
         pairs = re.findall(r"\b([A-Z0-9]{3,5}) *=([0-9a-f]+)", text)
         found = {name.lower(): int(value, 16) for name, value in pairs}
         for name, *parts in re.findall(
