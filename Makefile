@@ -114,9 +114,10 @@ boot-time: $(VENV)/.made
 	$(BIN)/python -m fwbuild.bench.document out/bench/results.json out/bench-line/results.json \
 		out/bench/growth.json
 
-# The documents that are made from the code.
+# The documents that are made from the code, the man page and the shells' completion.
 docs: $(VENV)/.made
 	$(BIN)/python -m fwbuild.docs
+	$(BIN)/python -m fwbuild.share
 
 # What the emulated machine is made from, taken again from the QEMU on PATH and Debian's others.
 recordings: $(VENV)/.made

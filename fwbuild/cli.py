@@ -16,7 +16,7 @@ from fwbuild.version import __version__
 # Each is a module of fwbuild.verbs with HELP, add_arguments(parser) and run(args) -> int.
 VERBS = (
     "build", "verify", "run", "gdb", "cost", "bench", "record", "extract", "inspect",
-    "bake", "explain", "disasm", "map", "errors", "templates",
+    "bake", "explain", "disasm", "map", "errors", "templates", "completion",
 )  # fmt: skip
 ALIASES = {"emulate": "verify"}  # other names of verbs
 PASS_ON = ("run", "gdb")  # the verbs that give QEMU what follows `--`
