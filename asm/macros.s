@@ -44,14 +44,20 @@
     add esi, pvh.MEMMAP_ENTRY.sizeof - e820.ENTRY.sizeof
 .endm
 
-# fill in a pvh.MODLIST_ENTRY at ENTRY, of a module without a command line; ZERO is a register that is 0
-.macro module_entry entry, address, bytes, zero
-    mov dword ptr [\entry + pvh.MODLIST_ENTRY.paddr], \address
-    mov dword ptr [\entry + pvh.MODLIST_ENTRY.paddr + 4], \zero
-    mov dword ptr [\entry + pvh.MODLIST_ENTRY.size], \bytes
-    mov dword ptr [\entry + pvh.MODLIST_ENTRY.size + 4], \zero
-    mov dword ptr [\entry + pvh.MODLIST_ENTRY.cmdline_paddr], ram.pvh_area.empty_string
-    mov dword ptr [\entry + pvh.MODLIST_ENTRY.cmdline_paddr + 4], \zero
-    mov dword ptr [\entry + pvh.MODLIST_ENTRY.reserved], \zero
-    mov dword ptr [\entry + pvh.MODLIST_ENTRY.reserved + 4], \zero
+# fill in the pvh.MODLIST_ENTRY at EDI, of a module without a command line: EAX is its address, ECX
+# its bytes. EDI goes on to the next entry, EAX becomes 0.
+.macro module_entry
+    stosd
+    xor eax, eax
+    stosd
+    xchg ecx, eax
+    stosd
+    xchg ecx, eax
+    stosd
+    mov eax, ram.pvh_area.empty_string
+    stosd
+    xor eax, eax
+    .rept 3
+    stosd
+    .endr
 .endm

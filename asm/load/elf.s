@@ -5,8 +5,8 @@
 #: read the program headers, which have to lie in the file's head
 #: mode: 32
 #: in: -
-#: out: -
-#: clobbers: eax, ebx, ecx, edx, esi, edi, eflags
+#: out: ebx region.head.base
+#: clobbers: eax, ecx, edx, esi, edi, eflags
 #: reads: region.head
 #: writes: ram.work.segments_end, region.segments
 #: source: System V ABI, chapters 4 and 5
@@ -14,12 +14,12 @@ elf_read:
     mov ebx, region.head.base
     mov edx, dword ptr [ebx]    # the detail of a stop: how the file starts
     cmp edx, elf.MAGIC_DWORD
-    .stop_if nz, stop_codes.KERNEL_FILE
+    jnz .not_known
     movzx edx, word ptr [ebx + elf.EHDR.machine]
     cmp edx, elf.EM_386
     jz .machine
     cmp edx, elf.EM_X86_64
-    .stop_if nz, stop_codes.KERNEL_FILE
+    jnz .not_known
 .machine:
     mov edi, region.segments.base
     # class, byte order and version make a number; what follows is the ABI's
@@ -28,7 +28,7 @@ elf_read:
     cmp edx, elf.IDENT_64
     jz .wide
     cmp edx, elf.IDENT_32
-    .stop_if nz, stop_codes.KERNEL_FILE
+    jnz .not_known
     movzx edx, word ptr [ebx + elf.EHDR.phnum]
     mov esi, dword ptr [ebx + elf.EHDR.phoff]
     call elf_table
@@ -73,6 +73,8 @@ elf_read:
     ret
 .damaged:
     .stop stop_codes.KERNEL_ELF
+.not_known:
+    .stop stop_codes.KERNEL_FILE
 
 #: stop unless there are program headers, and all of them in the head
 #: mode: 32
@@ -84,13 +86,15 @@ elf_read:
 elf_table:
     lea eax, [edx - 1]
     cmp eax, work.SEGMENTS_MAX
-    .stop_if ae, stop_codes.KERNEL_ELF
+    jae .damaged
     cmp esi, region.head.size - work.SEGMENTS_MAX * elf.PHDR64.sizeof
-    .stop_if a, stop_codes.KERNEL_ELF
+    ja .damaged
     add esi, region.head.base
     ret
+.damaged:
+    .stop stop_codes.KERNEL_ELF
 
-.if option.protocols.multiboot
+.if option.protocols.multiboot | option.protocols.multiboot2
 #: read the program headers, and find the physical address of the file's entry in the segment whose
 #: virtual addresses have it
 #: mode: 32
@@ -103,11 +107,11 @@ elf_table:
 elf_entry:
     call elf_read
     # EDI:ESI: the entry; it stands at the same place in both classes
-    mov esi, dword ptr [region.head.base + elf.EHDR64.entry]
+    mov esi, dword ptr [ebx + elf.EHDR64.entry]
     xor edi, edi
-    cmp byte ptr [region.head.base + elf.IDENT_CLASS], elf.CLASS_64
+    cmp byte ptr [ebx + elf.IDENT_CLASS], elf.CLASS_64
     jnz .narrow
-    mov edi, dword ptr [region.head.base + elf.EHDR64.entry + 4]
+    mov edi, dword ptr [ebx + elf.EHDR64.entry + 4]
 .narrow:
     mov ebx, region.segments.base
 .next:
@@ -195,7 +199,7 @@ elf_span:
 elf_in_file:
     mov eax, dword ptr [ebx + work.SEGMENT.offset_high]
     or eax, dword ptr [ebx + work.SEGMENT.filesz_high]
-    .stop_if nz, stop_codes.KERNEL_ELF
+    jnz .damaged
     mov eax, dword ptr [ebx + work.SEGMENT.offset]
     add eax, dword ptr [ebx + work.SEGMENT.filesz]
     jc .damaged
@@ -227,7 +231,7 @@ elf_pvh_entry:
     jbe .short
     mov ecx, region.notes.size
 .short:
-    mov eax, dword ptr [ebx + work.SEGMENT.offset]
+    mov eax, edx
     mov edi, region.notes.base
     call kernel_file_copy
     # ESI: the note, ECX: bytes from there to the end
@@ -253,8 +257,8 @@ elf_pvh_entry:
 .found:
     cmp ebp, 4
     jb .skip
+    # CF is clear
     mov edx, dword ptr [esi]
-    clc
     ret
 .skip:
     add ebx, work.SEGMENT.sizeof

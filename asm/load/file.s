@@ -4,7 +4,7 @@
 # a kernel like others: kernel_check, ACPI and the rest know it by the same variables.
 #
 #     kernel_file_read ── the first protocol that the file has, in QEMU's order:
-#        ├─ multiboot_file_read            its segments and its entry
+#        ├─ multiboot2_file_read, multiboot_file_read    its segments and its entry
 #        └─ elf_read, elf_pvh_entry
 #     elf_span ── are the segments sound?
 #     ... everything that main.s does for any kernel
@@ -16,25 +16,28 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.file_control, ram.work.file_size, ram.work.segments_end, region.head,
-#:   region.segments
-#: writes: ram.work.file_control, ram.work.file_size, ram.work.segments_end, ram.work.enter,
-#:   ram.work.file_enter, ram.work.item.kernel_entry, ram.work.kernel_start, ram.work.kernel_span,
-#:   region.head, region.segments
+#: reads: ram.work.high_top, ram.work.file_size, ram.work.segments_end,
+#:   ram.work.item.kernel_entry, ram.work.kernel_start, ram.work.kernel_span,
+#:   ram.pvh_area.modules, region.head, region.segments
+#: writes: ram.work.high_top, ram.work.file_control, ram.work.file_size, ram.work.segments_end,
+#:   ram.work.enter, ram.work.file_enter, ram.work.item.kernel_entry, ram.work.kernel_start,
+#:   ram.work.kernel_span, region.head, region.segments
 #: source: docs/decisions/12-the-firmware-loads-kernels.md
 kernel_file_read:
     mov esi, name_kernel
     call files_find
     mov dword ptr [ram.work.file_control], eax
     mov dword ptr [ram.work.file_size], ecx
-    mov edx, ecx                # the stop's detail: 0
-    .stop_if c, stop_codes.NO_KERNEL
+    jc .none
     # its head; after the end of a shorter file there are zeros
-    mov eax, dword ptr [ram.work.file_control]
     mov ecx, region.head.size
     mov edi, region.head.base
     call fw_cfg_transfer
     mov dword ptr [ram.work.enter], kernel_file_enter
+.if option.protocols.multiboot2
+    call multiboot2_file_read
+    jnc .entry
+.endif
 .if option.protocols.multiboot
     call multiboot_file_read
     jnc .entry
@@ -53,6 +56,9 @@ kernel_file_read:
     test edx, edx
     .stop_if z, stop_codes.KERNEL_ENTRY
     jmp elf_span
+.none:
+    mov edx, ecx                # the stop's detail: 0
+    .stop stop_codes.NO_KERNEL
 
 #: load the kernel, read its command line, and enter it by its protocol
 #: mode: 32

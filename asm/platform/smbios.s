@@ -8,7 +8,7 @@
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
 #: reads: ram.work.high_top, ram.work.memmap_end, ram.work.kernel_start, ram.work.kernel_span,
 #:   ram.pvh_area.modules, region.memmap
-#: writes: ram.work.high_top, ram.work.memmap_end, region.memmap
+#: writes: ram.work.high_top, ram.work.memmap_end, ram.work.smbios, region.memmap
 #: source: DMTF DSP0134 (SMBIOS 3.6), 5.2
 smbios_load:
     mov esi, name_smbios_anchor
@@ -26,6 +26,9 @@ smbios_load:
     mov ebx, eax
     mov edi, eax
     pop eax
+.if option.protocols.multiboot2
+    mov dword ptr [ram.work.smbios], ebx
+.endif
     call fw_cfg_transfer
     call smbios_read_tables
     # ESI structures, ECX their bytes, EDX how many are the firmware's own

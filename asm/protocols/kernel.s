@@ -24,11 +24,12 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.item, ram.work.file_size, ram.work.segments_end, ram.boot_params.hdr,
-#:   ram.pvh_area.modules, region.cmdline, region.head, region.segments
-#: writes: ram.work.item, ram.work.kernel_start, ram.work.kernel_span, ram.work.enter,
-#:   ram.work.file_size, ram.work.segments_end, ram.work.file_enter, ram.boot_params,
-#:   ram.pvh_area.modules, region.head, region.segments
+#: reads: ram.work.high_top, ram.work.item, ram.work.kernel_start, ram.work.kernel_span,
+#:   ram.work.file_size, ram.work.segments_end, ram.boot_params.hdr, ram.pvh_area.modules,
+#:   region.cmdline, region.head, region.segments
+#: writes: ram.work.high_top, ram.work.item, ram.work.kernel_start, ram.work.kernel_span,
+#:   ram.work.enter, ram.work.file_size, ram.work.segments_end, ram.work.file_enter,
+#:   ram.boot_params, ram.pvh_area.modules, region.head, region.segments
 #: source: QEMU hw/i386/x86.c x86_load_linux, hw/i386/multiboot.c
 kernel_read:
     mov esi, kernel_items
@@ -145,8 +146,9 @@ cmdline_read:
     # one byte is the zero of an empty one; four more follow it, as they follow any
     cmp ecx, 1
     ja cmdline_take
-    mov dword ptr [region.cmdline.base], 0
-    mov dword ptr [region.cmdline.base + 1], 0
+    xor eax, eax
+    mov dword ptr [region.cmdline.base], eax
+    mov dword ptr [region.cmdline.base + 1], eax
     ret
 
 #: read a command line, and end it with zeros

@@ -37,12 +37,13 @@ modules_load:
     mov edx, ecx                # the stop's detail
     call memmap_covers
     jc .no_room
-    # the entry: EAX is the address, ECX the size, EDX 0
-    mov edi, eax
+    # the entry, a pvh.MODLIST_ENTRY: EAX is the address, ECX the size
     pop ecx
-    xor edx, edx
+    push eax
+    mov edi, ebx
     # as long as none is found, it has no command line of its own
-    .module_entry ebx, eax, ecx, edx
+    .module_entry
+    pop edi
     pop eax
     call fw_cfg_transfer
     # its command line, behind those of other modules
@@ -58,8 +59,8 @@ modules_load:
     cmp ecx, region.texts.size
     ja .too_long
     mov dword ptr [ram.work.texts_size], ecx
-    mov byte ptr [ecx + region.texts.base - 1], 0
     add edi, region.texts.base
+    mov byte ptr [edi + edx], 0
     mov dword ptr [ebx + pvh.MODLIST_ENTRY.cmdline_paddr], edi
     mov ecx, edx
     call fw_cfg_transfer

@@ -41,7 +41,7 @@ multiboot_enter:
 #: put the BIOS calls into RAM, and complete the information by what it says of memory
 #: mode: 32
 #: in: -
-#: out: -
+#: out: ebx information
 #: clobbers: eax, ecx, edx, esi, edi, eflags
 #: reads: ram.work.memmap_end, ram.multiboot_area, region.memmap
 #: writes: ram.multiboot_area, region.memmap
@@ -49,35 +49,35 @@ multiboot_enter:
 multiboot_memory:
     call bios_install
     # EAX: KiB from 1 MiB on
-    mov dword ptr [ram.multiboot_area.info.mem_upper], eax
-    mov dword ptr [ram.multiboot_area.info.mem_lower], layout.CONVENTIONAL_KIB
-    or dword ptr [ram.multiboot_area.info.flags], multiboot.InfoFlag.MEMORY | multiboot.InfoFlag.MMAP
+    mov ebx, ram.multiboot_area.info
+    mov dword ptr [ebx + multiboot.INFO.mem_upper], eax
+    mov dword ptr [ebx + multiboot.INFO.mem_lower], layout.CONVENTIONAL_KIB
+    or byte ptr [ebx + multiboot.INFO.flags], multiboot.InfoFlag.MEMORY | multiboot.InfoFlag.MMAP
     # the map: each entry has its size in front
     mov esi, region.memmap.base
     mov edi, ram.multiboot_area.mmap
-    mov dword ptr [ram.multiboot_area.info.mmap_addr], edi
+    mov dword ptr [ebx + multiboot.INFO.mmap_addr], edi
 .range:
     mov eax, multiboot.MMAP_ENTRY_SIZE
     stosd
     .copy_e820_entry
     cmp esi, dword ptr [ram.work.memmap_end]
     jb .range
-    sub edi, ram.multiboot_area.mmap
-    mov dword ptr [ram.multiboot_area.info.mmap_length], edi
+    sub edi, dword ptr [ebx + multiboot.INFO.mmap_addr]
+    mov dword ptr [ebx + multiboot.INFO.mmap_length], edi
     ret
 
 #: enter the kernel. It finds EAX, EBX, flat segments
 #: mode: 32
-#: in: -
+#: in: ebx information
 #: out: -
-#: clobbers: eax, ebx, eflags
-#: reads: ram.work.item.kernel_entry, ram.multiboot_area.info
+#: clobbers: eax, eflags
+#: reads: ram.work.item.kernel_entry
 #: returns: never
 #: source: Multiboot Specification 0.6.96, 3.2
 multiboot_jump:
     .att lidtl {real_mode_idtr}
     mov eax, multiboot.LOADER_MAGIC
-    mov ebx, ram.multiboot_area.info
     jmp dword ptr [ram.work.item.kernel_entry]
 
 .if option.kernel_file
@@ -104,19 +104,37 @@ multiboot_file_read:
     lea ebx, [eax + edx]
     add ebx, dword ptr [esi + multiboot.HEADER.checksum]
     jnz .search
-    test edx, multiboot.HEADER_REQUIRED & ~(multiboot.HeaderFlag.ALIGN_MODULES | multiboot.HeaderFlag.MEMORY_INFO)
+    test dx, multiboot.HEADER_REQUIRED & ~(multiboot.HeaderFlag.ALIGN_MODULES | multiboot.HeaderFlag.MEMORY_INFO)
     .stop_if nz, stop_codes.KERNEL_WANTS
     mov dword ptr [ram.work.file_enter], multiboot_file_enter
     test edx, multiboot.HeaderFlag.ADDRESSES
     jz elf_entry
+    # what follows the addresses is the entry
+    mov ebx, esi
+    add esi, multiboot.HEADER.header_addr
+    call multiboot_segment
+    mov edx, dword ptr [esi + multiboot.HEADER.entry_addr - multiboot.HEADER.header_addr]
+    clc
+.none:
+    ret
+
+#: describe a kernel by the addresses in its header, as a segment
+#: mode: 32
+#: in: esi the header's addresses from header_addr on, ebx the header
+#: out: -
+#: clobbers: eax, ebx, ecx, edx, edi, ebp, eflags
+#: reads: ram.work.file_size
+#: writes: ram.work.segments_end, region.segments
+#: source: Multiboot Specification 0.6.96, 3.1.3
+multiboot_segment:
     # EDX: where it is loaded, EBX: its offset in the file. One that is negative lies in no file.
-    mov edx, dword ptr [esi + multiboot.HEADER.load_addr]
-    mov ebx, edx
-    sub ebx, dword ptr [esi + multiboot.HEADER.header_addr]
-    .stop_if a, stop_codes.KERNEL_ELF
-    lea ebx, [esi + ebx - region.head.base]
+    mov edx, dword ptr [esi + 4]
+    mov eax, edx
+    sub eax, dword ptr [esi]
+    ja .damaged
+    lea ebx, [ebx + eax - region.head.base]
     # ECX: bytes in the file, EBP: in memory
-    mov ecx, dword ptr [esi + multiboot.HEADER.load_end_addr]
+    mov ecx, dword ptr [esi + 8]
     sub ecx, edx
     mov eax, ecx
     add eax, edx
@@ -124,7 +142,7 @@ multiboot_file_read:
     mov ecx, dword ptr [ram.work.file_size]
     sub ecx, ebx
 .size:
-    mov ebp, dword ptr [esi + multiboot.HEADER.bss_end_addr]
+    mov ebp, dword ptr [esi + 12]
     test ebp, ebp
     jz .no_bss
     sub ebp, edx
@@ -150,10 +168,9 @@ multiboot_file_read:
     mov ecx, work.SEGMENT_FIELDS
     rep stosd
     mov dword ptr [ram.work.segments_end], edi
-    mov edx, dword ptr [esi + multiboot.HEADER.entry_addr]
-    clc
-.none:
     ret
+.damaged:
+    .stop stop_codes.KERNEL_ELF
 
 #: make the information, and enter the kernel that lies in its place
 #: mode: 32
@@ -168,22 +185,25 @@ multiboot_file_read:
 #: returns: never
 #: source: Multiboot Specification 0.6.96, 3.3
 multiboot_file_enter:
+    call modules_load
+    # EBX: the information
     xor eax, eax
     mov edi, ram.multiboot_area.info
+    mov ebx, edi
     mov ecx, work.MULTIBOOT_AREA.mmap // 4
     rep stosd
-    mov dword ptr [ram.multiboot_area.info.flags], multiboot.InfoFlag.CMDLINE | multiboot.InfoFlag.MODULES | multiboot.InfoFlag.BOOT_LOADER_NAME
-    mov dword ptr [ram.multiboot_area.info.cmdline], region.cmdline.base
-    mov dword ptr [ram.multiboot_area.info.boot_loader_name], ram.multiboot_area.loader
-    mov dword ptr [ram.multiboot_area.loader], work.LOADER_LOW
-    mov dword ptr [ram.multiboot_area.loader + 4], work.LOADER_HIGH
+    # what multiboot_memory does not know
+    mov dword ptr [ebx + multiboot.INFO.flags], multiboot.InfoFlag.CMDLINE | multiboot.InfoFlag.MODULES | multiboot.InfoFlag.BOOT_LOADER_NAME
+    mov dword ptr [ebx + multiboot.INFO.cmdline], region.cmdline.base
+    mov dword ptr [ebx + multiboot.INFO.boot_loader_name], ram.multiboot_area.loader
+    mov dword ptr [ebx + work.MULTIBOOT_AREA.loader], work.LOADER_LOW
+    mov dword ptr [ebx + work.MULTIBOOT_AREA.loader + 4], work.LOADER_HIGH
     # The modules. PVH's list becomes Multiboot's in its place: an entry takes half the bytes.
-    call modules_load
     mov esi, ram.pvh_area.modules
     mov edi, esi
     mov ecx, dword ptr [ram.pvh_area.start_info.nr_modules]
-    mov dword ptr [ram.multiboot_area.info.mods_count], ecx
-    mov dword ptr [ram.multiboot_area.info.mods_addr], edi
+    mov dword ptr [ebx + multiboot.INFO.mods_count], ecx
+    mov dword ptr [ebx + multiboot.INFO.mods_addr], edi
     jecxz .modules
 .module:
     lodsd

@@ -73,8 +73,8 @@ preloaded_take:
     .stop_if c, stop_codes.INITRD_RANGE
     # the entry that the kernel gets, as far from this one as the two lists are
     lea edi, [ebx + ram.pvh_area.modules - ram.record.modules]
-    xor eax, eax
-    .module_entry edi, edx, ecx, eax
+    mov eax, edx
+    .module_entry
     lea edi, [edx + ecx]
     # the next one
     add ebx, pvh.MODLIST_ENTRY.sizeof

@@ -22,6 +22,7 @@ from fwbuild.abi import (
     linux_user,
     mptable,
     multiboot,
+    multiboot2,
     pci,
     ports,
     pvh,
@@ -30,10 +31,10 @@ from fwbuild.abi import (
     x86,
 )
 
-# Those that the assembly knows. `multiboot2` describes files, which only Python reads.
+# Those that the assembly knows.
 CONTRACTS: tuple[ModuleType, ...] = (
     acpi, bios, chipset, e820, elf, fw_cfg, legacy, linux_boot, linux_user, mptable, multiboot,
-    pci, ports, pvh, pvpanic, smbios, x86,
+    multiboot2, pci, ports, pvh, pvpanic, smbios, x86,
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ in the docs all come from this module.
 
 from dataclasses import dataclass
 
-from fwbuild.abi import bios, e820, fw_cfg, linux_boot, low_memory, offsets, pvh
+from fwbuild.abi import bios, e820, fw_cfg, linux_boot, low_memory, multiboot2, offsets, pvh
 from fwbuild.firmware import pci_plan, preloaded, work
 
 
@@ -40,7 +40,12 @@ RAM = (
     Region("memmap", 0x7000, 0xC00, "the memory map that is handed over"),
     Region("scratch", 0x8000, 0x5000, "etc/e820 while it is read"),
     # QEMU's own places: it has written them into the header, where a 16-bit entry reads them
-    Region("setup", linux_boot.QEMU_SETUP_ADDR, 0x10000, "boot_params, or a bzImage's setup code"),
+    Region(
+        "setup",
+        linux_boot.QEMU_SETUP_ADDR,
+        0x10000,
+        "boot_params, a bzImage's setup code, or Multiboot 2's information",
+    ),
     Region("cmdline", linux_boot.QEMU_CMDLINE_ADDR, 0x10000, "the kernel's command line"),
     Region("directory", 0x30000, 0x2000, "the fw_cfg directory"),
     Region("texts", 0x32000, 0x2000, "the modules' command lines"),
@@ -84,10 +89,13 @@ CMDLINE_MAX = region("cmdline").size - 4
 # In use when a Multiboot kernel is read, the last that is: it may lie between the two.
 MULTIBOOT_LOW = region("ivt").end
 MULTIBOOT_HIGH = region("stack").base
+# The tags of Multiboot 2 whose size varies end here; the others fit behind it.
+MULTIBOOT2_END = region("setup").end - 0x200
 # What each protocol hands over besides tables in the F segment and high RAM.
 HANDED_OVER = {
     "pvh": ("pvh", "memmap", "cmdline", "texts"),
     "linux": ("setup", "cmdline"),
+    "multiboot2": ("setup", "texts"),
     "multiboot": ("multiboot", "pvh", "cmdline", "texts"),
 }
 
@@ -99,6 +107,7 @@ STRUCTURES = {
     "boot_params": (region("setup").base, linux_boot.BOOT_PARAMS),
     "pvh_area": (region("pvh").base, work.PVH_AREA),
     "multiboot_area": (region("multiboot").base, work.MULTIBOOT_AREA),
+    "multiboot2_info": (region("setup").base, multiboot2.INFO),
     "plan": (region("pci").base, pci_plan.PLAN),
     "bda": (bios.BDA_BASE, bios.BDA),
     "bios_data": (BIOS.base, work.BIOS_DATA),

@@ -18,6 +18,7 @@ class BootProtocol(StrEnum):
     LINUX = "linux"
     LINUX16 = "linux16"
     MULTIBOOT = "multiboot"
+    MULTIBOOT2 = "multiboot2"
     PRELOADED = "preloaded"
 
 

@@ -99,6 +99,7 @@ WORK = Struct(
     "ram_end" / Int32ul * "address where the last RAM below 4 GiB ends",
     "ecam" / Int32ul * "address of the memory-mapped configuration space; 0: there is none",
     "pieces_read" / Int32ul * "pieces of the directory that were read again to find a file",
+    "smbios" / Int32ul * "address of the SMBIOS entry point, 0 without one",
     "texts_size" / Int32ul * "bytes of the modules' command lines so far",
     "signature" / Int32ul * "fw_cfg's signature, as read",
     "directory_entries" / Int32ul * "entries of fw_cfg's whole directory",
@@ -121,6 +122,7 @@ WORK = Struct(
     "file_size" / Int32ul * "bytes of that file",
     "segments_end" / Int32ul * "address after the last of its program headers",
     "file_enter" / Int32ul * "address of the routine that enters it, once it is loaded",
+    "relocated" / Int32ul * "not 0: the kernel's header lets it be moved",
     "module_name" / Bytes(MODULE_NAME_SIZE) * "the name of the module file to look for next",
 )
 

@@ -7,7 +7,7 @@ are kept where the two differ.
 from dataclasses import dataclass
 from typing import Any
 
-from fwbuild.abi import e820, elf, multiboot, multiboot2
+from fwbuild.abi import e820, elf, multiboot
 from fwbuild.abi.multiboot import HeaderFlag
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.kernel.elf_file import ElfError, LimitError, read_elf
@@ -47,20 +47,6 @@ def find_header(data: bytes) -> tuple[int, Any] | None:
     return None
 
 
-def has_multiboot2(data: bytes) -> bool:
-    """Whether a file has a Multiboot 2 header."""
-    area = data[: multiboot2.HEADER_SEARCH]
-    size = multiboot2.HEADER.sizeof()
-    magic = multiboot2.HEADER_MAGIC.to_bytes(4, "little")
-    for at in range(0, len(area) - size + 1, multiboot2.HEADER_ALIGN):
-        if area[at : at + 4] == magic:
-            header = multiboot2.HEADER.parse(area[at:])
-            fields = (header.magic, header.architecture, header.header_length, header.checksum)
-            if sum(fields) % (1 << 32) == 0:
-                return True
-    return False
-
-
 def parse_multiboot(data: bytes, where: str) -> MultibootKernel:
     """The kernel in a file that find_header() knows; errors name `where`."""
     found = find_header(data)
@@ -78,6 +64,15 @@ def parse_multiboot(data: bytes, where: str) -> MultibootKernel:
 
 
 def _by_header(data: bytes, at: int, header: Any) -> MultibootKernel:
+    address, content, size = by_addresses(data, at, header)
+    return MultibootKernel(
+        entry=header.entry_addr, address=address, size=size, parts=[(0, content)]
+    )
+
+
+def by_addresses(data: bytes, at: int, header: Any) -> tuple[int, memoryview, int]:
+    """(address, bytes from the file, bytes in memory) of a kernel whose header at an offset tells
+    where it is loaded. Raises ValueError."""
     start = at - (header.header_addr - header.load_addr)
     if header.header_addr < header.load_addr or start < 0:
         raise ValueError("invalid load_addr")
@@ -88,9 +83,7 @@ def _by_header(data: bytes, at: int, header: Any) -> MultibootKernel:
     size = header.bss_end_addr - header.load_addr if header.bss_end_addr else len(content)
     if size < len(content):
         raise ValueError("invalid bss_end_addr")
-    return MultibootKernel(
-        entry=header.entry_addr, address=header.load_addr, size=size, parts=[(0, content)]
-    )
+    return header.load_addr, content, size
 
 
 def parse_file(data: bytes, where: str) -> tuple[int, list[Placed]] | None:

@@ -13,6 +13,7 @@ from fwbuild.protocols.kernel_file import load_file
 from fwbuild.protocols.linux import LINUX
 from fwbuild.protocols.linux16 import LINUX16
 from fwbuild.protocols.multiboot import MULTIBOOT
+from fwbuild.protocols.multiboot2 import MULTIBOOT2
 from fwbuild.protocols.preloaded import PRELOADED, load_baked
 from fwbuild.protocols.protocol import Handoff, Protocol, name_of
 from fwbuild.protocols.pvh import PVH
@@ -20,7 +21,7 @@ from fwbuild.protocols.pvh import PVH
 # In the order in which QEMU looks at a file. Source: QEMU, hw/i386/x86.c x86_load_linux().
 PROTOCOLS: tuple[Protocol, ...] = (LINUX, LINUX16, MULTIBOOT, PVH)
 # No file is of this one: `fwbuild bake` makes its guests.
-BY_NAME = {protocol.name: protocol for protocol in (*PROTOCOLS, PRELOADED)}
+BY_NAME = {protocol.name: protocol for protocol in (*PROTOCOLS, MULTIBOOT2, PRELOADED)}
 
 
 def identify(data: bytes) -> Protocol | None:
@@ -44,7 +45,7 @@ def load(guest: Guest, recording: Recording, kernel: bytes | None = None) -> Loa
             return None
         kernel = read_file(guest.kernel)
     if guest.firmware_loads:
-        return load_file(guest, kernel, name_of(guest))
+        return load_file(guest, recording, kernel, name_of(guest))
     return expect(kernel).load(guest, recording, kernel, name_of(guest))
 
 
@@ -59,6 +60,7 @@ def read(state: State) -> Handoff:
 
 
 __all__ = [
-    "BY_NAME", "LINUX", "LINUX16", "MULTIBOOT", "PRELOADED", "PROTOCOLS", "PVH", "BootProtocol",
-    "Departure", "Handoff", "Protocol", "expect", "identify", "judge", "load", "read",
+    "BY_NAME", "LINUX", "LINUX16", "MULTIBOOT", "MULTIBOOT2", "PRELOADED", "PROTOCOLS", "PVH",
+    "BootProtocol", "Departure", "Handoff", "Protocol", "expect", "identify", "judge", "load",
+    "read",
 ]  # fmt: skip

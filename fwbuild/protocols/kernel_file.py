@@ -6,7 +6,9 @@ Source: docs/decisions/12-the-firmware-loads-kernels.md.
 import os
 from pathlib import Path
 
+from fwbuild.abi import e820
 from fwbuild.emulator.loaded import Loaded
+from fwbuild.emulator.recording import Recording
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
 from fwbuild.firmware import file_names
@@ -14,21 +16,23 @@ from fwbuild.guest import Guest
 from fwbuild.kernel.elf_file import LimitError
 from fwbuild.kernel.vmlinux import MEMORY_MAX, TOO_LARGE, beyond_limit
 from fwbuild.protocols.multiboot import MULTIBOOT
+from fwbuild.protocols.multiboot2 import MULTIBOOT2
 from fwbuild.protocols.protocol import Protocol
 from fwbuild.protocols.pvh import PVH
 
 # In the order in which the firmware looks at a file.
-ORDER: tuple[Protocol, ...] = (MULTIBOOT, PVH)
+ORDER: tuple[Protocol, ...] = (MULTIBOOT2, MULTIBOOT, PVH)
 NO_WAY = "the firmware finds no boot protocol in it"
 HINT = "it has to have a Multiboot header, or to be an ELF file with a PVH note"
 
 
-def load_file(guest: Guest, data: bytes, where: str) -> Loaded:
+def load_file(guest: Guest, recording: Recording, data: bytes, where: str) -> Loaded:
     """The files of fw_cfg that hold `data` as the kernel, the command line, and the initrd's
     modules; and what the kernel's segments look like once the firmware has loaded them. Errors name
     `where`. Raises FwbuildError for a file that the firmware refuses."""
+    top = max((a + s for a, s in recording.ram() if a < e820.FOUR_GIB), default=0)
     for protocol in ORDER:
-        if found := protocol.place(data, where):
+        if found := protocol.place(data, where, top):
             entry, placed = found
             if sum(p.size for p in placed) > MEMORY_MAX:
                 raise beyond_limit(LimitError(TOO_LARGE), where)

@@ -172,7 +172,7 @@ class Multiboot(Protocol):
         }
         return Loaded(self.name, kernel.entry, [], keys)
 
-    def place(self, data: bytes, where: str) -> tuple[int, list[Placed]] | None:
+    def place(self, data: bytes, where: str, top: int) -> tuple[int, list[Placed]] | None:
         return parse_file(data, where)
 
     def entries(self, data: bytes, where: str) -> dict[str, int]:

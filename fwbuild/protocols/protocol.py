@@ -94,10 +94,10 @@ class Protocol(ABC):
         """Do what QEMU's loader does with the kernel file `data`. Errors name `where`. Raises
         FwbuildError for a file that QEMU refuses."""
 
-    def place(self, data: bytes, where: str) -> tuple[int, list[Placed]] | None:
-        """(entry, segments) of a kernel that the firmware loads from a file
-        of fw_cfg; None if the firmware does not take the file for one of this protocol. Errors name
-        `where`. Raises FwbuildError for a file that the firmware refuses."""
+    def place(self, data: bytes, where: str, top: int) -> tuple[int, list[Placed]] | None:
+        """(entry, segments) of a kernel that the firmware loads from a file of fw_cfg; None if the
+        firmware does not take the file for one of this protocol. `top` is where RAM below 4 GiB
+        ends. Errors name `where`. Raises FwbuildError for a file that the firmware refuses."""
         return None
 
     @abstractmethod

@@ -23,7 +23,7 @@ from fwbuild.firmware import layout
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
 from fwbuild.kernel.elf_file import ElfError, LimitError
-from fwbuild.kernel.multiboot import has_multiboot2
+from fwbuild.kernel.multiboot2 import find_header2
 from fwbuild.kernel.placed import Placed
 from fwbuild.kernel.vmlinux import (
     LIMITED,
@@ -137,7 +137,7 @@ class Pvh(Protocol):
         keys |= initrd_items(guest, recording)
         return Loaded(self.name, vmlinux.pvh_entry, vmlinux.placed, keys)
 
-    def place(self, data: bytes, where: str) -> tuple[int, list[Placed]] | None:
+    def place(self, data: bytes, where: str, top: int) -> tuple[int, list[Placed]] | None:
         try:
             elf = parse_elf(data)
         except ElfError as error:
@@ -166,7 +166,7 @@ class Pvh(Protocol):
             return found
         note = "without" if elf.pvh_note is None else "with"
         found = Report("vmlinux", f"vmlinux, {elf.bits}-bit, {note} PVH note", elf_facts(elf))
-        found.facts["multiboot2"] = has_multiboot2(data)
+        found.facts["multiboot2"] = find_header2(data) is not None
         if banner := BANNER.search(data):
             found.facts["kernel_version"] = banner[1].decode("ascii")
         _note(elf, found)

@@ -35,6 +35,24 @@ HEADER1 = """
 .long 0x1badb002, {flags}, -(0x1badb002 + {flags})
 """
 
+# `tags`: lines of assembly
+HEADER2 = """
+.section .header,"a"
+.balign 8
+header: .long 0xe85250d6, 0, end - header, -(0xe85250d6 + end - header)
+{tags}
+.balign 8
+.short 0, 0
+.long 8
+end:
+"""
+
+
+def tag(kind: int, *words: int, optional: bool = False) -> str:
+    """A tag of a Multiboot 2 header, with dwords in it."""
+    lines = f".balign 8\n.short {kind}, {int(optional)}\n.long {8 + 4 * len(words)}\n"
+    return lines + "".join(f".long {word:#x}\n" for word in words)
+
 
 def link(header: str, folder: Path, virtual: int = VIRTUAL, physical: int = PHYSICAL) -> Path:
     """The kernel with a header, in a scratch folder."""

@@ -4,7 +4,19 @@ from functools import cache
 
 import pytest
 
-from fwbuild.abi import acpi, chipset, e820, elf, fw_cfg, linux_boot, offsets, pci, pvh, x86
+from fwbuild.abi import (
+    acpi,
+    chipset,
+    e820,
+    elf,
+    fw_cfg,
+    linux_boot,
+    multiboot2,
+    offsets,
+    pci,
+    pvh,
+    x86,
+)
 from fwbuild.firmware import file_names, layout, pci_plan, preloaded, work
 from fwbuild.firmware.symbols import symbols
 from fwbuild.image import template
@@ -26,6 +38,7 @@ ROOT, BUS = WORDS["ram.plan.root"], WORDS["region.pci.base"] + 0x1000
 FUNCTION, RESOURCE, WINDOW = BUS + 0x100, BUS + 0x200, BUS + 0x300
 MEMORY_LIST = offsets(pci_plan.BUS)["lists"] + 4 * pci_plan.List.MEMORY
 HEAD, SEGMENT = WORDS["region.head.base"], WORDS["region.segments.base"]
+TAGS = WORDS["ram.multiboot2_info"] + 8
 REGISTER = int(chipset.Config.HOST_BRIDGE) | 0x10
 # One range of RAM in the map; a kernel, and no initrd; one file, etc/e820; an ACPI script of an
 # ALLOCATE entry that is done and an entry of zeros, whose names are empty.
@@ -180,6 +193,14 @@ ROWS: dict[str, dict[str, int | str]] = {
     "multiboot_read": {},
     "multiboot_memory": {},
     "multiboot_file_read": {},
+    "multiboot_segment": {"esi": HEAD + 0x100, "ebx": HEAD},
+    "multiboot2_file_read": {},
+    "multiboot2_move": {"ebp": HEAD + 0x100, "edx": DESTINATION},
+    "multiboot2_sections": {"edi": TAGS + 8, "ebx": TAGS},
+    "multiboot2_text": {"esi": DESTINATION, "edi": TAGS + 8, "ebx": TAGS},
+    "multiboot2_copy": {"esi": DESTINATION, "ecx": 5, "edi": TAGS + 8, "ebx": TAGS},
+    "multiboot2_room": {"ecx": 5, "edi": TAGS + 8},
+    "multiboot2_close": {"edi": TAGS + 13, "ebx": TAGS},
     "modules_load": {},
     "bios_install": {},
     "bios_take_memory": {},
@@ -246,6 +267,10 @@ ROWS: dict[str, dict[str, int | str]] = {
     "print_char": {"eax": 0x41},
 }
 # What else a routine needs in memory.
+MOVABLE = multiboot2.RELOCATABLE.build(
+    {"tag": {"type": multiboot2.HeaderTag.RELOCATABLE, "flags": 0, "size": 24},
+     "min_addr": 0x400000, "max_addr": 0x2000000, "align": 0x1000, "preference": 1}
+)  # fmt: skip
 NAME = words(CURRENT + 4, file_names.E820.encode().ljust(12, b"\0"))
 RSDT, FADT, FACS = (DESTINATION + 0x100 * n for n in (1, 2, 3))
 TABLES = {
@@ -274,6 +299,7 @@ MORE: dict[str, dict[int, int]] = {
     "elf_entry": KERNEL_FILE,
     "elf_span": KERNEL_FILE,
     "multiboot_file_read": KERNEL_FILE,
+    "multiboot2_move": KERNEL_FILE | words(HEAD + 0x100, MOVABLE),
     "elf_pvh_entry": KERNEL_FILE,
     "kernel_file_load": KERNEL_FILE,
     "preloaded_read": BAKED,

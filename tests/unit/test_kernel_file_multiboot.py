@@ -174,7 +174,7 @@ REFUSED = [n for n, case in CASES.items() if case.stop in ("KERNEL_WANTS", "KERN
 @pytest.mark.parametrize("name", REFUSED)
 def test_the_loader_in_python_refuses_it_too(name: str) -> None:
     with pytest.raises(FwbuildError):
-        MULTIBOOT.place(by_header(**CASES[name].fields), "k")
+        MULTIBOOT.place(by_header(**CASES[name].fields), "k", 0)
 
 
 def test_an_entry_in_no_segment(image: Image, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_an_entry_in_no_segment(image: Image, tmp_path: Path) -> None:
     outcome = bare(image.image, {file_names.KERNEL: bytes(kernel)}).run()
     assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_ENTRY"].code
     with pytest.raises(FwbuildError, match="no segment has its entry"):
-        MULTIBOOT.place(bytes(kernel), "k")
+        MULTIBOOT.place(bytes(kernel), "k", 0)
 
 
 SIZE = layout.region("texts").size

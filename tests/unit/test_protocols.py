@@ -78,6 +78,7 @@ KNOWN = {
     "protocols/kernel_file.py": "the order of the firmware for a file that it loads",
     "verbs/run_kernel.py": "a bzImage is run as the vmlinux inside",
     "verbs/bake.py": "the template has to be of baked guests",
+    "protocols/pvh.py": "a fact of its report",
     "protocols/report.py": "kinds of files",
 }
 

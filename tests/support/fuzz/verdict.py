@@ -132,10 +132,10 @@ def as_the_host_sees(machine: Machine, host: Host) -> State | None:
     state = replace(machine.state(), file=file, host=machine.recording.with_files(files))
     entry: int | None = number(Key.KERNEL_ENTRY)
     if not number(Key.KERNEL_SIZE):
-        loaded = _file(host)
+        loaded = _file(machine, host)
         if loaded is None:
             return None
-        state = replace(state, protocol=BootProtocol.PVH, segments=loaded.segments)
+        state = replace(state, protocol=loaded.protocol, segments=loaded.segments)
         entry = loaded.entry
     elif not entry:
         version = int.from_bytes(items.get(Key.SETUP_DATA, b"")[VERSION : VERSION + 2], "little")
@@ -154,11 +154,12 @@ def as_the_host_sees(machine: Machine, host: Host) -> State | None:
     return state
 
 
-def _file(host: Host) -> Loaded | None:
+def _file(machine: Machine, host: Host) -> Loaded | None:
     """The kernel's file that the firmware is to load, None where the Python side refuses it."""
     data = host.get(file_names.KERNEL)
+    memory = machine.recording.with_files({file_names.E820: host.get(file_names.E820)})
     try:
-        return kernel_file.load_file(Guest(firmware_loads=True), data, "the file")
+        return kernel_file.load_file(Guest(firmware_loads=True), memory, data, "the file")
     except FwbuildError:
         return None
 
@@ -166,7 +167,7 @@ def _file(host: Host) -> Loaded | None:
 def _entry(machine: Machine, host: Host) -> int | None:
     """Where the kernel of a host is entered."""
     if not any(host.items.get(Key.KERNEL_SIZE, b"")):
-        loaded = _file(host)
+        loaded = _file(machine, host)
         return loaded.entry if loaded else None
     entry = int.from_bytes(host.items.get(Key.KERNEL_ENTRY, b""), "little")
     if entry:

@@ -1,0 +1,249 @@
+"""Multiboot 2: a kernel whose header is a list of tags, entered with another list in EBX.
+
+QEMU's -kernel does not know it: the firmware loads it itself.
+Source: Multiboot2 Specification 2.0, 3.3 and 3.6; include/multiboot2.h of GRUB.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fwbuild.abi import acpi, e820, elf, smbios, x86
+from fwbuild.abi import multiboot2 as abi
+from fwbuild.abi.multiboot2 import InfoTag
+from fwbuild.emulator.loaded import Loaded
+from fwbuild.emulator.recording import Recording
+from fwbuild.emulator.state import State
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.firmware import file_names, work
+from fwbuild.firmware.options import BootProtocol
+from fwbuild.guest import Guest
+from fwbuild.kernel.multiboot2 import Multiboot2Kernel, find_header2, parse_multiboot2
+from fwbuild.kernel.placed import Placed
+from fwbuild.protocols import tables
+from fwbuild.protocols.checks import (
+    clear_flags,
+    command_line,
+    flat_segments,
+    inside,
+    loaded,
+    module_files,
+    protected_mode,
+    ram_of,
+)
+from fwbuild.protocols.protocol import Handoff, Protocol
+from fwbuild.protocols.report import Report
+from fwbuild.protocols.tables.smbios import entry_point
+from fwbuild.sizes import align_up
+
+TOTAL_MAX = 1 << 20  # bytes of the information that are read
+NO_KERNEL = "QEMU's -kernel does not know Multiboot 2"
+BY_FILE = "give it to the firmware: -fw_cfg name=opt/fwbuild/kernel,file=KERNEL"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Multiboot2Handoff(Handoff):
+    """The information: (type, what follows the size) of each tag, the last one END; `total` bytes.
+    `modules` are (start, end, command line)."""
+
+    total: int
+    reserved: int
+    tags: list[tuple[int, bytes]]
+    modules: list[tuple[int, int, bytes]]
+
+    def of(self, kind: InfoTag) -> bytes | None:
+        """The first tag of a type."""
+        return next((data for number, data in self.tags if number == kind), None)
+
+    def more(self) -> dict[str, Any]:
+        return {"tags": [{"type": kind, "data": data.hex()} for kind, data in self.tags]}
+
+    def heading(self) -> tuple[str, str]:
+        return "information", f"{self.total} bytes, {len(self.tags)} tags"
+
+    def areas(self) -> dict[str, tuple[int, int]]:
+        modules = {f"module {i}": (m[0], m[1] - m[0]) for i, m in enumerate(self.modules)}
+        return {"information": (self.address, self.total)} | modules
+
+    def pieces(self) -> list[tuple[str, str]]:
+        return [
+            ("module", f"{start:#x}, {end - start} bytes, '{text.decode('latin-1')}'")
+            for start, end, text in self.modules
+        ]
+
+
+class Multiboot2(Protocol):
+    name = BootProtocol.MULTIBOOT2
+    title = "Multiboot2 specification"
+    source = "Multiboot2 Specification 2.0, 3.3 and 3.6"
+    pointer = "ebx"
+    nowhere = "GDT or the information"
+
+    def recognises(self, data: bytes) -> bool:
+        return False  # QEMU never does
+
+    def load(self, guest: Guest, recording: Recording, data: bytes, where: str) -> Loaded:
+        raise FwbuildError(ExitCode.KERNEL, NO_KERNEL, where=where, hint=BY_FILE)
+
+    def place(self, data: bytes, where: str, top: int) -> tuple[int, list[Placed]] | None:
+        kernel = parse_multiboot2(data, where)
+        if kernel is None:
+            return None
+        if kernel.relocatable:
+            kernel = kernel.moved(_base(kernel, where, top))
+        return kernel.entry, kernel.placed
+
+    def entries(self, data: bytes, where: str) -> dict[str, int]:
+        kernel = parse_multiboot2(data, where)
+        return {"Multiboot 2": kernel.entry} if kernel else {}
+
+    def report(self, data: bytes) -> Report:
+        found = Report("multiboot2", "Multiboot 2 kernel", {"header_offset": find_header2(data)})
+        found.protocol = self.name
+        return found
+
+    def read(self, state: State) -> Multiboot2Handoff:
+        address = state.registers[self.pointer]
+        info = abi.INFO.parse(state.read(address, abi.INFO.sizeof()))
+        data = state.read(address, min(info.total_size, TOTAL_MAX))
+        found: list[tuple[int, bytes]] = []
+        at = abi.INFO.sizeof()
+        while at + abi.TAG.sizeof() <= len(data) and (not found or found[-1][0]):
+            tag = abi.TAG.parse(data[at:])
+            found.append((tag.type, data[at + abi.TAG.sizeof() : at + tag.size]))
+            # the end has nothing after it
+            at += align_up(max(tag.size, 1), abi.TAG_ALIGN) if tag.type else tag.size
+        first = dict(reversed(found))
+        modules = []
+        for kind, payload in found:
+            if kind == InfoTag.MODULE and len(payload) >= abi.MODULE.sizeof():
+                module = abi.MODULE.parse(payload)
+                text = payload[abi.MODULE.sizeof() :].partition(b"\0")[0]
+                modules.append((module.start, module.end, text))
+        size = abi.MMAP_ENTRY.sizeof()
+        entries = first.get(InfoTag.MMAP, b"")[abi.MMAP.sizeof() :]
+        whole = len(entries) - len(entries) % size
+        return Multiboot2Handoff(
+            address=address,
+            total=at,
+            reserved=info.reserved,
+            tags=found,
+            memmap=[abi.MMAP_ENTRY.parse(entries[i:]) for i in range(0, whole, size)],
+            cmdline=first.get(InfoTag.CMDLINE, b"").partition(b"\0")[0],
+            modules=modules,
+        )
+
+    def registers(self, state: State) -> Iterator[str]:
+        if state.registers["eax"] != abi.LOADER_MAGIC:
+            yield f"EAX is {state.registers['eax']:#x}, not the magic"
+        yield from protected_mode(state)
+        yield from clear_flags(state, x86.Eflags.VM, x86.Eflags.IF)
+        yield from flat_segments(state)
+
+    def handed(self, state: State, handoff: Multiboot2Handoff) -> Iterator[str]:
+        yield from _form(state, handoff)
+        yield from _tags(state, handoff)
+        yield from command_line(state, handoff)
+        yield from tables.memmap_problems(state, handoff.memmap)
+        yield from tables.table_problems(state, handoff.memmap, tables.find_rsdp(state))
+        found = [(start, end - start, text) for start, end, text in handoff.modules]
+        yield from module_files(state, found)
+        yield from loaded(state, found)
+        ram = ram_of(handoff.memmap)
+        for name, (start, size) in handoff.areas().items():
+            if size and not inside(ram, start, start + size):
+                yield f"the {name} at {start:#x} is not in RAM"
+            if start % (x86.PAGE if name != "information" else abi.TAG_ALIGN):
+                yield f"the {name} at {start:#x} is not aligned"
+
+
+MULTIBOOT2 = Multiboot2()
+
+
+def _base(kernel: Multiboot2Kernel, where: str, top: int) -> int:
+    """Where the firmware moves a kernel to; `top` is where RAM below 4 GiB ends."""
+    tag = kernel.relocatable
+    align = max(tag.align, 1)
+    base = align_up(max(tag.min_addr, e820.EXTENDED), align)
+    if tag.preference == abi.PREFER_HIGH:
+        end = min(top, tag.max_addr)
+        base = (end - align_up(kernel.size, x86.PAGE)) & -max(align, x86.PAGE)
+    if base < tag.min_addr or base + kernel.size > tag.max_addr:
+        what = f"its header lets it be moved to {tag.min_addr:#x} to {tag.max_addr:#x} alone"
+        raise FwbuildError(ExitCode.KERNEL, what, where=where)
+    return base
+
+
+def _form(state: State, handoff: Multiboot2Handoff) -> Iterator[str]:
+    """The list itself."""
+    said = abi.INFO.parse(state.read(handoff.address, abi.INFO.sizeof())).total_size
+    if said != handoff.total or handoff.reserved:
+        yield f"information: {said} bytes, its tags take {handoff.total}"
+    if not handoff.tags or handoff.tags[-1] != (InfoTag.END, b""):
+        yield "information: its last tag is not the end"
+    kinds = [kind for kind, _ in handoff.tags if kind != InfoTag.MODULE]
+    if len(kinds) != len(set(kinds)):
+        yield f"information: a tag is there twice: {kinds}"
+    if strange := set(kinds) - set(InfoTag):
+        yield f"information: tags of no known type: {sorted(strange)}"
+
+
+def _tags(state: State, handoff: Multiboot2Handoff) -> Iterator[str]:
+    """Each tag that says something of the machine."""
+    ram = [(m.addr, m.size) for m in handoff.memmap if m.type == e820.Type.RAM]
+    lower, upper = (sum(s for a, s in ram if a == at) >> 10 for at in (0, e820.EXTENDED))
+    size = abi.MMAP_ENTRY.sizeof()
+    wanted = {
+        InfoTag.CMDLINE: handoff.cmdline + b"\0",
+        InfoTag.BOOT_LOADER_NAME: work.LOADER_NAME,
+        InfoTag.MEMORY: abi.MEMORY.build({"mem_lower": lower, "mem_upper": upper}),
+        InfoTag.ACPI_OLD: None,
+        InfoTag.ACPI_NEW: None,
+        InfoTag.SMBIOS: _smbios(state),
+        InfoTag.LOAD_BASE: _load_base(state),
+        InfoTag.ELF_SECTIONS: _sections(state.file(file_names.KERNEL)),
+    }
+    if rsdp := tables.find_rsdp(state):
+        old = acpi.RSDP.sizeof()
+        if acpi.RSDP.parse(state.read(rsdp, old)).revision:
+            wanted[InfoTag.ACPI_NEW] = state.read(rsdp, old + acpi.RSDP_XSDT.sizeof())
+        else:
+            wanted[InfoTag.ACPI_OLD] = state.read(rsdp, old)
+    for kind, data in wanted.items():
+        if handoff.of(kind) != data:
+            yield f"information: {kind.name} is {handoff.of(kind)!r}, not {data!r}"
+    head = (handoff.of(InfoTag.MMAP) or b"")[: abi.MMAP.sizeof()]
+    if head != abi.MMAP.build({"entry_size": size, "entry_version": 0}):
+        yield f"information: the memory map begins with {head!r}"
+
+
+def _smbios(state: State) -> bytes | None:
+    at = entry_point(state.read)
+    if at is None:
+        return None
+    old = state.read(at, 5) != smbios.ANCHOR_30
+    entry = (smbios.ENTRY_21 if old else smbios.ENTRY_30).parse(state.read(at, 31))
+    size = entry.table_length if old else entry.table_max_size
+    head = {"major": entry.major, "minor": entry.minor, "reserved": bytes(6)}
+    return bytes(abi.SMBIOS.build(head)) + state.read(entry.table_address, size)
+
+
+def _load_base(state: State) -> bytes | None:
+    """The base of a kernel that may be moved."""
+    kernel = parse_multiboot2(state.file(file_names.KERNEL), "the kernel")
+    if kernel is None or not kernel.relocatable:
+        return None
+    return min(p.address for p in state.segments).to_bytes(4, "little")
+
+
+def _sections(data: bytes) -> bytes | None:
+    """The section headers of an ELF file, as they are in the file."""
+    if not data.startswith(elf.MAGIC):
+        return None
+    head = (elf.EHDR64 if data[elf.IDENT_CLASS] == elf.CLASS_64 else elf.EHDR).parse(data)
+    size = head.shnum * head.shentsize
+    if not size:
+        return None
+    fields = {"num": head.shnum, "entsize": head.shentsize, "shndx": head.shstrndx}
+    headers = data[head.shoff : head.shoff + size].ljust(size, b"\0")
+    return bytes(abi.ELF_SECTIONS.build(fields)) + headers

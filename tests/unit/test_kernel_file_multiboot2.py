@@ -1,0 +1,324 @@
+"""Multiboot 2 kernels, which the firmware loads itself."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from fwbuild.abi import multiboot2
+from fwbuild.abi.multiboot2 import HeaderTag, InfoTag
+from fwbuild.emulator.machine import Machine
+from fwbuild.emulator.state import End
+from fwbuild.errors import FwbuildError
+from fwbuild.firmware import file_names, layout, stop_codes
+from fwbuild.guest import Guest
+from fwbuild.image.build import Image
+from fwbuild.machines import MACHINES
+from fwbuild.protocols import MULTIBOOT2
+from fwbuild.protocols.multiboot2 import Multiboot2Handoff
+from fwbuild.sizes import MIB
+from tests.support import hobby
+from tests.support.booted import emulated
+from tests.support.files import bare
+from tests.support.hobby import tag
+
+pytestmark = pytest.mark.usefixtures("sandbox")
+MOVE, ADDRESSES, ENTRY = HeaderTag.RELOCATABLE, HeaderTag.ADDRESSES, HeaderTag.ENTRY
+TOP = 512 * MIB
+LOW, HIGH = 1, 2
+
+
+def boot(guest: Guest, image: Image, kernel: bytes, **more: bool) -> Machine:
+    machine = emulated(guest, image.image, kernel, **more)  # type: ignore[arg-type]
+    assert machine.outcome.kind == End.HANDOFF, machine.outcome.console
+    assert MULTIBOOT2.judge(machine.state()) == []
+    return machine
+
+
+def handoff(machine: Machine) -> Multiboot2Handoff:
+    return MULTIBOOT2.read(machine.state())
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> Guest:
+    """Two modules, one with arguments."""
+    (tmp_path / "one").write_bytes(bytes(range(256)) * 20)
+    (tmp_path / "two").write_bytes(b"2" * 0x3001)
+    initrd = Path(f"{tmp_path}/one its arguments,{tmp_path}/two")
+    return Guest("pc", initrd=initrd, append="a=b c", firmware_loads=True)
+
+
+@pytest.mark.parametrize("dma", [True, False])
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_hobby_kernel(name: str, dma: bool, guest: Guest, image: Image, tmp_path: Path) -> None:
+    """What it is handed, spelled out apart from the judge."""
+    path = hobby.link(hobby.HEADER2.format(tags=""), tmp_path)
+    guest = Guest(name, initrd=guest.initrd, append=guest.append, firmware_loads=True)
+    machine = boot(guest, image, path.read_bytes(), dma=dma)
+    registers = machine.outcome.registers
+    assert registers["eax"] == 0x36D76289
+    assert registers["ebx"] % 8 == 0
+    assert machine.read(registers["eip"], 1) == b"\xf4"
+    found = handoff(machine)
+    acpi = InfoTag.ACPI_NEW if name == "microvm" else InfoTag.ACPI_OLD
+    assert {kind for kind, _ in found.tags} == {1, 2, 3, 4, 6, 9, acpi, 0} | (
+        {InfoTag.SMBIOS} if name != "microvm" else set()
+    )
+    assert found.of(InfoTag.CMDLINE) == b"a=b c\0"
+    assert found.of(InfoTag.BOOT_LOADER_NAME) == b"fwbuild\0"
+    assert (found.of(acpi) or b"").startswith(b"RSD PTR ")
+    sizes = [(end - start, text) for start, end, text in found.modules]
+    assert sizes == [(5120, b"its arguments"), (0x3001, b"")]
+    with path.open("rb") as file:
+        elf = ELFFile(file)
+        names = elf.header["e_shstrndx"]
+        count = elf.num_sections()
+    sections = found.of(InfoTag.ELF_SECTIONS) or b""
+    words = [int.from_bytes(sections[i : i + 4], "little") for i in (0, 4, 8)]
+    assert words == [count, 64, names]
+    assert len(sections) == 12 + 64 * count
+
+
+@dataclass
+class Moved:
+    """A header's tag, and where the kernel is to be; None where there is no place."""
+
+    minimum: int
+    maximum: int
+    align: int
+    preference: int
+    base: int | None
+
+
+MOVED = {
+    "the lowest": Moved(0, 0xFFFFFFFF, 0x1000, LOW, 0x100000),
+    "the lowest, above 1 MiB": Moved(0x300001, 0xFFFFFFFF, 0x200000, LOW, 0x400000),
+    "no preference": Moved(0x300000, 0xFFFFFFFF, 1, 0, 0x300000),
+    "the highest": Moved(0x100000, 0xFFFFFFFF, 0x200000, HIGH, TOP - 0x200000),
+    "the highest below a limit": Moved(0x100000, 0x1800000, 0x1000, HIGH, 0x17F9000),
+    "no alignment": Moved(0x100000, 0x1800000, 1, HIGH, 0x17F9000),
+    "it does not fit": Moved(0x100000, 0x106003, 0x1000, LOW, None),
+    "it just fits": Moved(0x100000, 0x106004, 0x1000, LOW, 0x100000),
+    "not above the lowest": Moved(0x1F000000, 0x1F001000, 0x1000, HIGH, None),
+}
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_a_kernel_that_can_be_moved(name: str, guest: Guest, image: Image, tmp_path: Path) -> None:
+    case = MOVED[name]
+    words = (case.minimum, case.maximum, case.align, case.preference)
+    header = hobby.HEADER2.format(tags=tag(MOVE, *words))
+    kernel = hobby.link(header, tmp_path).read_bytes()
+    if case.base is None:
+        outcome = bare(image.image, {file_names.KERNEL: kernel}).run()
+        assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_RANGE"].code
+        with pytest.raises(FwbuildError, match="lets it be moved"):
+            MULTIBOOT2.place(kernel, "k", TOP)
+        return
+    machine = boot(guest, image, kernel)
+    assert handoff(machine).of(InfoTag.LOAD_BASE) == case.base.to_bytes(4, "little")
+    assert machine.read(case.base, 4) == b"\xd6\x50\x52\xe8"  # the header lies first
+    assert machine.read(machine.outcome.registers["eip"], 1) == b"\xf4"
+
+
+def test_addresses_in_the_header(guest: Guest, image: Image) -> None:
+    """No ELF file, so no sections."""
+    at = layout.region("head").size // 2
+    start = 0x200000
+    kernel = flat(
+        at, {"load_addr": start, "header_addr": start + at, "bss_end_addr": start + 0x9000}
+    )
+    machine = boot(guest, image, kernel)
+    assert machine.outcome.registers["eip"] == start + 4
+    assert machine.read(start, len(kernel)) == kernel
+    assert machine.read(start + len(kernel), 0x9000 - len(kernel)).strip(b"\0") == b""
+    assert handoff(machine).of(InfoTag.ELF_SECTIONS) is None
+
+
+def flat(at: int, fields: dict[str, int]) -> bytes:
+    """A kernel of no format: a header with addresses at an offset."""
+    head = {"type": ADDRESSES, "flags": 0, "size": multiboot2.ADDRESSES.sizeof()}
+    values = {"load_end_addr": 0, "bss_end_addr": 0} | fields
+    tags = multiboot2.ADDRESSES.build({"tag": head} | values)
+    head = {"type": ENTRY, "flags": 0, "size": multiboot2.ENTRY.sizeof()}
+    tags += multiboot2.ENTRY.build({"tag": head, "entry_addr": values["load_addr"] + 4}) + bytes(4)
+    tags += multiboot2.HEADER_TAG.build({"type": 0, "flags": 0, "size": 8})
+    size = multiboot2.HEADER.sizeof() + len(tags)
+    magic = multiboot2.HEADER_MAGIC
+    header = {"magic": magic, "architecture": 0, "header_length": size}
+    header["checksum"] = -(magic + size) % (1 << 32)
+    code = b"\x90\x90\x90\x90\xf4".ljust(at, b"\x90")
+    return code + bytes(multiboot2.HEADER.build(header)) + bytes(tags)
+
+
+def test_an_entry_of_the_header_goes_before_elfs(
+    guest: Guest, image: Image, tmp_path: Path
+) -> None:
+    entry = hobby.PHYSICAL + 8
+    kernel = hobby.link(hobby.HEADER2.format(tags=tag(ENTRY, entry)), tmp_path).read_bytes()
+    assert boot(guest, image, kernel).outcome.registers["eip"] == entry
+
+
+ALL = range(22)
+# name: tags that the firmware takes as they are
+TAKEN = {
+    "all that the specification knows": tag(HeaderTag.INFORMATION, *ALL),
+    "nothing": tag(HeaderTag.INFORMATION),
+    "modules aligned": tag(HeaderTag.MODULE_ALIGN),
+    "EFI's boot services": tag(HeaderTag.EFI_BOOT_SERVICES),
+    "EFI's entries": tag(HeaderTag.ENTRY_EFI32, 1) + tag(HeaderTag.ENTRY_EFI64, 1),
+    "a console if there is one": tag(HeaderTag.CONSOLE, 2),
+    "a framebuffer, optional": tag(HeaderTag.FRAMEBUFFER, 0, 0, 32, optional=True),
+    "a console, optional": tag(HeaderTag.CONSOLE, 1, optional=True),
+    "a tag of tomorrow, optional": tag(99, 1, 2, 3, optional=True),
+    "information of tomorrow, optional": tag(HeaderTag.INFORMATION, 8, 99, 1, optional=True),
+    "a framebuffer": tag(HeaderTag.FRAMEBUFFER, 0, 0, 32),
+}
+# name: (tags, detail of the stop)
+REFUSED = {
+    "a console": (tag(HeaderTag.CONSOLE, 1), HeaderTag.CONSOLE),
+    "a tag of tomorrow": (tag(11), 11),
+    "another": (tag(0x104), 0x104),
+    "information of tomorrow": (tag(HeaderTag.INFORMATION, 1, 22, 2), 22),
+    "information of no number": (tag(HeaderTag.INFORMATION, 0xFFFFFFFF), 0xFFFFFFFF),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_tags(name: str, guest: Guest, image: Image, tmp_path: Path) -> None:
+    boot(guest, image, hobby.link(hobby.HEADER2.format(tags=TAKEN[name]), tmp_path).read_bytes())
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_tags_that_are_refused(name: str, image: Image, tmp_path: Path) -> None:
+    tags, detail = REFUSED[name]
+    kernel = hobby.link(hobby.HEADER2.format(tags=tags), tmp_path).read_bytes()
+    stop = stop_codes.BY_NAME["KERNEL_WANTS"]
+    outcome = bare(image.image, {file_names.KERNEL: kernel}).run()
+    assert outcome.console == f"fwbuild: {stop.code:02x} {stop.what} {detail:08x}\n"
+    with pytest.raises(FwbuildError, match="a Multiboot 2 kernel that cannot be loaded"):
+        MULTIBOOT2.place(kernel, "k", TOP)
+
+
+# name: (offset in the first tag, bytes to put there)
+DAMAGED = {
+    "a tag of no bytes": (4, bytes(4)),
+    "a tag without its own header": (4, b"\7"),
+    "a tag of many bytes": (4, b"\xff\xff\xff\xff"),
+    "a tag of the whole head": (4, b"\0\x80\0\0"),
+    "a tag that leads past the head": (4, b"\0\x7f\0\0"),
+    "addresses without the last": (0, b"\2\0\0\0\x14\0\0\0"),
+    "an entry without its address": (0, b"\3\0\0\0\x08\0\0\0"),
+    "a console without its flags": (0, b"\4\0\0\0\x08\0\0\0"),
+    "a place without a preference": (0, b"\x0a\0\0\0\x14\0\0\0"),
+    "an optional one, too": (0, b"\x0a\0\1\0\x14\0\0\0"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_header(name: str, image: Image, tmp_path: Path) -> None:
+    at, data = DAMAGED[name]
+    tags = tag(HeaderTag.MODULE_ALIGN)
+    kernel = bytearray(hobby.link(hobby.HEADER2.format(tags=tags), tmp_path).read_bytes())
+    first = kernel.index(b"\xd6\x50\x52\xe8") + multiboot2.HEADER.sizeof()
+    kernel[first + at : first + at + len(data)] = data
+    outcome = bare(image.image, {file_names.KERNEL: bytes(kernel)}).run()
+    assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_ELF"].code
+    with pytest.raises(FwbuildError, match=r"in its header|has no end"):
+        MULTIBOOT2.place(bytes(kernel), "k", TOP)
+
+
+@pytest.mark.parametrize("field", ["architecture", "header_length", "checksum"])
+def test_what_is_no_header(field: str, image: Image) -> None:
+    kernel = bytearray(flat(0x800, {"load_addr": 0x200000, "header_addr": 0x200800}))
+    at = 0x800 + {"architecture": 4, "header_length": 8, "checksum": 12}[field]
+    kernel[at] ^= 4
+    outcome = bare(image.image, {file_names.KERNEL: bytes(kernel)}).run()
+    assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_FILE"].code
+    assert MULTIBOOT2.place(bytes(kernel), "k", TOP) is None
+
+
+LAST = multiboot2.HEADER_SEARCH - multiboot2.HEADER.sizeof()
+
+
+@pytest.mark.parametrize("at", [LAST - 64, 0x804, LAST + 8])
+def test_where_a_header_may_be(at: int, image: Image) -> None:
+    """Aligned, and in the first 32 KiB."""
+    kernel = flat(at, {"load_addr": 0x200000, "header_addr": 0x200000 + at})
+    outcome = bare(image.image, {file_names.KERNEL: kernel}).run()
+    found = at == LAST - 64
+    assert (MULTIBOOT2.place(kernel, "k", TOP) is not None) == found
+    assert outcome.console.startswith("fwbuild: 28") != found
+
+
+def test_information_that_is_too_long(image: Image, tmp_path: Path) -> None:
+    """The command line alone would fit."""
+    room = layout.MULTIBOOT2_END - layout.region("setup").base
+    kernel = hobby.link(hobby.HEADER2.format(tags=""), tmp_path).read_bytes()
+    ends = {}
+    # the second ends where fields of the next tags, which are not checked, pass the end
+    for size in (room - 0x800, room - 0x20, room):
+        files = {file_names.KERNEL: kernel, file_names.CMDLINE: b"x" * size}
+        ends[size] = bare(image.image, files).run().console[:11]
+    assert ends == {room - 0x800: "", room - 0x20: "fwbuild: 40", room: "fwbuild: 40"}
+
+
+def test_no_acpi(image: Image, tmp_path: Path) -> None:
+    kernel = hobby.link(hobby.HEADER2.format(tags=""), tmp_path).read_bytes()
+    machine = boot(Guest("microvm,acpi=off", firmware_loads=True), image, kernel)
+    found = handoff(machine)
+    assert found.of(InfoTag.ACPI_OLD) is None
+    assert found.of(InfoTag.ACPI_NEW) is None
+
+
+# name: (tag, offset in what follows its size, bytes to put there, words of the complaint)
+DEPARTURES = {
+    "command line": (InfoTag.CMDLINE, 0, b"x", "the command line is"),
+    "loader": (InfoTag.BOOT_LOADER_NAME, 0, b"F", "BOOT_LOADER_NAME is"),
+    "memory": (InfoTag.MEMORY, 0, b"\1", "MEMORY is"),
+    "map's version": (InfoTag.MMAP, 4, b"\1", "the memory map begins with"),
+    "map": (InfoTag.MMAP, 16, b"\1", "memory map: 0x9ec00 overlaps"),
+    "ACPI": (InfoTag.ACPI_OLD, 8, b"\0", "ACPI_OLD is"),
+    "SMBIOS": (InfoTag.SMBIOS, 0, b"\x09", "SMBIOS is"),
+    "load base": (InfoTag.LOAD_BASE, 2, b"\0", "LOAD_BASE is"),
+    "sections": (InfoTag.ELF_SECTIONS, 0, b"\0", "ELF_SECTIONS is"),
+    "a module": (InfoTag.MODULE, 1, b"\0", "module file 1 is damaged"),
+    "a module's text": (InfoTag.MODULE, 8, b"x", "its command line is b'xts"),
+    "a tag's type": (InfoTag.CMDLINE, -8, b"\x63", "tags of no known type: [99]"),
+    "a tag twice": (InfoTag.CMDLINE, -8, b"\x02", "a tag is there twice"),
+    "the end": (InfoTag.END, -4, b"\x07", "its tags take"),
+    "a tag's size": (InfoTag.CMDLINE, -4, b"\x0f", "CMDLINE is"),
+}
+
+
+@pytest.mark.parametrize("name", DEPARTURES)
+def test_judge(name: str, guest: Guest, image: Image, tmp_path: Path) -> None:
+    kind, at, data, words = DEPARTURES[name]
+    header = hobby.HEADER2.format(tags=tag(MOVE, 0x300000, 0xFFFFFFFF, 0x200000, LOW))
+    machine = boot(guest, image, hobby.link(header, tmp_path).read_bytes())
+    place = machine.outcome.registers["ebx"] + multiboot2.INFO.sizeof()
+    for number, content in handoff(machine).tags:
+        if number == kind:
+            break
+        place += -(-(8 + len(content)) // 8) * 8
+    machine.uc.mem_write(place + 8 + at, data)
+    assert words in " / ".join(map(str, MULTIBOOT2.judge(machine.state())))
+
+
+REGISTERS = {
+    "EAX": ("eax", 0x2BADB002, "not the magic"),
+    "EBX": ("ebx", 0xE0000000, "points nowhere"),
+    "paging": ("cr0", 0x80000011, "without paging"),
+    "IF": ("eflags", 0x202, "EFLAGS.IF"),
+    "SS": ("ss", 0x10, "SS is not flat"),
+}
+
+
+@pytest.mark.parametrize("name", REGISTERS)
+def test_judge_of_registers(name: str, guest: Guest, image: Image, tmp_path: Path) -> None:
+    register, value, words = REGISTERS[name]
+    kernel = hobby.link(hobby.HEADER2.format(tags=""), tmp_path).read_bytes()
+    machine = boot(guest, image, kernel)
+    machine.outcome.registers[register] = value
+    assert words in " / ".join(map(str, MULTIBOOT2.judge(machine.state())))
