@@ -164,11 +164,12 @@ def _base(kernel: Multiboot2Kernel, where: str, top: int) -> int:
     """Where the firmware moves a kernel to; `top` is where RAM below 4 GiB ends."""
     tag = kernel.relocatable
     align = max(tag.align, 1)
-    base = align_up(max(tag.min_addr, e820.EXTENDED), align)
+    lowest = max(tag.min_addr, e820.EXTENDED)
+    base = align_up(lowest, align) if tag.align else 0  # no number is a multiple of 0 but 0
     if tag.preference == abi.PREFER_HIGH:
         end = min(top, tag.max_addr)
         base = (end - align_up(kernel.size, x86.PAGE)) & -max(align, x86.PAGE)
-    if base < tag.min_addr or base + kernel.size > tag.max_addr:
+    if base < lowest or base + kernel.size > tag.max_addr:
         what = f"its header lets it be moved to {tag.min_addr:#x} to {tag.max_addr:#x} alone"
         raise FwbuildError(ExitCode.KERNEL, what, where=where)
     return base

@@ -98,6 +98,7 @@ MOVED = {
     "the highest": Moved(0x100000, 0xFFFFFFFF, 0x200000, HIGH, TOP - 0x200000),
     "the highest below a limit": Moved(0x100000, 0x1800000, 0x1000, HIGH, 0x17F9000),
     "no alignment": Moved(0x100000, 0x1800000, 1, HIGH, 0x17F9000),
+    "an alignment of 0": Moved(0x300000, 0xFFFFFFFF, 0, LOW, None),
     "it does not fit": Moved(0x100000, 0x106003, 0x1000, LOW, None),
     "it just fits": Moved(0x100000, 0x106004, 0x1000, LOW, 0x100000),
     "not above the lowest": Moved(0x1F000000, 0x1F001000, 0x1000, HIGH, None),
