@@ -48,6 +48,7 @@ from fwbuild.protocols.checks import (
     ram_of,
 )
 from fwbuild.protocols.loading import MORE_MEMORY, initrd_items, number_items
+from fwbuild.protocols.multiboot2 import BY_FILE
 from fwbuild.protocols.protocol import MODULES_MAX, Handoff, Protocol, numbers, read_string
 from fwbuild.protocols.report import Problem, Report, elf_facts
 
@@ -302,7 +303,7 @@ def _note(elf: Elf, found: Report) -> None:
         what, hint = problem
         if found.facts["multiboot2"]:
             what += ", and QEMU does not know Multiboot 2"
-            hint = "add a PVH note or a Multiboot 1 header, or boot it by GRUB"
+            hint = BY_FILE
         found.problems.append(Problem(what, hint))
         return
     assert elf.pvh_qemu is not None
