@@ -9,7 +9,7 @@ SEED ?= 1
 SECONDS ?= 60
 QEMU_TESTS = qemu
 
-.PHONY: all help run test lint unit qemu versions coverage mutation fuzz fuzz-files boots boot-time docs recordings needs clean
+.PHONY: all help run test lint unit qemu versions coverage mutation fuzz fuzz-files boots boot-time docs recordings release needs clean
 
 # Build the image out/bios.bin (the default).
 all: out/bios.bin
@@ -125,6 +125,10 @@ recordings: $(VENV)/.made
 		FWBUILD_QEMU=$$qemu $(BIN)/python -m fwbuild.qemu.rerecord || exit 1; \
 	done
 
+# A release in dist/: sdist, wheel, images and their sums, checked in an empty venv.
+release: $(VENV)/.made
+	$(BIN)/python -m tests.support.release
+
 # Remove the venv and all that was built.
 clean:
-	rm -rf out $(VENV)
+	rm -rf out dist $(VENV)
