@@ -18,12 +18,14 @@ import pytest
 
 import fwbuild
 from fwbuild import machines
+from fwbuild.bake.read import bake
 from fwbuild.docs import DOCS
 from fwbuild.errors import ExitCode
 from fwbuild.image.build import build_image
 from fwbuild.machines import MACHINES
 from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.qemu.program import program
+from fwbuild.sizes import MIB
 from tests.support.debian import KERNELS, append, cloud_vmlinuz, make_initrd, package_file
 from tests.support.pages import fenced
 
@@ -92,12 +94,16 @@ DOMAINS = {
 }
 
 
-@pytest.mark.parametrize("name", DOMAINS)
-def test_libvirt(name: str, shared: Path) -> None:
-    protocols, told = DOMAINS[name]
+def need_libvirt() -> None:
     installed("virsh")
     if not any(Path("/usr/lib").glob(DRIVER)):
         pytest.skip("needs libvirt's QEMU driver")
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_libvirt(name: str, shared: Path) -> None:
+    protocols, told = DOMAINS[name]
+    need_libvirt()
     (shared / "bios.bin").write_bytes(build_image("linux", pci="full", protocols=protocols).image)
     (shared / "kernel").write_bytes(build_test_kernel())
     (domain,) = fenced("use-with.md", "xml")
@@ -115,6 +121,33 @@ def test_libvirt(name: str, shared: Path) -> None:
         shell.flush()
         for file, words in told.items():
             wait_for(shared / file, words)
+
+
+@pytest.mark.parametrize("machine", ["pc", "q35"])  # libvirt 9 refuses microvm
+def test_libvirt_starts_a_baked_guest(machine: str, shared: Path) -> None:
+    """The domain that `fwbuild bake` writes; the guest has ACPI."""
+    need_libvirt()
+    (shared / "kernel").write_bytes(build_test_kernel())
+    folder = shared / "baked"
+    bake(fwbuild.Guest(machine, memory=128 * MIB, kernel=shared / "kernel"), folder)
+    for path in (folder, *folder.iterdir()):
+        path.chmod(0o777)  # for the other user
+    domain = (folder / "libvirt.xml").read_text()
+    for theirs, ours in {
+        "DIR": str(folder),
+        "/usr/bin/qemu-system-x86_64": program().path,
+        "<serial type='pty'/>": f"<serial type='file'><source path='{shared}/serial'/></serial>",
+        "type='kvm'": "type='qemu'",
+        "<name>baked": "<name>tiny",
+    }.items():
+        assert theirs in domain
+        domain = domain.replace(theirs, ours)
+    (shared / "domain.xml").write_text(domain)
+    with virsh(shared) as shell:
+        shell.write(f"create {shared}/domain.xml\n")
+        shell.flush()
+        wait_for(shared / "serial", "\nmemory ")
+    assert re.search(r"\nrsdp +0*[1-9a-f]", (shared / "serial").read_text())
 
 
 def wait_for(path: Path, words: str) -> None:
