@@ -14,6 +14,7 @@ from fwbuild.files import read_file
 from fwbuild.firmware import file_names
 from fwbuild.guest import Guest
 from fwbuild.kernel.elf_file import LimitError
+from fwbuild.kernel.placed import Placed
 from fwbuild.kernel.vmlinux import MEMORY_MAX, TOO_LARGE, beyond_limit
 from fwbuild.protocols.multiboot import MULTIBOOT
 from fwbuild.protocols.multiboot2 import MULTIBOOT2
@@ -31,12 +32,19 @@ def load_file(guest: Guest, recording: Recording, data: bytes, where: str) -> Lo
     modules; and what the kernel's segments look like once the firmware has loaded them. Errors name
     `where`. Raises FwbuildError for a file that the firmware refuses."""
     top = max((a + s for a, s in recording.ram() if a < e820.FOUR_GIB), default=0)
+    protocol, entry, placed = placing(data, where, top)
+    return Loaded(protocol.name, entry, files=_files(guest, data), placed=placed)
+
+
+def placing(data: bytes, where: str, top: int) -> tuple[Protocol, int, list[Placed]]:
+    """(protocol, entry, segments) by which the firmware takes a kernel's file, as Protocol.place
+    has them. Raises FwbuildError for a file that the firmware refuses."""
     for protocol in ORDER:
         if found := protocol.place(data, where, top):
             entry, placed = found
             if sum(p.size for p in placed) > MEMORY_MAX:
                 raise beyond_limit(LimitError(TOO_LARGE), where)
-            return Loaded(protocol.name, entry, files=_files(guest, data), placed=placed)
+            return protocol, entry, placed
     raise FwbuildError(ExitCode.KERNEL, NO_WAY, where=where, hint=HINT)
 
 

@@ -90,7 +90,11 @@ def add_kernel_arguments(
         help=f"a vmlinux, bzImage or Multiboot kernel; default: {kernel}",
     )
     group.add_argument(
-        "--initrd", type=Path, metavar="FILE", help="an initial RAM disk; default: none"
+        "--initrd",
+        type=Path,
+        metavar="FILE",
+        help="an initial RAM disk, or a Multiboot kernel's modules as `FILE ARGUMENTS,FILE "
+        "ARGUMENTS`; default: none",
     )
     group.add_argument(
         "--append", default="", metavar="CMDLINE", help="the kernel's command line; default: empty"
@@ -166,7 +170,6 @@ def check_files(*paths: Path | None) -> None:
 
 def guest_from(args: argparse.Namespace) -> Guest:
     """The guest that the options describe; its files are checked to be there."""
-    check_files(args.kernel, args.initrd)
     guest = Guest(
         args.machine,
         args.memory,
@@ -177,6 +180,9 @@ def guest_from(args: argparse.Namespace) -> Guest:
         args.accel,
         tuple(word for pair in args.extra for word in pair),
     )
+    check_files(guest.kernel)
+    if guest.initrd and not guest.initrd.is_file():
+        check_files(*(Path(file) for file, _ in guest.modules))
     folder = getattr(args, "baked", None)
     if folder and (guest.kernel or guest.initrd):
         raise FwbuildError(

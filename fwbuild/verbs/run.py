@@ -31,7 +31,7 @@ from fwbuild.verbs.guest_options import (
     image_from,
 )
 from fwbuild.verbs.run_hints import hints
-from fwbuild.verbs.run_kernel import as_pvh, in_parts, without_s3
+from fwbuild.verbs.run_kernel import as_pvh, by_firmware, in_parts, without_s3
 
 HELP = "boot the image in QEMU"
 VERIFY = "`fwbuild verify` says what the image hands over"
@@ -142,6 +142,7 @@ def _guest(args: argparse.Namespace, scratch: Path) -> Guest:
     guest = in_parts(guest_from(args), scratch)
     if not args.no_pvh:
         guest = as_pvh(guest, None if args.bios else args.template, scratch)
+    guest = by_firmware(guest, None if args.bios else args.template)
     kernel = read_file(guest.kernel) if guest.kernel else b""
     guest = without_s3(guest, kernel)
     monitor = monitor_arguments(args.qmp) if args.qmp else []

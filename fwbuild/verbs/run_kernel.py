@@ -1,19 +1,22 @@
-"""The kernel that `run` boots: the parts of a unified kernel image (UKI), and the vmlinux inside
-a bzImage, where that has a PVH entry."""
+"""The kernel that `run` boots: the parts of a unified kernel image (UKI), the vmlinux inside a
+bzImage, where that has a PVH entry, and what QEMU refuses by the firmware's own loader."""
 
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
+from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file, write_all
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
-from fwbuild.image.template import Template
+from fwbuild.image.template import DEFAULT, Template
 from fwbuild.kernel.bzimage import is_bzimage
+from fwbuild.kernel.multiboot2 import find_header2
 from fwbuild.kernel.uki import KERNEL, is_efi, read_uki
 from fwbuild.kernel.vmlinux_cache import NoVmlinuxError, pvh_vmlinux
-from fwbuild.protocols import identify
+from fwbuild.protocols import expect, identify
+from fwbuild.protocols.kernel_file import placing
 from fwbuild.verbs.printing import printable
 
 
@@ -51,11 +54,36 @@ def as_pvh(guest: Guest, template: str | None, scratch: Path) -> Guest:
     return replace(guest, kernel=kept.path)
 
 
+def by_firmware(guest: Guest, template: str | None) -> Guest:
+    """The guest, its kernel loaded by the firmware where QEMU refuses it and the firmware takes
+    it; that is said on stderr. QEMU has the last word on what neither takes. `template` is as for
+    `as_pvh`. Raises FwbuildError for a Multiboot 2 kernel that the firmware refuses, and where the
+    template leaves the loader out."""
+    if guest.kernel is None:
+        return guest
+    data = read_file(guest.kernel)
+    problems = expect(data).report(data).problems
+    if not problems:
+        return guest
+    try:
+        protocol, _, _ = placing(data, str(guest.kernel), guest.memory)
+    except FwbuildError:
+        if find_header2(data) is None:
+            return guest
+        raise
+    refused = problems[0].what
+    if template and not Template.load(template).values["kernel_file"]:
+        hint = f"the firmware loads it with `--template {DEFAULT}`"
+        raise FwbuildError(ExitCode.KERNEL, refused, where=str(guest.kernel), hint=hint)
+    _say(guest.kernel, f"by the firmware's own loader ({protocol.title}), for QEMU's: {refused}")
+    return replace(guest, firmware_loads=True)
+
+
 def without_s3(guest: Guest, kernel: bytes) -> Guest:
     """The guest, but that a vmlinux does not suspend to RAM: it could not wake, since QEMU loads
     its segments again at each reset, and a wake is one. `kernel` is the kernel's file."""
     off, protocol = guest.family.s3_off, identify(kernel)
-    if not off or protocol is None or not protocol.reloaded:
+    if guest.firmware_loads or not off or protocol is None or not protocol.reloaded:
         return guest
     return replace(guest, extra=("-global", off, *guest.extra))
 

@@ -11,6 +11,7 @@ from fwbuild.files import data_dir
 from fwbuild.image.template import DEFAULT
 from fwbuild.kernel.vmlinux_cache import VARIABLE
 from fwbuild.payloads.test_kernel import build_bzimage
+from tests.support import debian
 from tests.support.bzimages import compress
 from tests.support.small_kernel import assembled, pvh_kernel
 
@@ -59,3 +60,19 @@ def test_kernel(name: str, kernel: Path, tmp_path: Path, capfd: pytest.CaptureFi
     said = capfd.readouterr().err
     assert f"isa-debug-exit: {value}," in said
     assert ("--no-pvh" in more) or f"fwbuild: {kernel} {WORDS[value]}" in said
+
+
+def test_what_qemu_refuses(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Debian's gnumach for amd64: a 64-bit ELF file with Multiboot headers, and a module."""
+    (tmp_path / "module").write_bytes(b"no script")
+    argv = ["run", str(debian.gnumach(64)), "-M", "pc", "--accel", "tcg", "--timeout", "60"]
+    argv += [
+        "--initrd",
+        f"{tmp_path}/module prog $(task-create)",
+        "--append",
+        "gnumach console=com0",
+    ]
+    assert main([*argv, "--expect", "executable module"]) == ExitCode.OK
+    said = capfd.readouterr()
+    assert "by the firmware's own loader (Multiboot2 specification)" in said.err
+    assert "module 0: prog $(task-create)" in said.out
