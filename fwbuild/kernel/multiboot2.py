@@ -96,7 +96,8 @@ def parse_multiboot2(data: bytes, where: str) -> Multiboot2Kernel | None:
         raise beyond_limit(error, where) from None
     except (ElfError, ValueError) as error:
         what = f"a Multiboot 2 kernel that cannot be loaded: {error}"
-        raise FwbuildError(ExitCode.KERNEL, what, where=where) from None
+        hint = "change its header or its linker script, or start it by GRUB"
+        raise FwbuildError(ExitCode.KERNEL, what, where=where, hint=hint) from None
 
 
 def _tags(data: bytes, at: int) -> Iterator[tuple[HeaderTag, Any]]:

@@ -31,6 +31,7 @@ from fwbuild.protocols.checks import (
     protected_mode,
     ram_of,
 )
+from fwbuild.protocols.loading import MORE_MEMORY
 from fwbuild.protocols.protocol import Handoff, Protocol
 from fwbuild.protocols.report import Report
 from fwbuild.protocols.tables.smbios import entry_point
@@ -171,7 +172,8 @@ def _base(kernel: Multiboot2Kernel, where: str, top: int) -> int:
         base = (end - align_up(kernel.size, x86.PAGE)) & -max(align, x86.PAGE)
     if base < lowest or base + kernel.size > tag.max_addr:
         what = f"its header lets it be moved to {tag.min_addr:#x} to {tag.max_addr:#x} alone"
-        raise FwbuildError(ExitCode.KERNEL, what, where=where)
+        hint = f"{MORE_MEMORY}, or widen the range in its header"
+        raise FwbuildError(ExitCode.KERNEL, what, where=where, hint=hint)
     return base
 
 

@@ -16,6 +16,10 @@ LONG = {
     "test_matrix.py::test_reboots[q35]": "test_reboots.py reboots twenty times",
     "test_matrix.py::test_boot[microvm-kernel-without-dma-and-acpi-universal]": "as on pc and q35",
     "test_matrix.py::test_boot[other-kernel-686-pae-vmlinuz-universal]": "its vmlinux boots, too",
+    "test_matrix.py::test_boot[pc-with-devices-and-bridges-linux]": "as q35-with-ports-linux",
+    "test_matrix.py::test_boot[pc-with-an-extra-root-bus-universal]": "as on q35",
+    "test_agreement_protocols.py::test_same_state[Debian-6144-pc]": "as on q35",
+    "test_use_with.py::test_libvirt_starts_a_baked_guest[q35]": "as on pc",
 }
 
 

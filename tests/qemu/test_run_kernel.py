@@ -8,11 +8,13 @@ from fwbuild.abi import ports
 from fwbuild.cli import main
 from fwbuild.errors import ExitCode
 from fwbuild.files import data_dir
+from fwbuild.guest import Guest
 from fwbuild.image.template import DEFAULT
 from fwbuild.kernel.vmlinux_cache import VARIABLE
 from fwbuild.payloads.test_kernel import build_bzimage
 from tests.support import debian
 from tests.support.bzimages import compress
+from tests.support.offered import need_machine
 from tests.support.small_kernel import assembled, pvh_kernel
 
 pytestmark = pytest.mark.qemu
@@ -51,6 +53,8 @@ CASES: dict[str, tuple[list[str], int]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_kernel(name: str, kernel: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     more, value = CASES[name]
+    if "-M" in more:
+        need_machine(Guest(more[1]))
     text = (data_dir("templates") / f"{DEFAULT}.toml").read_text()
     (tmp_path / "none.toml").write_text(text.replace('"pvh", ', ""))
     if name == "the cache is a file":
