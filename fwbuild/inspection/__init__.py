@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+from fwbuild.abi import linux_boot, offsets
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.inspection import efi, firmware
 from fwbuild.kernel.decompress import compression
 from fwbuild.protocols import identify
+from fwbuild.protocols.pvh import BANNER
 from fwbuild.protocols.report import KINDS, Problem, Report
 
+BOOT_FLAG_AT = offsets(linux_boot.SETUP_HEADER)["boot_flag"]
+BOOT_FLAG = linux_boot.BOOT_FLAG.to_bytes(2, "little")
 TOOLS = {"lzo": "lzop"}  # the others are called like the format
 
 
@@ -22,14 +26,24 @@ def inspect(data: bytes, path: Path) -> Report:
         found = protocol.report(data)
     found = found or efi.report(data) or _compressed(data)
     if not found:
-        raise FwbuildError(
-            ExitCode.KERNEL,
-            "neither a kernel nor a firmware image",
-            where=str(path),
-            hint="QEMU would take it for a kernel older than boot protocol 2.00",
-        )
+        what, hint = _no_kernel(data)
+        raise FwbuildError(ExitCode.KERNEL, what, where=str(path), hint=hint)
     found.size = len(data)
     return found
+
+
+def _no_kernel(data: bytes) -> tuple[str, str]:
+    """What people take for a kernel, and what to do instead."""
+    if data[BOOT_FLAG_AT : BOOT_FLAG_AT + len(BOOT_FLAG)] == BOOT_FLAG:
+        return (
+            "a boot sector, not a kernel",
+            "a PC BIOS starts it, as a disk: QEMU's default, -drive",
+        )
+    if BANNER.search(data):
+        what = "Linux without its ELF header, which says where it is loaded"
+        return what, "give the vmlinux that objcopy made it of, or the bzImage"
+    what = "neither a kernel nor a firmware image"
+    return what, "QEMU would take it for a kernel older than boot protocol 2.00"
 
 
 def _compressed(data: bytes) -> Report | None:

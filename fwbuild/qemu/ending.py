@@ -31,6 +31,7 @@ class How(Enum):
         self.what = what
 
 
+HINTS = {How.FAILURE: "does QEMU take the kernel? `fwbuild inspect KERNEL`"}
 # QEMU's reasons to end (qapi/run-state.json ShutdownCause); the others are the host's wish
 REASONS = {
     "guest-shutdown": How.POWER_OFF,
@@ -67,7 +68,7 @@ class Ending:
     def check(self) -> None:
         """Raise FwbuildError unless the guest or the user wanted this end."""
         if self.how.code != ExitCode.OK:
-            hint = self.stop.hint if self.stop else ""
+            hint = self.stop.hint if self.stop else HINTS.get(self.how, "")
             raise FwbuildError(self.how.code, self.line, hint=hint)
 
 

@@ -69,7 +69,7 @@ FLOORS = {
     "kernel": ("abi", "errors", "files", "sizes"),
     "firmware": ("abi", "assembler", "machines", "sizes", "version"),
     "image": ("abi", "assembler", "documents", "errors", "files", "firmware", "sizes", "version"),
-    "inspection": ("errors", "firmware", "image", "kernel", "protocols"),
+    "inspection": ("abi", "errors", "firmware", "image", "kernel", "protocols"),
     "explain": ("abi", "assembler", "errors", "firmware", "image"),
     "emulator": (
         "abi", "errors", "files", "firmware", "guest", "image", "kernel", "machines", "sizes"),

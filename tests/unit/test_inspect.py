@@ -376,6 +376,23 @@ def test_noise(noise: bytes, start: bytes) -> None:
             assert error.code == ExitCode.KERNEL
 
 
+# a file: part of what it is said to be
+TAKEN_FOR_KERNELS = {
+    "a boot sector": (bytes(510) + b"\x55\xaa", "a boot sector"),
+    "a disk": (bytes(510) + b"\x55\xaa" + bytes(8192), "a boot sector"),
+    "vmlinux.bin": (bytes(0x2000) + b"Linux version 6.1.0 (a@b)\n\0", "without its ELF header"),
+    "text": (b"not a kernel\n", "neither a kernel nor"),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN_FOR_KERNELS)
+def test_no_kernel(name: str) -> None:
+    data, words = TAKEN_FOR_KERNELS[name]
+    with pytest.raises(FwbuildError, match=words) as raised:
+        report(data)
+    assert raised.value.hint
+
+
 def test_two_bytes_of_an_option_rom() -> None:
     with pytest.raises(FwbuildError, match="neither a kernel nor"):
         report(b"\x55\xaa")
