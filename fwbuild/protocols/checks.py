@@ -107,7 +107,8 @@ def module_files(state: State, found: Sequence[tuple[int, int, bytes]]) -> Itera
             break
         wanted.append((data, state.file(file_names.module_cmdline(number))))
     if len(found) != len(wanted):
-        yield f"{len(found)} modules of {len(wanted)} files"
+        why = "" if found else ": an image without the option `modules` leaves them out"
+        yield f"{len(found)} modules of {len(wanted)} files{why}"
     for i, ((address, size, text), (data, said)) in enumerate(zip(found, wanted, strict=False), 1):
         if size != len(data) or not holds(state, address, data):
             yield f"module file {i} is damaged"

@@ -3,12 +3,12 @@
 import pytest
 
 from fwbuild import protocols
-from fwbuild.emulator.machine import Machine
+from fwbuild.emulator.machine import Machine, Outcome
 from fwbuild.emulator.state import End
 from fwbuild.firmware.layout import ROM
 from tests.support.fuzz import bases, run, verdict
 from tests.support.fuzz.inputs import Host, Input
-from tests.support.fuzz.machine import LeanMachine
+from tests.support.fuzz.machine import LIMIT, LeanMachine
 from tests.support.fuzz.native import SUPPORTED
 
 pytestmark = pytest.mark.skipif(not SUPPORTED, reason="its hooks are code for x86-64")
@@ -60,6 +60,69 @@ def test_a_change_is_seen_by_the_firmware(change: list[object], line: str) -> No
     assert verdict.ended(outcome) == []
     machine.restore()
     assert machine.run().kind == End.HANDOFF  # nothing of it is left
+
+
+# what the host asks for, and how a run ends
+ENDS = {
+    "CPUs that do not wake": (
+        '["all-cpus/7.2/microvm-pcie-512M/pvh",["generate","#5","u32",2538984641]]',
+        End.EXIT,
+    ),
+    "a module of an image without modules": (
+        '["linux/11.1/microvm-4096M/pvh",["generate","opt/fwbuild/module/1","blob",3523108425]]',
+        End.HANDOFF,
+    ),
+    "a module of one with modules": (
+        '["universal/11.1/microvm-512M/pvh",["generate","opt/fwbuild/module/1","blob",3523108425]]',
+        End.HANDOFF,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_an_input_ends_as_it_may(name: str) -> None:
+    text, end = ENDS[name]
+    found = Input.read(text)
+    machine = bases.lean(found.base)
+    host = found.apply(machine)
+    outcome = machine.run()
+    assert (outcome.kind, verdict.ended(outcome)) == (end, [])
+    if end == End.HANDOFF:
+        assert verdict.can_judge(host)
+        assert verdict.judged(machine, host) == []
+
+
+def test_the_boot_cpu_sends_one_startup_message() -> None:
+    """It goes on behind the store that woke the others."""
+    found = Input("all-cpus/7.2/microvm-pcie-512M/pvh", (["set", "#5", 0, "0300"],))
+    machine = bases.lean(found.base)
+    found.apply(machine)
+    apic, sent = machine.board.apic, []
+    on_startup = apic.on_startup
+
+    def count(vector: int) -> None:
+        sent.append(vector)
+        on_startup(vector)
+
+    apic.on_startup = count
+    machine.run(100_000)
+    assert len(sent) == 1
+
+
+def test_copies_without_dma_are_counted() -> None:
+    machine = bases.lean(BASES[0])
+    Input(BASES[0], (["no dma"],)).apply(machine)
+    machine.run()
+    copied = machine.hooks.counters.copied
+    assert copied > sum(f.size for f in machine.recording.files if f.name.startswith("etc/acpi"))
+    machine.restore()
+    assert machine.run().kind == End.HANDOFF
+    assert machine.hooks.counters.copied < copied
+
+
+@pytest.mark.parametrize("copied, wrong", [(LIMIT // 2, ["ended in limit"]), (LIMIT, [])])
+def test_a_long_run_may_copy(copied: int, wrong: list[str]) -> None:
+    assert verdict.ended(Outcome(End.LIMIT), copied) == wrong
 
 
 def _machine(code: bytes, routine: str) -> LeanMachine:

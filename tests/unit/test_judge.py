@@ -114,6 +114,13 @@ def test_rsdt_elsewhere(address: int, machine: Machine) -> None:
     assert "ACPI: " in " / ".join(PVH.judge(machine.state()))
 
 
+def test_modules_left_out(machine: Machine) -> None:
+    put_files(machine, {"opt/fwbuild/module/1": b"file"})
+    assert PVH.judge(machine.state()) == [
+        "0 modules of 1 files: an image without the option `modules` leaves them out"
+    ]
+
+
 def test_module_nowhere(machine: Machine) -> None:
     module = PVH.read(machine.state()).modules[0]
     put_files(machine, {"opt/fwbuild/module/1": b"file"})

@@ -186,6 +186,7 @@ class LeanMachine(Machine):
         self._edges = edges
         self._error: BaseException | None = None
         self._exactly = False
+        self._left = 0  # Counters.left, while that stops the boot CPU for the others
         self._known_parts: dict[tuple[int, int], tuple[Any, list[Part]]] = {}
         super().__init__(image, recording, loaded)
         KeptMmio(self.uc, self.board.mmio, self.hooks)
@@ -246,8 +247,15 @@ class LeanMachine(Machine):
         pass
 
     def _on_startup(self, vector: int) -> None:
+        """Stop where the next block starts. The message is a store to MMIO: after a stop there
+        and then unicorn would start from the same store, and send it again."""
         super()._on_startup(vector)
-        self.uc.emu_stop()
+        counters = self.hooks.counters
+        self._left, counters.left = counters.left, 0
+
+    def _run_others(self, limit: int) -> None:
+        self.hooks.counters.left = self._left
+        super()._run_others(limit)
 
     def state(self) -> State:
         self.memory.note_stores(

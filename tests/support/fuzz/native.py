@@ -39,6 +39,7 @@ class Counters(ctypes.Structure):
     config_address: what was written to the address port of PCI's configuration space.
     functions: u8 by bus and function, ABSENT where none answers; else Python is asked.
     item:      the next byte that fw_cfg's data port gives, and how many there are.
+    copied:    bytes that this run read from that port, those after an item's end included.
     """
 
     _fields_ = [
@@ -59,6 +60,7 @@ class Counters(ctypes.Structure):
         ("functions", ctypes.c_void_p),
         ("item", ctypes.c_void_p),
         ("item_left", ctypes.c_uint64),
+        ("copied", ctypes.c_uint64),
         ("stop", ctypes.c_void_p),
         ("port_in", ctypes.c_void_p),
         ("port_out", ctypes.c_void_p),
@@ -171,6 +173,7 @@ IN = f"""
     jne status
     cmp edx, 1
     jne other
+    inc qword ptr [rcx + {_at("copied")}]
     xor eax, eax
     cmp qword ptr [rcx + {_at("item_left")}], 0
     je end
@@ -374,7 +377,7 @@ class Hooks:
                 if granule < 1 << 32 - GRANULE_SHIFT:
                     seen[granule >> 3] = 0
         counters.stored = counters.new_edges = counters.previous = 0
-        counters.console_size = counters.serial_size = 0
+        counters.console_size = counters.serial_size = counters.copied = 0
         counters.left = instructions
 
     def stored(self) -> list[tuple[int, int]]:
