@@ -42,6 +42,15 @@ def test_an_input_is_its_text() -> None:
     assert Input.read(found.text) == found
 
 
+def test_a_kernel_may_wrap_at_4_gib() -> None:
+    """Of the seed 68: more segments than fit below 4 GiB."""
+    found = Input("universal/11.1/microvm-512M/file", (["file", "elf", 68],))
+    machine = bases.lean(found.base)
+    found.apply(machine)
+    assert verdict.ended(machine.run()) == []
+    assert verdict.strays(machine) == []
+
+
 @pytest.mark.parametrize(
     "change, line",
     [

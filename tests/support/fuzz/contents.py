@@ -205,7 +205,7 @@ def _elf(numbers: Numbers, _before: bytes) -> bytes:
         data = bytearray(vmlinux(numbers.choice((4, 8))))
     else:
         segments = [
-            Segment(base + i * 0x1000, b"\xf4" * 100, numbers.choice((100, 0x1000)), 7)
+            Segment(base + i * 0x1000 & 0xFFFFFFFF, b"\xf4" * 100, numbers.choice((100, 0x1000)), 7)
             for i in range(numbers.choice((1, 2, 5, 128, 140)))
         ]
         data = bytearray(write_elf(segments, [], base, pvh_note(base)))
