@@ -9,6 +9,8 @@ import pytest
 from keystone import KS_MODE_16
 
 from fwbuild.abi import acpi, chipset, ports
+from fwbuild.bake.read import bake
+from fwbuild.bake.write import BIOS_FILE
 from fwbuild.cli import main
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import stop_codes
@@ -85,19 +87,27 @@ def sleeper(folder: Path, machine: str, smp: int, kernel: Path) -> Guest:
     )
 
 
-@pytest.mark.parametrize("smp", [1, 2])
-@pytest.mark.parametrize("machine", MACHINES)
-def test_suspend(machine: str, smp: int, bios: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("machine", "smp", "baked"),
+    [(machine, smp, False) for machine in MACHINES for smp in (1, 2)]
+    + [pytest.param("pc", 2, True, marks=pytest.mark.long)],
+)
+def test_suspend(machine: str, smp: int, baked: bool, bios: Path, tmp_path: Path) -> None:
     serial = tmp_path / "serial"
     guest = sleeper(tmp_path, machine, smp, debian.cloud_vmlinuz())
+    if baked:
+        folder = tmp_path / "baked"
+        guest, bios = bake(guest, folder), folder / BIOS_FILE
     argv = [*command(guest, bios=bios), "-serial", f"file:{serial}"]
     with qmp.started(argv, SECONDS) as monitor:
         monitor.execute("cont")
         for _ in range(TIMES):
-            assert monitor.wait("SUSPEND", "RESET", "SHUTDOWN")["event"] == "SUSPEND"
+            event = monitor.wait("SUSPEND", "RESET", "SHUTDOWN")
+            assert event["event"] == "SUSPEND", (event, serial.read_text(errors="replace")[-3000:])
             monitor.execute("system_wakeup")
             monitor.wait("WAKEUP")
-        assert monitor.wait("SUSPEND", "RESET", "SHUTDOWN")["event"] == "SHUTDOWN"
+        event = monitor.wait("SUSPEND", "RESET", "SHUTDOWN")
+        assert event["event"] == "SHUTDOWN", (event, serial.read_text(errors="replace")[-3000:])
     text = serial.read_text(errors="replace").replace("\r", "")
     assert len(re.findall(r"^mark ", text, re.MULTILINE)) == 1, text[-3000:]
     for n in range(1, TIMES + 1):

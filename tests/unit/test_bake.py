@@ -17,7 +17,7 @@ from fwbuild.bake.write import write
 from fwbuild.emulator import recording
 from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.machine import Machine
-from fwbuild.emulator.wake import reset
+from fwbuild.emulator.wake import judge_wake, reset, suspend
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import layout, preloaded, stop_codes
 from fwbuild.guest import RAM_FILE, Guest
@@ -180,6 +180,21 @@ def test_tables_keep_clear_of_the_modules(tmp_path: Path) -> None:
     outcome = machine.run()
     # no room is left below what lies between kernel and module
     assert outcome.exit_value == stop_codes.BY_NAME["NO_ROOM"].code
+
+
+@pytest.mark.parametrize("name", ["pc", "q35"])  # microvm offers no S3
+def test_a_guest_wakes(name: str, tmp_path: Path) -> None:
+    """The mark of a kernel that is used up stops a new start, and no wake."""
+    vector = 0x9A010
+    before = start(bake(tmp_path, name), image(name))
+    handoff = PRELOADED.read(before.state())
+    assert before.loaded
+    kernel = before.loaded.memory[0].address
+    before.memory.dma_write(kernel, b"used")
+    after = suspend(before, handoff.rsdp, vector)
+    assert after.read(kernel, 4) == b"used"  # QEMU loads nothing over it
+    assert int.from_bytes(after.read(RECORD, 4), "little") == preloaded.SPENT
+    assert judge_wake(before, after, after.run(), vector) == []
 
 
 @pytest.mark.parametrize("name", MACHINES)
