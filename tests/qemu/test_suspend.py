@@ -90,7 +90,7 @@ def sleeper(folder: Path, machine: str, smp: int, kernel: Path) -> Guest:
 @pytest.mark.parametrize(
     ("machine", "smp", "baked"),
     [(machine, smp, False) for machine in MACHINES for smp in (1, 2)]
-    + [pytest.param("pc", 2, True, marks=pytest.mark.long)],
+    + [pytest.param(machine, 2, True, marks=pytest.mark.long) for machine in MACHINES],
 )
 def test_suspend(machine: str, smp: int, baked: bool, bios: Path, tmp_path: Path) -> None:
     serial = tmp_path / "serial"
