@@ -112,7 +112,7 @@ class Machine:
         self._startup: int | None = None  # the vector that other CPUs are to start at
         self.awake: list[dict[str, int]] = []  # the registers at which each of them halted
         self.board.apic.on_startup = self._on_startup
-        for placed in loaded.memory + loaded.laid if loaded else ():
+        for placed in loaded.memory + loaded.mapped + loaded.laid if loaded else ():
             placed.put(self.read, self.uc.mem_write)
         self._reset()
         self._hooks()

@@ -16,7 +16,6 @@ from fwbuild.emulator.legacy import Cmos
 from fwbuild.emulator.machine import Machine, Outcome
 from fwbuild.emulator.pci.chipset import Ich9Lpc, Piix4Pm
 from fwbuild.firmware import layout
-from fwbuild.firmware.options import BootProtocol
 
 # The registers of each chipset function on bus 0 that a guest relies on and does not restore.
 RESTORED = {
@@ -68,9 +67,8 @@ def reset(machine: Machine, entry: int, shutdown: int = 0) -> Machine:
     loaded = replace(machine.loaded, entry=entry)
     after = Machine(machine.image, machine.recording, loaded)
     after.memory.inherit(machine.memory)
-    if loaded.protocol != BootProtocol.PRELOADED:  # a baked guest's file is mapped once
-        for placed in loaded.memory:  # QEMU loads a vmlinux again
-            placed.put(after.read, after.uc.mem_write)
+    for placed in loaded.memory:  # QEMU loads a vmlinux again
+        placed.put(after.read, after.uc.mem_write)
     cmos = after.devices.get(legacy.CMOS_DATA)
     if isinstance(cmos, Cmos):
         cmos.content[legacy.CMOS_SHUTDOWN] = shutdown

@@ -78,7 +78,9 @@ def _load(guest: Guest, file: BinaryIO, where: str) -> Loaded:
     pieces += [(RECORD, preloaded.RECORD.sizeof()), (CMDLINE, cmdline)]
     kernel, *laid = [placed(at, _at(file, at, length)) for at, length in pieces]
     files = {file_names.APPEND: os.fsencode(guest.append)} if guest.append else {}
-    return Loaded(BootProtocol.PRELOADED, record.kernel_entry, [kernel], files=files, laid=laid)
+    return Loaded(
+        BootProtocol.PRELOADED, record.kernel_entry, files=files, mapped=[kernel], laid=laid
+    )
 
 
 def read_record(file: BinaryIO, where: str) -> Any:

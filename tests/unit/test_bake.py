@@ -189,7 +189,7 @@ def test_a_guest_wakes(name: str, tmp_path: Path) -> None:
     before = start(bake(tmp_path, name), image(name))
     handoff = PRELOADED.read(before.state())
     assert before.loaded
-    kernel = before.loaded.memory[0].address
+    kernel = before.loaded.segments[0].address
     before.memory.dma_write(kernel, b"used")
     after = suspend(before, handoff.rsdp, vector)
     assert after.read(kernel, 4) == b"used"  # QEMU loads nothing over it
