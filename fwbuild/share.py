@@ -15,9 +15,9 @@ from fwbuild.documents import render
 from fwbuild.errors import ExitCode
 from fwbuild.files import data_dir
 from fwbuild.qemu.program import NAME, VARIABLE
+from fwbuild.verbs.completion import SHELLS
 from fwbuild.version import RELEASED, __version__
 
-SHELLS = ("bash", "zsh", "fish")
 MAN = "fwbuild.1"
 WIDTH = 72  # of a line in it
 ENVIRONMENT = {

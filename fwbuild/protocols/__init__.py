@@ -20,7 +20,8 @@ from fwbuild.protocols.pvh import PVH
 
 # In the order in which QEMU looks at a file. Source: QEMU, hw/i386/x86.c x86_load_linux().
 PROTOCOLS: tuple[Protocol, ...] = (LINUX, LINUX16, MULTIBOOT, PVH)
-# No file is of this one: `fwbuild bake` makes its guests.
+# Besides those, what QEMU takes no file for: the firmware reads the one, `fwbuild bake` makes the
+# other's guests.
 BY_NAME = {protocol.name: protocol for protocol in (*PROTOCOLS, MULTIBOOT2, PRELOADED)}
 
 

@@ -28,20 +28,21 @@ from fwbuild.kernel.placed import Placed
 from fwbuild.kernel.vmlinux import MEMORY_MAX, TOO_LARGE, beyond_limit
 from fwbuild.protocols import tables
 from fwbuild.protocols.checks import (
-    clear_flags,
     command_line,
-    flat_segments,
     holds,
     inside,
     is_file,
-    loaded,
-    module_files,
     number,
-    protected_mode,
     ram_of,
 )
 from fwbuild.protocols.loading import number_items
-from fwbuild.protocols.protocol import MODULES_MAX, Handoff, Protocol, numbers, read_string
+from fwbuild.protocols.multiboots import (
+    ModulesHandoff,
+    basic_memory,
+    files_modules,
+    machine_state,
+)
+from fwbuild.protocols.protocol import MODULES_MAX, Protocol, numbers, read_string
 from fwbuild.protocols.report import Problem, Report, flag_names
 from fwbuild.sizes import align_up, padded
 
@@ -56,13 +57,11 @@ FILLED_FOR_FILES = frozenset("cmdline mods_count mods_addr boot_loader_name".spl
 
 
 @dataclass(frozen=True, kw_only=True)
-class MultibootHandoff(Handoff):
-    """The information and what it points at, parsed by abi.multiboot's declarations. `modules`
-    are (start, end, command line)."""
+class MultibootHandoff(ModulesHandoff):
+    """The information and what it points at, parsed by abi.multiboot's declarations."""
 
     info: Any
     loader: bytes
-    modules: list[tuple[int, int, bytes]]
 
     def more(self) -> dict[str, Any]:
         return {
@@ -78,8 +77,7 @@ class MultibootHandoff(Handoff):
         return "information", f"flags {self.info.flags:#x}"
 
     def areas(self) -> dict[str, tuple[int, int]]:
-        modules = {f"module {i}": (m[0], m[1] - m[0]) for i, m in enumerate(self.modules)}
-        return self.structures() | modules
+        return self.structures() | self.module_areas()
 
     def structures(self) -> dict[str, tuple[int, int]]:
         """The areas that the firmware makes."""
@@ -87,12 +85,6 @@ class MultibootHandoff(Handoff):
             "information": (self.address, INFO.sizeof()),
             "memory map": (self.info.mmap_addr, self.info.mmap_length),
         }
-
-    def pieces(self) -> list[tuple[str, str]]:
-        return [
-            ("module", f"{start:#x}, {end - start} bytes, '{text.decode('latin-1')}'")
-            for start, end, text in self.modules
-        ]
 
 
 class Multiboot(Protocol):
@@ -232,11 +224,7 @@ class Multiboot(Protocol):
         )
 
     def registers(self, state: State) -> Iterator[str]:
-        if state.registers["eax"] != multiboot.LOADER_MAGIC:
-            yield f"EAX is {state.registers['eax']:#x}, not the magic"
-        yield from protected_mode(state)
-        yield from clear_flags(state, x86.Eflags.VM, x86.Eflags.IF)
-        yield from flat_segments(state)
+        yield from machine_state(state, multiboot.LOADER_MAGIC)
 
     def handed(self, state: State, handoff: MultibootHandoff) -> Iterator[str]:
         yield from _info(state, handoff)
@@ -262,9 +250,7 @@ def _info(state: State, handoff: MultibootHandoff) -> Iterator[str]:
     wanted = host.flags | InfoFlag.MEMORY | InfoFlag.MMAP
     if info.flags != wanted:
         yield f"information: flags are {info.flags:#x}, not {wanted:#x}"
-    ram = [(m.addr, m.size) for m in handoff.memmap if m.type == e820.Type.RAM]
-    for name, start in (("mem_lower", 0), ("mem_upper", e820.EXTENDED)):
-        kib = sum(size for address, size in ram if address == start) >> 10
+    for name, kib in basic_memory(handoff.memmap).items():
         if info[name] != kib:
             yield f"information: {name} is {info[name]}, not {kib}"
     for entry in handoff.memmap:
@@ -277,9 +263,7 @@ def _contents(state: State, handoff: MultibootHandoff) -> Iterator[str]:
         yield from command_line(state, handoff)
         if handoff.loader + b"\0" != work.LOADER_NAME:
             yield f"the loader's name is {handoff.loader!r}"
-        found = [(start, end - start, text) for start, end, text in handoff.modules]
-        yield from module_files(state, found)
-        yield from loaded(state, found)
+        yield from files_modules(state, handoff)
         return
     blob, base = state.items[Key.KERNEL_DATA], number(state, Key.KERNEL_ADDR)
     if not holds(state, base, blob):

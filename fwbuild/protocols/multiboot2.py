@@ -22,19 +22,20 @@ from fwbuild.kernel.multiboot2 import Multiboot2Kernel, find_header2, parse_mult
 from fwbuild.kernel.placed import Placed
 from fwbuild.protocols import tables
 from fwbuild.protocols.checks import (
-    clear_flags,
     command_line,
-    flat_segments,
     inside,
-    loaded,
-    module_files,
-    protected_mode,
     ram_of,
 )
 from fwbuild.protocols.loading import MORE_MEMORY
-from fwbuild.protocols.protocol import Handoff, Protocol
+from fwbuild.protocols.multiboots import (
+    ModulesHandoff,
+    basic_memory,
+    files_modules,
+    machine_state,
+)
+from fwbuild.protocols.protocol import Protocol
 from fwbuild.protocols.report import Report
-from fwbuild.protocols.tables.smbios import entry_point
+from fwbuild.protocols.tables.smbios import entry_point, pointed_at
 from fwbuild.sizes import align_up
 
 TOTAL_MAX = 1 << 20  # bytes of the information that are read
@@ -43,14 +44,13 @@ BY_FILE = "give it to the firmware: -fw_cfg name=opt/fwbuild/kernel,file=KERNEL"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Multiboot2Handoff(Handoff):
-    """The information: (type, what follows the size) of each tag, the last one END; `total` bytes.
-    `modules` are (start, end, command line)."""
+class Multiboot2Handoff(ModulesHandoff):
+    """The information: (type, what follows the size) of each tag, the last one END; `total`
+    bytes."""
 
     total: int
     reserved: int
     tags: list[tuple[int, bytes]]
-    modules: list[tuple[int, int, bytes]]
 
     def of(self, kind: InfoTag) -> bytes | None:
         """The first tag of a type."""
@@ -63,14 +63,7 @@ class Multiboot2Handoff(Handoff):
         return "information", f"{self.total} bytes, {len(self.tags)} tags"
 
     def areas(self) -> dict[str, tuple[int, int]]:
-        modules = {f"module {i}": (m[0], m[1] - m[0]) for i, m in enumerate(self.modules)}
-        return {"information": (self.address, self.total)} | modules
-
-    def pieces(self) -> list[tuple[str, str]]:
-        return [
-            ("module", f"{start:#x}, {end - start} bytes, '{text.decode('latin-1')}'")
-            for start, end, text in self.modules
-        ]
+        return {"information": (self.address, self.total)} | self.module_areas()
 
 
 class Multiboot2(Protocol):
@@ -135,11 +128,7 @@ class Multiboot2(Protocol):
         )
 
     def registers(self, state: State) -> Iterator[str]:
-        if state.registers["eax"] != abi.LOADER_MAGIC:
-            yield f"EAX is {state.registers['eax']:#x}, not the magic"
-        yield from protected_mode(state)
-        yield from clear_flags(state, x86.Eflags.VM, x86.Eflags.IF)
-        yield from flat_segments(state)
+        yield from machine_state(state, abi.LOADER_MAGIC)
 
     def handed(self, state: State, handoff: Multiboot2Handoff) -> Iterator[str]:
         yield from _form(state, handoff)
@@ -147,9 +136,7 @@ class Multiboot2(Protocol):
         yield from command_line(state, handoff)
         yield from tables.memmap_problems(state, handoff.memmap)
         yield from tables.table_problems(state, handoff.memmap, tables.find_rsdp(state))
-        found = [(start, end - start, text) for start, end, text in handoff.modules]
-        yield from module_files(state, found)
-        yield from loaded(state, found)
+        yield from files_modules(state, handoff)
         ram = ram_of(handoff.memmap)
         for name, (start, size) in handoff.areas().items():
             if size and not inside(ram, start, start + size):
@@ -193,13 +180,11 @@ def _form(state: State, handoff: Multiboot2Handoff) -> Iterator[str]:
 
 def _tags(state: State, handoff: Multiboot2Handoff) -> Iterator[str]:
     """Each tag that says something of the machine."""
-    ram = [(m.addr, m.size) for m in handoff.memmap if m.type == e820.Type.RAM]
-    lower, upper = (sum(s for a, s in ram if a == at) >> 10 for at in (0, e820.EXTENDED))
     size = abi.MMAP_ENTRY.sizeof()
     wanted = {
         InfoTag.CMDLINE: handoff.cmdline + b"\0",
         InfoTag.BOOT_LOADER_NAME: work.LOADER_NAME,
-        InfoTag.MEMORY: abi.MEMORY.build({"mem_lower": lower, "mem_upper": upper}),
+        InfoTag.MEMORY: abi.MEMORY.build(basic_memory(handoff.memmap)),
         InfoTag.ACPI_OLD: None,
         InfoTag.ACPI_NEW: None,
         InfoTag.SMBIOS: _smbios(state),
@@ -224,11 +209,9 @@ def _smbios(state: State) -> bytes | None:
     at = entry_point(state.read)
     if at is None:
         return None
-    old = state.read(at, 5) != smbios.ANCHOR_30
-    entry = (smbios.ENTRY_21 if old else smbios.ENTRY_30).parse(state.read(at, 31))
-    size = entry.table_length if old else entry.table_max_size
+    entry, structures = pointed_at(state.read, at, state.read(at, len(smbios.ANCHOR_30)))
     head = {"major": entry.major, "minor": entry.minor, "reserved": bytes(6)}
-    return bytes(abi.SMBIOS.build(head)) + state.read(entry.table_address, size)
+    return bytes(abi.SMBIOS.build(head)) + structures
 
 
 def _load_base(state: State) -> bytes | None:

@@ -6,11 +6,12 @@ import argparse
 from fwbuild.errors import ExitCode
 from fwbuild.files import data_dir
 
+SHELLS = ("bash", "zsh", "fish")
 HELP = "print the completion of bash, zsh or fish"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell: %(choices)s")
+    parser.add_argument("shell", choices=SHELLS, help="the shell: %(choices)s")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,7 +12,6 @@ from pathlib import Path
 from fwbuild.abi import ports
 from fwbuild.bake.write import BIOS_FILE
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.files import read_file
 from fwbuild.firmware import test_kernel
 from fwbuild.guest import Guest
 from fwbuild.payloads.test_kernel import with_test_kernel
@@ -31,7 +30,7 @@ from fwbuild.verbs.guest_options import (
     image_from,
 )
 from fwbuild.verbs.run_hints import hints
-from fwbuild.verbs.run_kernel import as_pvh, by_firmware, in_parts, without_s3
+from fwbuild.verbs.run_kernel import chosen, without_s3
 
 HELP = "boot the image in QEMU"
 VERIFY = "`fwbuild verify` says what the image hands over"
@@ -139,11 +138,8 @@ def _check_lasting(guest: Guest, scratch: Path) -> None:
 
 def _guest(args: argparse.Namespace, scratch: Path) -> Guest:
     """The guest that runs; what is chosen for it is said on stderr."""
-    guest = in_parts(guest_from(args), scratch)
-    if not args.no_pvh:
-        guest = as_pvh(guest, None if args.bios else args.template, scratch)
-    guest = by_firmware(guest, None if args.bios else args.template)
-    kernel = read_file(guest.kernel) if guest.kernel else b""
+    template = None if args.bios else args.template
+    guest, kernel = chosen(guest_from(args), template, scratch, pvh=not args.no_pvh)
     guest = without_s3(guest, kernel)
     monitor = monitor_arguments(args.qmp) if args.qmp else []
     guest = replace(guest, extra=(*guest.extra, *monitor, *args.after))

@@ -20,55 +20,72 @@ from fwbuild.protocols.kernel_file import placing
 from fwbuild.verbs.printing import printable
 
 
-def in_parts(guest: Guest, scratch: Path) -> Guest:
-    """The guest, its UKI replaced by the parts of it, which go to the folder `scratch`. The user's
-    own initrd and command line stand. Raises FwbuildError for another EFI application."""
-    if guest.kernel is None or is_bzimage(data := read_file(guest.kernel)) or not is_efi(data):
-        return guest
-    found = read_uki(data, guest.kernel)
-    kernel, initrd = scratch / "linux", scratch / "initrd"
-    write_all({kernel: found.parts[KERNEL], initrd: found.initrd})
+def chosen(
+    guest: Guest, template: str | None, scratch: Path, *, pvh: bool = True
+) -> tuple[Guest, bytes]:
+    """The guest that `run` makes of one, and its kernel's file, b"" without one; each choice is
+    said on stderr.
+
+    template: the image's, None for one that is not known.
+    scratch:  a folder for what is made for this run.
+    pvh:      whether a bzImage is to be booted as the vmlinux inside it."""
+    if guest.kernel is None:
+        return guest, b""
+    found = in_parts(guest, read_file(guest.kernel), scratch)
+    if pvh:
+        found = as_pvh(*found, template, scratch)
+    guest, kernel = found
+    return by_firmware(guest, kernel, template), kernel
+
+
+def in_parts(guest: Guest, kernel: bytes, scratch: Path) -> tuple[Guest, bytes]:
+    """The guest and its kernel, a UKI replaced by the parts of it, which go to the folder
+    `scratch`. The user's own initrd and command line stand. Raises FwbuildError for another EFI
+    application."""
+    if guest.kernel is None or is_bzimage(kernel) or not is_efi(kernel):
+        return guest, kernel
+    found = read_uki(kernel, guest.kernel)
+    linux, initrd = scratch / "linux", scratch / "initrd"
+    write_all({linux: found.parts[KERNEL], initrd: found.initrd})
     append = guest.append or found.text(".cmdline")
     _say(guest.kernel, f"in its parts: {found.system or 'a kernel'}, with '{append}'")
     own = guest.initrd or (initrd if found.initrd else None)
-    return replace(guest, kernel=kernel, initrd=own, append=append)
+    return replace(guest, kernel=linux, initrd=own, append=append), found.parts[KERNEL]
 
 
-def as_pvh(guest: Guest, template: str | None, scratch: Path) -> Guest:
-    """The guest, its bzImage replaced by the vmlinux inside it where that boots by PVH; what
-    is booted is said on stderr. `template` is the image's, None for one that is not known;
-    `scratch` takes the vmlinux where the user's cache cannot."""
-    if guest.kernel is None or not is_bzimage(data := read_file(guest.kernel)):
-        return guest
+def as_pvh(guest: Guest, kernel: bytes, template: str | None, scratch: Path) -> tuple[Guest, bytes]:
+    """The guest and its kernel, a bzImage replaced by the vmlinux inside it where that boots by
+    PVH. `template` is the image's; `scratch` takes the vmlinux where the user's cache cannot."""
+    if guest.kernel is None or not is_bzimage(kernel):
+        return guest, kernel
     if problem := _no_pvh(guest, template):
         _say(guest.kernel, f"as a bzImage: {problem}")
-        return guest
+        return guest, kernel
     start = time.monotonic()
     try:
-        kept = pvh_vmlinux(data, scratch)
+        kept = pvh_vmlinux(kernel, scratch)
     except NoVmlinuxError as error:
         _say(guest.kernel, f"as a bzImage: {error}")
-        return guest
+        return guest, kernel
     how = "kept" if kept.found else f"taken out in {time.monotonic() - start:.1f} s"
     _say(guest.kernel, f"as the vmlinux inside it, by PVH ({how}; --no-pvh: as a bzImage)")
-    return replace(guest, kernel=kept.path)
+    return replace(guest, kernel=kept.path), read_file(kept.path)
 
 
-def by_firmware(guest: Guest, template: str | None) -> Guest:
+def by_firmware(guest: Guest, kernel: bytes, template: str | None) -> Guest:
     """The guest, its kernel loaded by the firmware where QEMU refuses it and the firmware takes
-    it; that is said on stderr. QEMU has the last word on what neither takes. `template` is as for
-    `as_pvh`. Raises FwbuildError for a Multiboot 2 kernel that the firmware refuses, and where the
-    template leaves the loader out."""
-    if guest.kernel is None:
+    it. QEMU has the last word on what neither takes, and on a bzImage. `template` is the image's.
+    Raises FwbuildError for a Multiboot 2 kernel that the firmware refuses, and where the template
+    leaves the loader out."""
+    if guest.kernel is None or is_bzimage(kernel):
         return guest
-    data = read_file(guest.kernel)
-    problems = expect(data).report(data).problems
+    problems = expect(kernel).report(kernel).problems
     if not problems:
         return guest
     try:
-        protocol, _, _ = placing(data, str(guest.kernel), guest.memory)
+        protocol, _, _ = placing(kernel, str(guest.kernel), guest.memory)
     except FwbuildError:
-        if find_header2(data) is None:
+        if find_header2(kernel) is None:
             return guest
         raise
     refused = problems[0].what

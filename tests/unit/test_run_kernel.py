@@ -8,7 +8,7 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import Guest
 from fwbuild.image.template import DEFAULT
 from fwbuild.payloads.test_kernel import build_test_kernel
-from fwbuild.verbs.run_kernel import by_firmware
+from fwbuild.verbs.run_kernel import chosen
 from tests.support import hobby
 
 NONE = ""
@@ -35,8 +35,10 @@ def test_way(
     name: str, template: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     header, title = CASES[name]
-    guest = Guest(kernel=kernel_of(header, tmp_path))
-    assert by_firmware(guest, template).firmware_loads == bool(title)
+    path = kernel_of(header, tmp_path)
+    guest, kernel = chosen(Guest(kernel=path), template, tmp_path)
+    assert (guest.kernel, kernel) == (path, path.read_bytes())
+    assert guest.firmware_loads == bool(title)
     said = capsys.readouterr().err
     assert said.count("\n") == bool(title)
     assert f"by the firmware's own loader ({title})" in said or not title
@@ -46,13 +48,13 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     """QEMU says what is wrong with it."""
     path = tmp_path / "boot sector"
     path.write_bytes(bytes(510) + b"\x55\xaa")
-    assert not by_firmware(Guest(kernel=path), DEFAULT).firmware_loads
+    assert not chosen(Guest(kernel=path), DEFAULT, tmp_path)[0].firmware_loads
 
 
 def test_a_template_without_the_loader(tmp_path: Path) -> None:
     path = hobby.link(hobby.HEADER2.format(tags=""), tmp_path)
     with pytest.raises(FwbuildError, match=f"--template {DEFAULT}") as raised:
-        by_firmware(Guest(kernel=path), "linux")
+        chosen(Guest(kernel=path), "linux", tmp_path)
     assert raised.value.code == ExitCode.KERNEL
 
 
@@ -60,4 +62,4 @@ def test_a_kernel_that_both_refuse(tmp_path: Path) -> None:
     """A tag that has to be obeyed, and that nobody knows."""
     path = hobby.link(hobby.HEADER2.format(tags=hobby.tag(99, 0)), tmp_path)
     with pytest.raises(FwbuildError, match="99"):
-        by_firmware(Guest(kernel=path), DEFAULT)
+        chosen(Guest(kernel=path), DEFAULT, tmp_path)

@@ -9,6 +9,7 @@ import pytest
 
 from fwbuild import cli, share
 from fwbuild.errors import ExitCode
+from fwbuild.verbs.completion import SHELLS
 
 SHARE = Path(__file__).resolve().parents[2] / "share"
 
@@ -57,7 +58,7 @@ def shell(name: str, script: str, *arguments: str, cwd: Path) -> str:
 
 
 @pytest.mark.parametrize("line", LINES)
-@pytest.mark.parametrize("name", share.SHELLS)
+@pytest.mark.parametrize("name", SHELLS)
 def test_completion(name: str, line: str, tmp_path: Path) -> None:
     (tmp_path / "kernel-file").touch()
     script = SHARE / f"fwbuild.{name}"
@@ -84,7 +85,7 @@ def test_the_files_are_current(name: str) -> None:
     assert (SHARE / name).read_text(encoding="utf-8") == share.files()[name], "run `make docs`"
 
 
-@pytest.mark.parametrize("name", share.SHELLS)
+@pytest.mark.parametrize("name", SHELLS)
 def test_the_verb_prints_them(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["completion", name]) == ExitCode.OK
     assert capsys.readouterr().out == (SHARE / f"fwbuild.{name}").read_text(encoding="utf-8")

@@ -139,16 +139,17 @@ def test_inspect(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_run_takes_the_parts(own: str, append: str, path: Path, tmp_path: Path) -> None:
     folder = tmp_path / "scratch"
     folder.mkdir()
-    guest = in_parts(Guest(kernel=path, append=own, memory=1), folder)
+    guest = in_parts(Guest(kernel=path, append=own, memory=1), path.read_bytes(), folder)[0]
     assert guest.append == append and guest.memory == 1
     assert guest.initrd and guest.initrd.read_bytes() == b"initrd"
-    mine = in_parts(Guest(kernel=path, initrd=Path("mine")), folder)
+    mine = in_parts(Guest(kernel=path, initrd=Path("mine")), path.read_bytes(), folder)[0]
     assert mine.initrd == Path("mine")
 
 
 def test_a_uki_without_an_initrd(tmp_path: Path) -> None:
     path = tmp_path / "x.efi"
     path.write_bytes(uki({".linux": b"kernel"}))
-    guest = in_parts(Guest(kernel=path), tmp_path)
+    guest, kernel = in_parts(Guest(kernel=path), path.read_bytes(), tmp_path)
+    assert kernel == b"kernel"
     assert guest.initrd is None and guest.append == ""
     assert guest.kernel and guest.kernel.read_bytes() == b"kernel"

@@ -4,6 +4,7 @@ Source: DMTF DSP0134 (SMBIOS 3.6), 5.2 and 6.1.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from fwbuild.abi import e820, offsets, smbios
 from fwbuild.emulator.state import ReadMemory
@@ -17,6 +18,16 @@ def entry_point(read: ReadMemory) -> int | None:
         if segment[offset : offset + 4] in (smbios.ANCHOR_21, smbios.ANCHOR_30[:4]):
             return e820.SYSTEM_ROM + offset
     return None
+
+
+def pointed_at(read: ReadMemory, address: int, anchor: bytes) -> tuple[Any, bytes]:
+    """The entry point at an address, and the structures that it points at; its form is that of a
+    file that starts with `anchor`."""
+    if anchor.startswith(smbios.ANCHOR_30):
+        found = smbios.ENTRY_30.parse(read(address, smbios.ENTRY_30.sizeof()))
+        return found, read(found.table_address, found.table_max_size)
+    found = smbios.ENTRY_21.parse(read(address, smbios.ENTRY_21.sizeof()))
+    return found, read(found.table_address, found.table_length)
 
 
 def structures(data: bytes) -> Iterator[bytes]:
@@ -42,12 +53,8 @@ def judge_smbios(read: ReadMemory, anchor: bytes, tables: bytes) -> Iterator[str
     entry = read(address, len(anchor))
     if sum(entry) % 256:
         yield "SMBIOS: bad checksum of the entry point"
-    if anchor.startswith(smbios.ANCHOR_30):
-        found = smbios.ENTRY_30.parse(entry)
-        data = read(found.table_address, found.table_max_size)
-    else:
-        found = smbios.ENTRY_21.parse(entry)
-        data = read(found.table_address, found.table_length)
+    found, data = pointed_at(read, address, anchor)
+    if not anchor.startswith(smbios.ANCHOR_30):
         if sum(entry[offsets(smbios.ENTRY_21)["intermediate_anchor"] :]) % 256:
             yield "SMBIOS: bad intermediate checksum"
         host = smbios.ENTRY_21.parse(anchor).structures
