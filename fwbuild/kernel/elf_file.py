@@ -84,8 +84,8 @@ def read_elf(data: bytes) -> ElfFile:
         raise ElfError("its header is cut short")
     if data[elf.IDENT_DATA] != elf.DATA_LITTLE:
         raise ElfError("it is not little-endian")
-    head = header.parse(data)
     view = memoryview(data)
+    head = header.parse(view[: header.sizeof()])  # of the whole file, construct makes a copy
     return ElfFile(
         bits=64 if wide else 32,
         machine=head.machine,
