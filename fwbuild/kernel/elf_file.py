@@ -76,7 +76,7 @@ def read_elf(data: bytes) -> ElfFile:
     """The headers of a file. Raises ElfError."""
     if not data.startswith(elf.MAGIC):
         raise ElfError("it does not begin as one")
-    wide = data[elf.IDENT_CLASS :][:1] == bytes([elf.CLASS_64])
+    wide = data[elf.IDENT_CLASS : elf.IDENT_CLASS + 1] == bytes([elf.CLASS_64])
     header, program, section = (
         (elf.EHDR64, elf.PHDR64, elf.SHDR64) if wide else (elf.EHDR, elf.PHDR, elf.SHDR)
     )

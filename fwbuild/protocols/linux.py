@@ -184,7 +184,7 @@ def _host_setup_data(state: State) -> list[tuple[int, bytes]]:
     def read(address: int, size: int) -> bytes:
         if not base <= address <= base + len(kernel) - size:
             raise MemoryError(f"the host's setup_data at {address:#x} lies outside the kernel")
-        return kernel[address - base :][:size]
+        return kernel[address - base : address - base + size]
 
     first = linux_boot.SETUP_HEADER.parse(state.items[Key.SETUP_DATA]).setup_data
     return _setup_list(read, first)
