@@ -6,7 +6,7 @@ ACPI 6.5, 5.2.5 (RSDP), 5.2.6 (table header), 5.2.7 (RSDT), 5.2.9 (FADT) and 5.2
 
 from enum import IntEnum
 
-from construct import Bytes, Int8ul, Int32ul, Int64ul, PaddedString, Struct
+from construct import Bytes, Int8ul, Int32ul, Int64ul, Struct
 
 from fwbuild.abi import fw_cfg
 
@@ -30,11 +30,9 @@ class Zone(IntEnum):
     F_SEGMENT = 2
 
 
-_NAME = PaddedString(fw_cfg.FILE_NAME_SIZE, "ascii")
-
 ALLOCATE = Struct(
     "command" / Int32ul,
-    "file" / _NAME,
+    "file" / fw_cfg.FILE_NAME,
     "align" / Int32ul,
     "zone" / Int8ul,
     "unused" / Bytes(3),
@@ -42,15 +40,15 @@ ALLOCATE = Struct(
 
 ADD_POINTER = Struct(  # *(dest + offset) += address of source, `size` bytes
     "command" / Int32ul,
-    "dest" / _NAME,
-    "source" / _NAME,
+    "dest" / fw_cfg.FILE_NAME,
+    "source" / fw_cfg.FILE_NAME,
     "offset" / Int32ul,
     "size" / Int8ul,
 )
 
 ADD_CHECKSUM = Struct(  # *(file + offset) -= sum of `length` bytes from `start`
     "command" / Int32ul,
-    "file" / _NAME,
+    "file" / fw_cfg.FILE_NAME,
     "offset" / Int32ul,
     "start" / Int32ul,
     "length" / Int32ul,
@@ -58,8 +56,8 @@ ADD_CHECKSUM = Struct(  # *(file + offset) -= sum of `length` bytes from `start`
 
 WRITE_POINTER = Struct(  # fw_cfg file dest, at dest_offset = address of source + source_offset
     "command" / Int32ul,
-    "dest" / _NAME,
-    "source" / _NAME,
+    "dest" / fw_cfg.FILE_NAME,
+    "source" / fw_cfg.FILE_NAME,
     "dest_offset" / Int32ul,
     "source_offset" / Int32ul,
     "size" / Int8ul,

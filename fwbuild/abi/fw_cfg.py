@@ -7,7 +7,17 @@ Numeric items are little-endian, the directory and the DMA descriptor big-endian
 
 from enum import IntEnum, IntFlag
 
-from construct import Array, Int16ub, Int32ub, Int64ub, PaddedString, Struct, this
+from construct import (
+    Array,
+    FixedSized,
+    GreedyString,
+    Int16ub,
+    Int32ub,
+    Int64ub,
+    NullTerminated,
+    Struct,
+    this,
+)
 
 PORT_SELECTOR = 0x510  # 16-bit write
 PORT_DATA = 0x511  # byte reads
@@ -94,6 +104,8 @@ DIR_HEADER = Struct("count" / Int32ub)
 
 
 FILE_NAME_SIZE = 56
+# A file's name ends at the first zero, whatever follows; any byte may be in it.
+FILE_NAME = FixedSized(FILE_NAME_SIZE, NullTerminated(GreedyString("latin-1"), require=False))
 
 # The files that a guest may write by DMA: those that QEMU adds by fw_cfg_add_file_callback()
 # with read_only false (hw/acpi/vmgenid.c and ghes.c, hw/misc/vmcoreinfo.c,
@@ -107,7 +119,7 @@ FILE = Struct(
     "size" / Int32ub,
     "select" / Int16ub,
     "reserved" / Int16ub,
-    "name" / PaddedString(FILE_NAME_SIZE, "ascii"),
+    "name" / FILE_NAME,
 )
 
 FILES = Struct(*DIR_HEADER.subcons, "entries" / Array(this.count, FILE))

@@ -86,13 +86,13 @@ def clear_flags(state: State, *flags: x86.Eflags) -> Iterator[str]:
 
 
 def command_line(state: State, handoff: Handoff) -> Iterator[str]:
-    """The host's command line, unchanged."""
-    wanted = state.items.get(Key.CMDLINE_DATA, b"").rstrip(b"\0")
+    """The host's command line, unchanged; it ends at its first zero."""
+    wanted = state.items.get(Key.CMDLINE_DATA, b"")
     source = "QEMU, fw_cfg's item 0x15 (-append)"
     if is_file(state):
         wanted = state.file(file_names.CMDLINE)
         source = f"fw_cfg's file {file_names.CMDLINE}"
-    if handoff.cmdline != wanted:
+    if handoff.cmdline != (wanted := wanted.partition(b"\0")[0]):
         what = f"the command line is {handoff.cmdline!r}, not {wanted!r}"
         yield Departure(what, source)
 
@@ -112,7 +112,7 @@ def module_files(state: State, found: Sequence[tuple[int, int, bytes]]) -> Itera
     for i, ((address, size, text), (data, said)) in enumerate(zip(found, wanted, strict=False), 1):
         if size != len(data) or not holds(state, address, data):
             yield f"module file {i} is damaged"
-        if text != said:
+        if text != (said := said.partition(b"\0")[0]):
             yield f"module file {i}: its command line is {text!r}, not {said!r}"
 
 

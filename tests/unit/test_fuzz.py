@@ -85,6 +85,34 @@ ENDS = {
         '["universal/11.1/microvm-512M/pvh",["generate","opt/fwbuild/module/1","blob",3523108425]]',
         End.HANDOFF,
     ),
+    "an initrd of no size": (
+        '["all-cpus/10.0/microvm-3072M/linux",["set","#b",0,"00000000"]]',
+        End.HANDOFF,
+    ),
+    "a command line of no size": (
+        '["all-cpus/7.2/microvm-64M/linux",["cut","#14",0]]',
+        End.HANDOFF,
+    ),
+    "a command line's file with a zero": (
+        '["all-cpus/11.1/microvm-4096M/file",["set","opt/fwbuild/cmdline",2,"00010000"]]',
+        End.HANDOFF,
+    ),
+    "a file's name that goes on after its zero": (
+        '["universal/11.1/microvm-2048M/linux16",["set","etc/table-loader",1306,"00001000"]]',
+        End.HANDOFF,
+    ),
+    "a reserved range of no size": (
+        '["universal/11.1/microvm-acpi-off-512M/pvh",["generate","etc/e820","memmap",1507858852]]',
+        End.HANDOFF,
+    ),
+    "CPUs in an MP table": (
+        '["universal/11.1/microvm-acpi-off-512M/pvh",["set","#5",0,"0700"]]',
+        End.HANDOFF,
+    ),
+    "CPUs that an MP table has no room for": (
+        '["universal/11.1/microvm-acpi-off-512M/pvh",["set","#5",0,"0002"]]',
+        End.HANDOFF,
+    ),
 }
 
 

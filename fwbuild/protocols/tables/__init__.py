@@ -75,7 +75,7 @@ def _kept(state: State) -> tuple[e820.Type, ...]:
 
 def _host_map(state: State, low_end: int) -> Iterator[Span]:
     """The map that the host's etc/e820 and the chipset make, before anything is taken."""
-    for e in state.host.memmap():
+    for e in filter(lambda entry: entry.size, state.host.memmap()):
         end = e.addr + e.size
         if e.type == e820.Type.RAM and e.addr < e820.EXTENDED:
             yield e.addr, min(end, low_end), e.type

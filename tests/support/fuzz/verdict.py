@@ -8,7 +8,7 @@ from dataclasses import replace
 from construct import ConstructError
 
 from fwbuild import protocols
-from fwbuild.abi import e820, linux_boot, multiboot, offsets, pvpanic
+from fwbuild.abi import e820, linux_boot, mptable, multiboot, offsets, pvpanic
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.machine import Machine, Outcome
@@ -36,6 +36,7 @@ SIZES = (
     (Key.KERNEL_SIZE, Key.KERNEL_DATA), (Key.INITRD_SIZE, Key.INITRD_DATA),
     (Key.CMDLINE_SIZE, Key.CMDLINE_DATA), (Key.SETUP_SIZE, Key.SETUP_DATA),
 )  # fmt: skip
+OPTIONAL = ((Key.INITRD_SIZE, Key.INITRD_DATA), (Key.CMDLINE_SIZE, Key.CMDLINE_DATA))
 VERSION = offsets(linux_boot.SETUP_HEADER)["version"]
 MODULE_FILES = file_names.MODULE[:-1]  # what the names of all of them start with
 MULTIBOOT_MARK = multiboot.INFO_ADDRESS_QEMU.to_bytes(4, "little")
@@ -96,8 +97,10 @@ def can_judge(host: Host) -> bool:
 
 
 def _is_consistent(machine: Machine, host: Host) -> bool:
-    """Whether the sizes are those of the bytes, and a Multiboot kernel's information is what the
-    host made: it is passed on as it is."""
+    """Whether the sizes are those of the bytes, and what is passed on as it is makes sense: a
+    Multiboot kernel's information, and a setup code's header."""
+    if _has_foreign_setup(host):
+        return False
     for size, data in SIZES:
         number = int.from_bytes(host.items.get(size, b""), "little")
         if number and number != len(host.items.get(data, b"")):
@@ -105,6 +108,26 @@ def _is_consistent(machine: Machine, host: Host) -> bool:
     if host.items.get(Key.INITRD_ADDR) != MULTIBOOT_MARK or machine.loaded is None:
         return True
     return host.items.get(Key.INITRD_DATA) == machine.loaded.keys.get(Key.INITRD_DATA)
+
+
+def _has_foreign_setup(host: Host) -> bool:
+    """Whether a bzImage's header tells of what the firmware does not know: a list of setup_data
+    that starts outside the kernel's file, or, where its setup code runs, another initrd than the
+    items have."""
+    setup = host.items.get(Key.SETUP_DATA, b"").ljust(linux_boot.HEADER_END_MAX, b"\0")
+    header = linux_boot.SETUP_HEADER.parse(setup)
+    if header.header != linux_boot.HEADER_MAGIC:
+        return False
+
+    def number(key: Key) -> int:
+        return int.from_bytes(host.items.get(key, b""), "little")
+
+    start, first = number(Key.KERNEL_ADDR), header.setup_data
+    if first and not start <= first < start + len(host.items.get(Key.KERNEL_DATA, b"")):
+        return True
+    initrd = number(Key.INITRD_ADDR), number(Key.INITRD_SIZE)
+    told = header.ramdisk_image, header.ramdisk_size
+    return header.version < linux_boot.PROTOCOL_MODERN and initrd != told
 
 
 def _is_as_loaded(machine: Machine, host: Host) -> bool:
@@ -125,11 +148,12 @@ def _tells_of_tables(machine: Machine, host: Host) -> bool:
 def as_the_host_sees(machine: Machine, host: Host) -> State | None:
     """The state by the protocol that the items stand for, None for a kernel's file that the
     Python side refuses."""
-    items = host.items
+    items = dict(host.items)
 
     def number(key: Key) -> int:
         return int.from_bytes(items.get(key, b""), "little")
 
+    items |= {data: b"" for size, data in OPTIONAL if not number(size)}
     options = _options(machine)
 
     def file(name: str) -> bytes:
@@ -139,7 +163,8 @@ def as_the_host_sees(machine: Machine, host: Host) -> State | None:
         return machine.fw_cfg.items.get(found.select, b"") if found else b""
 
     files = {file_names.E820: host.get(file_names.E820)}
-    state = replace(machine.state(), file=file, host=machine.recording.with_files(files))
+    offer = replace(machine.recording.with_files(files), smp=_cpus(number(Key.NB_CPUS)))
+    state = replace(machine.state(), file=file, host=offer, items=items)
     entry: int | None = number(Key.KERNEL_ENTRY)
     if not number(Key.KERNEL_SIZE):
         loaded = _file(machine, host)
@@ -162,6 +187,11 @@ def as_the_host_sees(machine: Machine, host: Host) -> State | None:
     if entry is not None and state.registers["eip"] != entry:
         return replace(state, end=End.FAULT, detail=f"entered at {state.registers['eip']:#x}")
     return state
+
+
+def _cpus(number: int) -> int:
+    """The CPUs that a guest of so many has in an MP table, which names at most 255."""
+    return min(number & 0xFFFF, mptable.ALL_APICS)
 
 
 def _options(machine: Machine) -> Mapping[str, Value]:
