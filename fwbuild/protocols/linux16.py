@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fwbuild.abi import bios, e820, linux_boot, x86
+from fwbuild.abi import bios, e820, linux_boot, offsets, x86
 from fwbuild.abi.bios import Vector
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.state import ReadMemory, State
@@ -165,8 +165,11 @@ def _contents(state: State, handoff: SetupHandoff) -> Iterator[str]:
     items = state.items
     if handoff.address != number(state, Key.SETUP_ADDR):
         yield f"the setup code is at {handoff.address:#x}, not where the host wants it"
+    at = offsets(linux_boot.SETUP_HEADER)["cmd_line_ptr"]  # which the loader fills
+    pointer = handoff.header.cmd_line_ptr.to_bytes(4, "little")
+    setup = items[Key.SETUP_DATA]
     pieces = {
-        "setup code": (handoff.address, items[Key.SETUP_DATA]),
+        "setup code": (handoff.address, setup[:at] + pointer + setup[at + len(pointer) :]),
         "kernel": (number(state, Key.KERNEL_ADDR), items[Key.KERNEL_DATA]),
         "initrd": (handoff.header.ramdisk_image, items.get(Key.INITRD_DATA, b"")),
     }

@@ -93,6 +93,15 @@ ENDS = {
         '["all-cpus/7.2/microvm-64M/linux",["cut","#14",0]]',
         End.HANDOFF,
     ),
+    "a command line elsewhere by the setup code": (
+        '["universal/11.1/microvm-2048M/linux16",["set","#18",552,"7b000000"]]',
+        End.HANDOFF,
+    ),
+    "no DMA to tell the host by": (
+        '["universal/10.0/microvm-pcie-512M/linux",["no dma"],'
+        '["generate","etc/table-loader","script",2957246932]]',
+        End.HANDOFF,
+    ),
     "a command line's file with a zero": (
         '["all-cpus/11.1/microvm-4096M/file",["set","opt/fwbuild/cmdline",2,"00010000"]]',
         End.HANDOFF,
