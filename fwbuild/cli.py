@@ -19,7 +19,7 @@ VERBS = (
     "bake", "explain", "disasm", "map", "errors", "templates", "completion",
 )  # fmt: skip
 ALIASES = {"emulate": "verify"}  # other names of verbs
-PASS_ON = ("run", "gdb")  # the verbs that give QEMU what follows `--`
+PASS_ON = ("run", "gdb", "bench")  # the verbs that give QEMU what follows `--`
 DEFAULT_VERB = "build"
 VERBS_FOLDER = Path(__file__).parent / "verbs"
 HELP = re.compile(r'^HELP = "(.*)"$', re.MULTILINE)

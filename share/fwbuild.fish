@@ -51,7 +51,7 @@ function _shtab_fwbuild_using
 end
 
 set -g _shtab_fwbuild_commands build verify emulate run gdb cost bench record extract inspect bake explain disasm map errors templates completion
-set -g _shtab_fwbuild_opts_with_value --accel --append --at --baked --bios --blockdev --device --ex --expect --gdb --initrd --kernel --machine --memory --netdev --object --out --qemu --qmp --recording --release --report --runs --set --smp --template --timeout --to -M -m
+set -g _shtab_fwbuild_opts_with_value --accel --append --at --baked --bios --blockdev --device --ex --expect --gdb --initrd --kernel --machine --memory --netdev --object --out --qemu --qmp --recording --release --report --runs --set --smp --template --timeout --to --until -M -m
 
 complete -c fwbuild -e
 complete -c fwbuild -f
@@ -169,7 +169,7 @@ complete -c fwbuild -n '_shtab_fwbuild_using cost' -l bios -xka "(__fish_complet
 complete -c fwbuild -n '_shtab_fwbuild_using cost' -l grow -d 'vary CPUs, PCI functions, memory and initrd instead'
 complete -c fwbuild -n '_shtab_fwbuild_using cost' -l json -d 'print JSON (keys: docs/json.md)'
 complete -c fwbuild -n '_shtab_fwbuild_using cost' -l qemu -x -d 'the QEMU to use; default: by FWBUILD_QEMU in the environment, else by PATH'
-complete -c fwbuild -n '_shtab_fwbuild_using; and test $_shtab_fwbuild_npos -eq 0' -a bench -d 'Measure boots: the events from QEMU'"'"'s start to the first user program, of our image, of others'"'"' and of Debian'"'"'s qboot and SeaBIOS, with any kernels and machines. It needs no root, no patched kernel and no patched firmware.'
+complete -c fwbuild -n '_shtab_fwbuild_using; and test $_shtab_fwbuild_npos -eq 0' -a bench -d 'Measure boots: the events from QEMU'"'"'s start to the first user program or to a line on the console, of our image, of others'"'"' and of Debian'"'"'s qboot and SeaBIOS, with any kernels and machines. It needs no root, no patched kernel and no patched firmware. QEMU gets everything after `--` as it is.'
 complete -c fwbuild -n '_shtab_fwbuild_using bench' -s h -l help -d 'show this help message and exit'
 complete -c fwbuild -n '_shtab_fwbuild_using bench' -l template -x -d 'our images, repeatable; default: universal'
 complete -c fwbuild -n '_shtab_fwbuild_using bench' -l bios -xka "(__fish_complete_path (commandline -ct))" -d 'another image, repeatable; default: none'
@@ -178,13 +178,14 @@ complete -c fwbuild -n '_shtab_fwbuild_using bench' -l no-peers -d 'leave Debian
 complete -c fwbuild -n '_shtab_fwbuild_using bench' -l kernel -xka "(__fish_complete_path (commandline -ct))" -d 'a vmlinux or bzImage, repeatable; required'
 complete -c fwbuild -n '_shtab_fwbuild_using bench' -s M -l machine -x -d 'QEMU'"'"'s machine type, repeatable; default: microvm, pc, q35'
 complete -c fwbuild -n '_shtab_fwbuild_using bench' -l accel -xka "auto kvm tcg" -d 'auto: KVM as far as it gets, and TCG for the rest; default: auto'
-complete -c fwbuild -n '_shtab_fwbuild_using bench' -l initrd -xka "(__fish_complete_path (commandline -ct))" -d 'an initial RAM disk, for a boot that ends before the first user program (--to); default: the bench'"'"'s own, whose program ends QEMU'
+complete -c fwbuild -n '_shtab_fwbuild_using bench' -l initrd -xka "(__fish_complete_path (commandline -ct))" -d 'an initial RAM disk, for a boot that ends by --until or --to; default: the bench'"'"'s own, whose program ends QEMU'
 complete -c fwbuild -n '_shtab_fwbuild_using bench' -l append -x -d 'after the bench'"'"'s own '"'"'nokaslr panic=-1'"'"'; default: empty'
 complete -c fwbuild -n '_shtab_fwbuild_using bench' -s m -l memory -x -d 'RAM in MiB, or with a suffix K, M, G or T; default: 512M'
 complete -c fwbuild -n '_shtab_fwbuild_using bench' -l smp -x -d 'number of CPUs; default: 1'
 complete -c fwbuild -n '_shtab_fwbuild_using bench' -l runs -x -d 'boots of each kind; default: 5'
 complete -c fwbuild -n '_shtab_fwbuild_using bench' -l timeout -x -d 'the most that one boot may take; default: 30'
 complete -c fwbuild -n '_shtab_fwbuild_using bench' -l to -xka "fw_do_boot linux_startup_64 linux_start_kernel linux_start_user" -d 'end each boot there: fw_do_boot, linux_startup_64, linux_start_kernel, linux_start_user; default: linux_start_user'
+complete -c fwbuild -n '_shtab_fwbuild_using bench' -l until -x -d 'end each boot as soon as a line of the serial port has it, with any --initrd; default: none'
 complete -c fwbuild -n '_shtab_fwbuild_using bench' -l no-counts -d 'do not count accesses and instructions'
 complete -c fwbuild -n '_shtab_fwbuild_using bench' -l out -xka "(__fish_complete_path (commandline -ct))" -d 'for images, initrd and results.json; default: out/bench'
 complete -c fwbuild -n '_shtab_fwbuild_using bench' -l report -xka "(__fish_complete_path (commandline -ct))" -d 'write tables and pictures there; default: none'

@@ -11,7 +11,7 @@
 _shtab_fwbuild_commands() {
   local _commands=(
     bake:'Lay a guest out in a RAM file, beside the firmware that starts it by a jump. QEMU reads no kernel then and copies none, and guests of one file share what they do not change.'
-    bench:'Measure boots: the events from QEMU'"'"'s start to the first user program, of our image, of others'"'"' and of Debian'"'"'s qboot and SeaBIOS, with any kernels and machines. It needs no root, no patched kernel and no patched firmware.'
+    bench:'Measure boots: the events from QEMU'"'"'s start to the first user program or to a line on the console, of our image, of others'"'"' and of Debian'"'"'s qboot and SeaBIOS, with any kernels and machines. It needs no root, no patched kernel and no patched firmware. QEMU gets everything after `--` as it is.'
     build:'Build an image, and beside it a map, a listing, an ELF with symbols and JSON of it all.'
     completion:'Print the completion script of a shell. A package puts it where the shell looks for it; else `eval "$(fwbuild completion bash)"` in its start-up file does.'
     cost:'Count device accesses and instructions from reset to a kernel'"'"'s entry, beside other images. The counts are those of a real QEMU. The emulated machine counts our image too, and says how much each of its stages takes. With --grow: how both grow with the guest.'
@@ -67,13 +67,14 @@ _shtab_fwbuild_bench_options=(
   "*--kernel[a vmlinux or bzImage, repeatable\; required]:FILE:_files"
   "*"{-M,--machine}"[QEMU\'s machine type, repeatable\; default\: microvm, pc, q35]:TYPE:"
   "--accel[auto\: KVM as far as it gets, and TCG for the rest\; default\: auto]:accel:(auto kvm tcg)"
-  "--initrd[an initial RAM disk, for a boot that ends before the first user program (--to)\; default\: the bench\'s own, whose program ends QEMU]:FILE:_files"
+  "--initrd[an initial RAM disk, for a boot that ends by --until or --to\; default\: the bench\'s own, whose program ends QEMU]:FILE:_files"
   "--append[after the bench\'s own \'nokaslr panic\=-1\'\; default\: empty]:CMDLINE:"
   {-m,--memory}"[RAM in MiB, or with a suffix K, M, G or T\; default\: 512M]:SIZE:"
   "--smp[number of CPUs\; default\: 1]:N:"
   "--runs[boots of each kind\; default\: 5]:N:"
   "--timeout[the most that one boot may take\; default\: 30]:SECONDS:"
   "--to[end each boot there\: fw_do_boot, linux_startup_64, linux_start_kernel, linux_start_user\; default\: linux_start_user]:EVENT:(fw_do_boot linux_startup_64 linux_start_kernel linux_start_user)"
+  "--until[end each boot as soon as a line of the serial port has it, with any --initrd\; default\: none]:REGEX:"
   "--no-counts[do not count accesses and instructions]"
   "--out[for images, initrd and results.json\; default\: out\/bench]:DIR:_files"
   "--report[write tables and pictures there\; default\: none]:HTML:_files"

@@ -21,6 +21,7 @@ class Seen(Enum):
     OUTSIDE = "the guest has run nothing yet"
     BREAKPOINT = "the CPU stops at an address"
     TRACE_PORT = "the guest writes to the trace port"
+    CONSOLE = "a line of the guest's serial port has a text"
 
 
 class Event(StrEnum):
@@ -68,6 +69,10 @@ class Event(StrEnum):
     START_USER = (
         "linux_start_user", "kernel, to the first user program",
         "#2f6fd0", "#7aaaf5", Seen.TRACE_PORT)  # fmt: skip
+    # the line that the user waits for
+    CONSOLE_LINE = (
+        "console_line", "to the line on the console",
+        "#2c7a43", "#6fd08c", Seen.CONSOLE)  # fmt: skip
 
     def earlier(self) -> "tuple[Event, ...]":
         """The events before it, in order."""

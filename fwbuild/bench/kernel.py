@@ -18,6 +18,7 @@ from fwbuild.protocols import MULTIBOOT, expect
 from fwbuild.protocols.bzimage import BzimageProtocol
 
 START_KERNEL = "start_kernel"
+OTHER = "Multiboot"  # the kind of a kernel that is no Linux
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,16 +37,21 @@ class Kernel:
         return next((name for name, at in self.entries.items() if at == address), "")
 
 
-def read_kernel(path: Path) -> Kernel:
-    """Linux, in a file that QEMU takes for -kernel: a PVH vmlinux or a bzImage."""
+def read_kernel(path: Path, *, to_user: bool = True) -> Kernel:
+    """A kernel that QEMU takes for -kernel. `to_user`: it is to run the bench's user program, so it
+    has to be Linux."""
     data = read_file(path)
     protocol = expect(data)
+    if protocol is MULTIBOOT and not to_user:
+        there = protocol.entries(data, str(path))
+        first = Step(Event.FW_DO_BOOT, tuple(there.values()))
+        return Kernel(path=path, kind=OTHER, entries=there, steps=(first,))
     if protocol is MULTIBOOT:
         raise FwbuildError(
             ExitCode.KERNEL,
             "a Multiboot kernel runs no user program of ours",
             where=str(path),
-            hint="`fwbuild cost` counts the way to its entry",
+            hint="--until ends its boot at a line; `fwbuild cost` counts the way to its entry",
         )
     entries = protocol.entries(data, str(path))
     packed = isinstance(protocol, BzimageProtocol)

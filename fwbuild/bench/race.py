@@ -15,9 +15,11 @@ from typing import Any
 from fwbuild import protocols
 from fwbuild.bake.read import bake
 from fwbuild.bake.write import BIOS_FILE
+from fwbuild.bench.advice import advice
 from fwbuild.bench.contenders import Contender
-from fwbuild.bench.events import Event, Run, Step
-from fwbuild.bench.kernel import Kernel
+from fwbuild.bench.devices import accesses
+from fwbuild.bench.events import Event, Run, Seen, Step
+from fwbuild.bench.kernel import OTHER, Kernel
 from fwbuild.bench.result import Row
 from fwbuild.bench.runner import plain, traced
 from fwbuild.emulator.stages import count_stages
@@ -30,6 +32,7 @@ from fwbuild.qemu.session import stopped
 
 # A vmlinux lies where it was linked, a bzImage is to do so too; a panic ends QEMU.
 WORDS = "nokaslr panic=-1"
+TRACED = 4  # times as long may a boot take whose every access is written down
 Say = Callable[[str], None]
 Counts = tuple[Count | None, list[dict[str, Any]]]
 
@@ -37,7 +40,8 @@ Counts = tuple[Count | None, list[dict[str, Any]]]
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """A bench as it is asked for. Each group puts its machine, kernel and accelerator into
-    `guest`; `seconds` is the most that one boot may take, `last` the event at which it is over."""
+    `guest`; `seconds` is the most that one boot may take, `last` the event at which it is over,
+    `until` the regular expression that CONSOLE_LINE stands for."""
 
     contenders: Sequence[Contender]
     kernels: Sequence[Kernel]
@@ -48,6 +52,12 @@ class Plan:
     seconds: float
     counts: bool = True
     last: Event = Event.START_USER
+    until: str | None = None
+
+    @property
+    def by_the_guest(self) -> bool:
+        """Whether the guest itself tells that a boot is over, so that no instrument has to."""
+        return self.last.seen is not Seen.BREAKPOINT
 
 
 class Race:
@@ -82,17 +92,17 @@ class Race:
         return found
 
     def _ways(self, kernel: Kernel) -> Iterator[tuple[str, tuple[Step, ...], bool]]:
-        """(accelerator, steps, whether to the first user program): how a kernel is measured.
+        """(accelerator, steps, whether to where the guest tells of it): how a kernel is measured.
         KVM is taken as far as it gets; TCG where that is not all the way."""
         complete = False
         wanted = self._steps(kernel)
-        to_user = self.plan.last == Event.START_USER
+        by_the_guest = self.plan.by_the_guest
         if self.plan.accel != "tcg":
             reached = self._under_kvm(kernel)
-            complete = (Event.START_USER if to_user else wanted[-1].event) in reached
+            complete = (self.plan.last if by_the_guest else wanted[-1].event) in reached
             steps = tuple(step for step in wanted if step.event in reached)
             if steps:
-                yield "kvm", steps, to_user and complete
+                yield "kvm", steps, by_the_guest and complete
             if not complete:
                 where = reached[-1] if reached else "QEMU's start"
                 seconds = f"{self.plan.seconds:g} s"
@@ -102,7 +112,7 @@ class Race:
                     + ("; the whole way is measured under TCG" * (self.plan.accel == "auto"))
                 )
         if self.plan.accel == "tcg" or (self.plan.accel == "auto" and not complete):
-            yield "tcg", wanted, to_user
+            yield "tcg", wanted, by_the_guest
 
     def _steps(self, kernel: Kernel) -> tuple[Step, ...]:
         """Those up to the last event that is asked for."""
@@ -131,7 +141,8 @@ class Race:
                 contender.files[guest.family.name],
                 self._steps(kernel),
                 self.plan.seconds,
-                self.plan.last == Event.START_USER,
+                self.plan.last,
+                self.plan.until,
             )
             best = max(best, [str(e) for e in Event if e in run.events], key=len)
             if not run.failure:
@@ -146,10 +157,18 @@ class Race:
             self.notes.append(f"{row.image} on {row.machine} was not counted: {error}")
             return None, []
 
+    def _count_by_device(self, runner: "_Runner") -> None:
+        row = runner.row
+        try:
+            row.accesses = runner.accesses()
+        except FwbuildError as error:
+            self.notes.append(f"{row.image} on {row.machine} was not counted by device: {error}")
+        row.advice = advice(runner.guest, row.accesses, linux=row.kind != OTHER)
+
     def _group(
         self, kernel: Kernel, guest: Guest, steps: tuple[Step, ...], whole: bool
     ) -> list[Row]:
-        # a bzImage would be baked as the vmlinux inside, which is another kernel to compare with
+        # A bzImage would be baked as the vmlinux inside, which is another kernel to compare with.
         images = [c for c in self.plan.contenders if not c.baked or kernel.kind == "vmlinux"]
         runners = [_Runner(self.plan, c, kernel, guest, steps, whole) for c in images]
         where = f"{kernel.path.name} on {guest.machine} under {guest.accel.upper()}"
@@ -170,6 +189,9 @@ class Race:
                 self.say(f"{where}: {runner.row.image}, counting")
                 self.counts[key] = self._count(runner)
             runner.row.count, runner.row.stage_counts = self.counts[key]
+        for runner in racing[:1] if self.plan.counts and whole else ():
+            self.say(f"{where}: {runner.row.image}, counting by device")
+            self._count_by_device(runner)
         return [runner.row for runner in runners]
 
 
@@ -216,7 +238,8 @@ class _Runner:
     def race_plain(self) -> None:
         """Without them."""
         if self.row.whole:
-            self.row.plain.append(plain(self.guest, self.bios, self.plan.seconds).total)
+            run = plain(self.guest, self.bios, self.plan.seconds, self.plan.until)
+            self.row.plain.append(run.total)
 
     def race_stages(self) -> None:
         """With the trace points on, to the kernel."""
@@ -227,7 +250,7 @@ class _Runner:
                     self.contender.traced,
                     self.steps[:1],
                     self.plan.seconds,
-                    to_user=False,
+                    last=Event.FW_DO_BOOT,
                 )
             )
 
@@ -241,5 +264,13 @@ class _Runner:
         _, stages = count_stages(self.contender.image, recorded, protocols.load(guest, recorded))
         return whole, [asdict(stage) for stage in stages]
 
+    def accesses(self) -> dict[str, int]:
+        """Device accesses of a whole boot, by device."""
+        plan = self.plan
+        return accesses(self.guest, self.bios, TRACED * plan.seconds, plan.until)
+
     def _traced(self) -> Run:
-        return traced(self.guest, self.bios, self.steps, self.plan.seconds, self.row.whole)
+        plan = self.plan
+        last = plan.last if self.row.whole else self.steps[-1].event
+        until = plan.until if self.row.whole else None
+        return traced(self.guest, self.bios, self.steps, plan.seconds, last, until)

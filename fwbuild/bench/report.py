@@ -166,6 +166,8 @@ def html(result: Result) -> str:
         shown=_command,
         ratio=tables.ratio,
         verdict=_verdict,
+        accesses_title=tables.accesses_title,
+        accesses_lines=tables.accesses_lines,
     )
 
 

@@ -18,14 +18,15 @@ class Row:
     """One image with one kernel on one machine. `runs` and `plain` have an element a round, in
     the same order for every row of a group; `plain` are milliseconds from QEMU's start to its end
     without instruments. `traced` are runs of the same image with its trace points on. `failure`
-    says why there are no runs."""
+    says why there are no runs. `accesses` are those of one whole boot by device, most first, and
+    `advice` what may be done about them; only the first image of a group has them."""
 
     machine: str
     kernel: str
     kind: str
     image: str
     accel: str
-    whole: bool  # to the first user program; else to the kernel alone
+    whole: bool  # to where the guest tells that it is over; else as far as breakpoints show
     command: list[str]
     runs: list[Run] = field(default_factory=list)
     plain: list[float | None] = field(default_factory=list)
@@ -34,6 +35,8 @@ class Row:
     failure: str = ""
     count: Count | None = None
     stage_counts: list[dict[str, Any]] = field(default_factory=list)
+    accesses: dict[str, int] = field(default_factory=dict)
+    advice: list[str] = field(default_factory=list)
 
     @property
     def group(self) -> tuple[str, str, str]:

@@ -2,7 +2,7 @@
 
 A traced run holds QEMU before the first instruction, releases it through its gdb stub, and sets
 one hardware breakpoint after the other. A plain run is QEMU as a user starts it, timed from
-outside.
+outside. Either may end at a line of the guest's serial port.
 """
 
 import os
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from fwbuild.abi import ports
-from fwbuild.bench.events import Event, Run, Step, milliseconds, run_of
+from fwbuild.bench.events import Event, Run, Seen, Step, milliseconds, run_of
+from fwbuild.bench.serial_port import SerialPort, with_serial_port
 from fwbuild.bench.trace_port import TracePort
 from fwbuild.firmware import bench
 from fwbuild.guest import Guest
@@ -29,16 +30,23 @@ GUEST_RESET = 0  # QEMU's exit status where -no-reboot ends it
 
 
 def traced(
-    guest: Guest, bios: Path, steps: Sequence[Step], seconds: float, to_user: bool = True
+    guest: Guest,
+    bios: Path,
+    steps: Sequence[Step],
+    seconds: float,
+    last: Event = Event.START_USER,
+    until: str | None = None,
 ) -> Run:
-    """Boot with instruments: to the first user program, or no further than the last step."""
+    """Boot with instruments up to the event `last`, that of the last step at the least. `until`
+    is the regular expression of CONSOLE_LINE."""
     ours, theirs = socket.socketpair()
     port = TracePort()
     argv = [*command(guest, bios=bios), *port.arguments(), *stub_arguments(theirs, "-gdb")]
-    with ours, theirs, port.ours, port.theirs:
+    with ours, theirs, port.ours, port.theirs, with_serial_port(until) as serial:
         start = time.time_ns()
-        with started(argv, [theirs, port.theirs]) as session:
-            boot = _Boot(session, ours, port, steps, to_user)
+        inherited = [theirs, port.theirs, *serial.inherited]
+        with started(serial.added(argv), inherited) as session:
+            boot = _Boot(session, ours, port, serial, steps, last)
             failure = boot.run(start + int(seconds * NS))
         port.drain()
     run = run_of(start, boot.stops, port.writes, boot.end)
@@ -47,18 +55,38 @@ def traced(
     return run
 
 
-def plain(guest: Guest, bios: Path, seconds: float) -> Run:
-    """Boot without instruments: `total` is all that is known."""
-    start = time.time_ns()
-    with started(command(guest, bios=bios)) as session:
-        descriptor = os.pidfd_open(session.process.pid)
-        ended, _, _ = select.select([descriptor], [], [], seconds)
-        end = time.time_ns()
-        os.close(descriptor)
-        if not ended:
-            return Run(failure=SILENCE)
-        failure = _reason(session)
+def plain(guest: Guest, bios: Path, seconds: float, until: str | None = None) -> Run:
+    """Boot without instruments, to QEMU's end or to the line: `total` is all that is known."""
+    with with_serial_port(until) as serial:
+        start = time.time_ns()
+        with started(serial.added(command(guest, bios=bios)), serial.inherited) as session:
+            failure, end = wait_for_end(session, serial, seconds)
     return Run(total=None if failure else milliseconds(start, end), failure=failure)
+
+
+def wait_for_end(session: Session, serial: SerialPort, seconds: float) -> tuple[str, int]:
+    """Wait for a boot's end, at QEMU's or at the line: (why it did not get there, or nothing;
+    when that was, in nanoseconds)."""
+    deadline = time.time_ns() + int(seconds * NS)
+    process = os.pidfd_open(session.process.pid)
+    try:
+        return _wait(session, serial, process, deadline)
+    finally:
+        os.close(process)
+
+
+def _wait(session: Session, serial: SerialPort, process: int, deadline: int) -> tuple[str, int]:
+    watched: list[Any] = [process, *serial.watched]
+    while (left := deadline - time.time_ns()) > 0:
+        ready, _, _ = select.select(watched, [], [], left / NS)
+        now = time.time_ns()
+        if not serial.drain() and serial.ours in watched:
+            watched.remove(serial.ours)
+        if serial.found:
+            return "", now
+        if process in ready:
+            return serial.lacks(_reason(session)), now
+    return serial.lacks(SILENCE), deadline
 
 
 class _Boot:
@@ -69,12 +97,14 @@ class _Boot:
         session: Session,
         connection: socket.socket,
         port: TracePort,
+        serial: SerialPort,
         steps: Sequence[Step],
-        to_user: bool,
+        last: Event,
     ) -> None:
-        self.session, self.connection, self.port = session, connection, port
+        self.session, self.connection = session, connection
+        self.port, self.serial = port, serial
         self.stub = GdbStub(connection)
-        self.steps, self.to_user = list(steps), to_user
+        self.steps, self.last = list(steps), last
         self.stops: dict[Event, int] = {}
         self.entry: int | None = None
         self.cpu: float | None = None
@@ -97,13 +127,19 @@ class _Boot:
             os.close(process)
 
     def _follow(self, process: int, deadline: int) -> str:
-        watched: list[Any] = [process, self.port.ours, self.connection]
+        serial = self.serial
+        watched: list[Any] = [process, self.port.ours, self.connection, *serial.watched]
         while (left := deadline - time.time_ns()) > 0:
             ready, _, _ = select.select(watched, [], [], left / NS)
             now = time.time_ns()
+            if not serial.drain() and serial.ours in watched:
+                watched.remove(serial.ours)
+            if serial.found:
+                self.stops[Event.CONSOLE_LINE] = self.end = now
+                return ""
             if process in ready:
                 self.end = now
-                return _reason(self.session)
+                return serial.lacks(_reason(self.session))
             if self.port.ours in ready and not self.port.drain():
                 watched.remove(self.port.ours)
             if self.connection in ready:
@@ -114,12 +150,12 @@ class _Boot:
                     continue
                 if reply and reply.startswith(BREAKPOINT):
                     self._reached(now)
-                    if not (self.steps or self.to_user):
+                    if not self.steps and self.last.seen is Seen.BREAKPOINT:
                         return ""
                     self.stub.send("c")
                 elif reply and reply.startswith("T"):
                     return f"the CPU stopped ({reply})"
-        return SILENCE
+        return serial.lacks(SILENCE)
 
     def _await_next(self) -> None:
         for address in self.steps[0].addresses if self.steps else ():

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
+from fwbuild.bench.devices import BY_NAME
 from fwbuild.bench.events import Event
 from fwbuild.bench.result import Result, Row, Values, span
 from fwbuild.bench.stats import Summary, summarize, within_noise
 from fwbuild.qemu.count import Count
 
+IN_KERNEL = "under KVM the host's kernel serves it"
 COUNTS: dict[str, Callable[[Count], int]] = {
     "device accesses": lambda count: count.accesses,
     "instructions": lambda count: count.instructions,
@@ -99,6 +101,31 @@ def lines(result: Result, rows: Sequence[Row]) -> list[Line]:
         cells = [Cell(str(exact(row.count)) if row.count else "-") for row in rows]
         found.append(Line(f"{name} to the kernel", cells, section=True))
     return found
+
+
+def accesses(row: Row) -> Table:
+    """The table of a whole boot's device accesses."""
+    table = Table(title=accesses_title(row), title_justify="left")
+    table.add_column("device")
+    table.add_column("accesses", justify="right")
+    table.add_column("")
+    for line in accesses_lines(row):
+        table.add_row(*line)
+    return table
+
+
+def accesses_title(row: Row) -> str:
+    """The subject of that table."""
+    return f"Device accesses of a whole boot, {row.accel.upper()}"
+
+
+def accesses_lines(row: Row) -> list[tuple[str, str, str]]:
+    """(device, accesses, remark) of each line of it."""
+    served = {name for name, device in BY_NAME.items() if device.in_kernel}
+    return [
+        (name, f"{number:,}", IN_KERNEL if name in served else "")
+        for name, number in row.accesses.items()
+    ]
 
 
 def group(result: Result, rows: Sequence[Row]) -> Table:

@@ -59,6 +59,10 @@ class Console:
 def did_not_come(until: str, text: str, end: Ending) -> FwbuildError:
     """The error of a guest whose serial port printed `text`, and not `until`."""
     code = end.how.code or ExitCode.UNEXPECTED
+    return FwbuildError(code, f"'{until}' did not come: {end.line}", hint=last_line(text))
+
+
+def last_line(text: str) -> str:
+    """What a serial port said last, as a clause."""
     last = (text.strip().splitlines() or [""])[-1]
-    hint = f"the serial port's last line is '{last}'" if last else "the serial port is silent"
-    return FwbuildError(code, f"'{until}' did not come: {end.line}", hint=hint)
+    return f"the serial port's last line is '{last}'" if last else "the serial port is silent"

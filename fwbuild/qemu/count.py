@@ -23,6 +23,7 @@ from fwbuild.qemu.session import stopped
 ONE_INSN_PER_TB = (8, 1)  # the QEMU version whose -accel option took the place of -singlestep
 ACCESS = re.compile(rb"memory_region_ops_\w+ cpu \d")
 BLOCK = re.compile(rb"Trace 0: \w+ \[\w+/(\w+)/")  # CPU 0's; the address of the instruction
+TRACE_ACCESSES = ("-trace", "memory_region_ops_*")
 SECONDS = 300  # SeaBIOS takes millions of instructions
 
 
@@ -37,7 +38,7 @@ class Count:
 def count(guest: Guest, bios: Path, *entries: int) -> Count:
     """Two runs, to whichever of a kernel's entries is reached first: one traced for accesses,
     one stepped for instructions."""
-    accesses = run_counting(guest, bios, entries, ["-trace", "memory_region_ops_*"], is_access)
+    accesses = run_counting(guest, bios, entries, list(TRACE_ACCESSES), is_access)
     return Count(accesses, instructions(guest, bios, *entries))
 
 

@@ -1,6 +1,7 @@
-"""Measure boots: the events from QEMU's start to the first user program, of our image, of others'
-and of Debian's qboot and SeaBIOS, with any kernels and machines. It needs no root, no patched
-kernel and no patched firmware."""
+"""Measure boots: the events from QEMU's start to the first user program or to a line on the
+console, of our image, of others' and of Debian's qboot and SeaBIOS, with any kernels and machines.
+It needs no root, no patched kernel and no patched firmware. QEMU gets everything after `--` as it
+is."""
 
 import argparse
 import os
@@ -30,13 +31,14 @@ from fwbuild.verbs.guest_options import (
     add_size_arguments,
     check_files,
     positive,
+    regex,
 )
 
 HELP = "measure boots, beside qboot and SeaBIOS"
 WIDTH = 110  # of a table in a file
 CPUINFO = Path("/proc/cpuinfo")
 # where a boot may end: what the guest does itself
-ENDS = {str(event): event for event in Event if event.seen is not Seen.OUTSIDE}
+ENDS = {str(event): event for event in Event if event.seen not in (Seen.OUTSIDE, Seen.CONSOLE)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--initrd",
         type=Path,
         metavar="FILE",
-        help="an initial RAM disk, for a boot that ends before the first user program (--to); "
+        help="an initial RAM disk, for a boot that ends by --until or --to; "
         "default: the bench's own, whose program ends QEMU",
     )
     guest.add_argument(
@@ -114,9 +116,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to",
         choices=ENDS,
-        default=str(Event.START_USER),
         metavar="EVENT",
-        help="end each boot there: %(choices)s; default: %(default)s",
+        help=f"end each boot there: %(choices)s; default: {Event.START_USER}",
+    )
+    parser.add_argument(
+        "--until",
+        type=regex,
+        metavar="REGEX",
+        help="end each boot as soon as a line of the serial port has it, with any --initrd; "
+        "default: none",
     )
     parser.add_argument(
         "--no-counts", action="store_true", help="do not count accesses and instructions"
@@ -137,22 +145,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     check_files(*args.kernel, *args.bios, args.initrd)
-    if args.initrd and ENDS[args.to] == Event.START_USER:
-        raise FwbuildError(
-            ExitCode.USAGE,
-            "the user program of another initrd does not tell when it runs",
-            where="--initrd",
-            hint=f"end the boot before, say --to {Event.START_KERNEL}",
-        )
+    last = _last(args)
     images = [contenders.ours(name, args.out) for name in args.template or [DEFAULT]]
     images += [contenders.theirs(path) for path in args.bios]
     images += [contenders.baked(args.out)] if args.baked else []
     images += [] if args.no_peers else contenders.peers()
     contenders.check_names(images)
-    kernels = [read_kernel(path) for path in args.kernel]
+    kernels = [read_kernel(path, to_user=args.until is None) for path in args.kernel]
     initrd = args.out / "init.cpio"
     guest = Guest(
-        memory=args.memory, smp=args.smp, initrd=args.initrd or initrd, append=args.append
+        memory=args.memory,
+        smp=args.smp,
+        initrd=args.initrd or initrd,
+        append=args.append,
+        extra=tuple(args.after),
     )
     plan = Plan(
         contenders=images,
@@ -163,7 +169,8 @@ def run(args: argparse.Namespace) -> int:
         rounds=args.runs,
         seconds=args.timeout,
         counts=not args.no_counts,
-        last=ENDS[args.to],
+        last=last,
+        until=args.until,
     )
     result = Result(
         qemu=program().version,
@@ -189,6 +196,25 @@ def run(args: argparse.Namespace) -> int:
     return int(ExitCode.OK)
 
 
+def _last(args: argparse.Namespace) -> Event:
+    """The event at which a boot is over. Raises the error of an end that never comes."""
+    if args.until is not None and args.to:
+        raise FwbuildError(
+            ExitCode.USAGE, "two ends of a boot", where="--until", hint="leave out --to"
+        )
+    if args.until is not None:
+        return Event.CONSOLE_LINE
+    last = ENDS[args.to] if args.to else Event.START_USER
+    if args.initrd and last == Event.START_USER:
+        raise FwbuildError(
+            ExitCode.USAGE,
+            "the user program of another initrd does not tell when it runs",
+            where="--initrd",
+            hint="end the boot at a line of its console by --until, or earlier by --to",
+        )
+    return last
+
+
 def _race(
     plan: Plan, result: Result, files: dict[Path, Callable[[Result], str]], console: Console | None
 ) -> None:
@@ -202,6 +228,11 @@ def _race(
             write_all({path: text(result).encode() for path, text in files.items()})
             if console:
                 console.print(tables.group(result, rows), "")
+                for row in rows:
+                    if row.accesses:
+                        console.print(tables.accesses(row))
+                    for text in row.advice:
+                        console.print(f"Advice: {text}", highlight=False, markup=False)
 
 
 def host() -> dict[str, str]:

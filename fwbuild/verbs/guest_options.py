@@ -35,6 +35,15 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def regex(text: str) -> str:
+    """A regular expression."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is no regular expression: {error}") from None
+    return text
+
+
 def add_guest_arguments(
     parser: argparse.ArgumentParser, kernel: str = "a test kernel", *, runs: bool = False
 ) -> None:

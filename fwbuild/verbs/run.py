@@ -2,7 +2,6 @@
 everything after `--` as it is."""
 
 import argparse
-import re
 import shlex
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from fwbuild.verbs.guest_options import (
     add_qemu_argument,
     guest_from,
     image_from,
+    regex,
 )
 from fwbuild.verbs.run_hints import hints
 from fwbuild.verbs.run_kernel import chosen, without_s3
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--expect",
-        type=_pattern,
+        type=regex,
         metavar="REGEX",
         help="end QEMU, and well, as soon as a line of the serial port has it; "
         "an end without it is exit code 13; default: none",
@@ -99,15 +99,6 @@ def run(args: argparse.Namespace) -> int:
         raise FwbuildError(ExitCode.QEMU, f"the test kernel failed: {end.line}", hint=VERIFY)
     print(f"fwbuild: {end.line}", file=sys.stderr)
     return end.guest_status if args.guest_status else int(ExitCode.OK)
-
-
-def _pattern(text: str) -> str:
-    """A regular expression, for argparse."""
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise argparse.ArgumentTypeError(f"'{text}' is no regular expression: {error}") from None
-    return text
 
 
 def _kernel(args: argparse.Namespace) -> Path | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fwbuild.abi import ports
+from fwbuild.bench.advice import ADVICE, Advice
 from fwbuild.bench.events import Event
 from fwbuild.bench.grow import points
 from fwbuild.bench.kernel import read_kernel
@@ -25,6 +26,7 @@ from fwbuild.payloads.init import build_initrd
 from fwbuild.qemu.count import count
 from fwbuild.qemu.program import program
 from tests.support import debian
+from tests.support.advice import saving
 
 pytestmark = pytest.mark.qemu
 
@@ -67,7 +69,7 @@ def test_bench(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert (ours.kind, ours.failure, ours.whole) == (kind, "", True)
     assert ours.entry == ("PVH" if kind == "vmlinux" else "32-bit")
     (run,) = ours.runs
-    assert list(run.events) == [str(event) for event in Event]
+    assert list(run.events) == [str(event) for event in Event.CONSOLE_LINE.earlier()]
     assert all(a <= b for a, b in pairwise(run.events.values()))
     assert run.total and run.total >= run.events[Event.START_USER]
     assert ours.plain[0]
@@ -129,7 +131,7 @@ def test_why_a_boot_failed(tmp_path: Path, bios: Path, test_kernel: bytes) -> No
         run = traced(asked, firmware, steps, 20)
         assert run.failure.startswith(words), run.failure
         assert plain(asked, firmware, 20).total is None
-    run = traced(guest, bios, steps, 20, to_user=False)
+    run = traced(guest, bios, steps, 20, last=Event.FW_DO_BOOT)
     assert (run.failure, run.entry) == ("", steps[0].addresses[0])
 
 
@@ -190,3 +192,50 @@ def test_a_baked_guest_races(tmp_path: Path) -> None:
             read_kernel(debian.cloud_vmlinux()).entries["PVH"]
         ]
         assert all(cpu and cpu > 1 for cpu in row.cpu())
+
+
+UNTIL = ["bench", "--accel", "tcg", "--no-peers", "--runs", "1", "--append", "console=ttyS0"]
+
+
+def test_a_guest_of_the_users(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """To a line on its console, with an initrd and a device of its own."""
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(build_initrd())
+    arguments = [*UNTIL, "-M", "pc", "--kernel", str(debian.cloud_vmlinux())]
+    arguments += ["--initrd", str(initrd), "--until", r"pci 0000:00:05\.0: \[1af4:1005\]"]
+    arguments += [
+        "--out",
+        str(tmp_path / "out"),
+        "--json",
+        "--",
+        "-device",
+        "virtio-rng-pci,addr=5",
+    ]
+    assert main(arguments) == ExitCode.OK
+    (row,) = Result.from_json(capsys.readouterr().out).rows
+    (run,) = row.runs
+    line = Event.CONSOLE_LINE
+    seen = [event for event in line.earlier() if event != Event.START_USER]
+    assert list(run.events) == [str(event) for event in (*seen, line)]
+    assert row.whole and run.total == run.events[line]
+    assert row.plain[0]
+    assert row.accesses["serial port"] > 5_000
+    assert list(row.accesses.values()) == sorted(row.accesses.values(), reverse=True)
+    assert any("--append quiet" in text for text in row.advice)
+
+
+def test_a_line_that_never_comes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [*UNTIL, "-M", "pc", "--kernel", str(debian.cloud_vmlinux()), "--until", "^never$"]
+    assert main([*arguments, "--out", str(tmp_path), "--json"]) == ExitCode.OK
+    (row,) = Result.from_json(capsys.readouterr().out).rows
+    assert "'^never$' did not come (the serial port's last line is '" in row.failure
+    assert row.failure.endswith("the guest ended after linux_start_user")  # at our initrd's program
+    assert (row.runs, row.accesses) == ([], {})
+
+
+@pytest.mark.parametrize("row", ADVICE, ids=lambda row: row.append or row.machine)
+def test_advice(row: Advice, tmp_path: Path) -> None:
+    """It takes away at least half of the device's accesses, on each of its machines."""
+    for family in row.families:
+        before, after = saving(row, family, tmp_path)
+        assert after <= before / 2, family.name

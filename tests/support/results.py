@@ -15,6 +15,7 @@ OURS = {
     Event.STARTUP_64: (43.0, 44.0, 45.0),
     Event.START_KERNEL: (50.0, 51.0, 52.0),
     Event.START_USER: (250.0, 251.0, 252.0),
+    Event.CONSOLE_LINE: (258.0, 259.0, 260.0),
 }
 TRACED = Run({"fw_start": 40.0}, [("start", 40.25), ("acpi", 40.5), ("handoff", 42.0)])
 

@@ -59,7 +59,13 @@ BAD = {
     "bench of no kernel": (["bench", "--kernel", "{tmp}/k"], ExitCode.INPUT, "no such file"),
     "bench of an initrd to its user program": (
         ["bench", "--kernel", "{tmp}/file", "--initrd", "{tmp}/file"], ExitCode.USAGE,
-        "say --to linux_start_kernel"),
+        "end the boot at a line of its console by --until"),
+    "bench to two ends": (
+        ["bench", "--kernel", "{tmp}/file", "--until", "x", "--to", "fw_do_boot"], ExitCode.USAGE,
+        "leave out --to"),
+    "bench until no regular expression": (
+        ["bench", "--kernel", "{tmp}/file", "--until", "("], ExitCode.USAGE,
+        "'(' is no regular expression"),
     "bake of no kernel": (["bake", "--out", "{tmp}/b"], ExitCode.USAGE, "name the one to bake"),
     "bake of no kernel's file": (
         ["bake", "--kernel", "{tmp}/file", "--out", "{tmp}/b"], ExitCode.KERNEL, "no ELF"),
