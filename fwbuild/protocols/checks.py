@@ -102,8 +102,9 @@ def module_files(state: State, found: Sequence[tuple[int, int, bytes]]) -> Itera
     (address, bytes, command line) of those that are handed over."""
     wanted = []
     for number in range(1, 10):
-        data = state.file(file_names.module(number))
-        if not data:
+        name = file_names.module(number)
+        data = state.file(name)
+        if not data and state.host.file(name) is None:  # an empty file is a module, too
             break
         wanted.append((data, state.file(file_names.module_cmdline(number))))
     if len(found) != len(wanted):

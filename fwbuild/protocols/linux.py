@@ -148,7 +148,7 @@ def _header(state: State, handoff: LinuxHandoff) -> Iterator[str]:
             yield f"header: {name} is {header[name]!r}, the kernel's is {given[name]!r}"
     if not header.type_of_loader:
         yield "header: type_of_loader is 0: Linux ignores the initrd"
-    if not header.loadflags & linux_boot.LoadFlag.LOADED_HIGH:
+    if given.loadflags & ~header.loadflags & linux_boot.LoadFlag.LOADED_HIGH:
         yield "header: loadflags lost LOADED_HIGH"
     if header.vid_mode != given.vid_mode:
         yield f"header: vid_mode is {header.vid_mode:#x}, the host's is {given.vid_mode:#x}"
@@ -173,11 +173,11 @@ def _contents(state: State, handoff: LinuxHandoff) -> Iterator[str]:
     kernel = state.items[Key.KERNEL_DATA]
     if not holds(state, header.code32_start, kernel):
         yield "the kernel is damaged"
-    if handoff.setup_data != (expected := _host_setup_data(state)):
+    if handoff.setup_data != (expected := host_setup_data(state)):
         yield f"setup_data is {handoff.setup_data}, the host's is {expected}"
 
 
-def _host_setup_data(state: State) -> list[tuple[int, bytes]]:
+def host_setup_data(state: State) -> list[tuple[int, bytes]]:
     """The list that QEMU appended to the kernel, its addresses relative to the kernel's."""
     kernel, base = state.items[Key.KERNEL_DATA], number(state, Key.KERNEL_ADDR)
 

@@ -93,6 +93,18 @@ ENDS = {
         '["all-cpus/7.2/microvm-64M/linux",["cut","#14",0]]',
         End.HANDOFF,
     ),
+    "no CPUs": (
+        '["universal/7.2/microvm-64M/multiboot",["set","#5",0,"0000"],["drop","etc/table-loader"]]',
+        End.HANDOFF,
+    ),
+    "a modern kernel that is loaded low": (
+        '["universal/7.2/microvm-acpi-off-512M/linux",["set","#18",528,"80000000"]]',
+        End.HANDOFF,
+    ),
+    "a module of no size": (
+        '["all-cpus/11.1/microvm-4096M/file",["cut","opt/fwbuild/module/1",0]]',
+        End.HANDOFF,
+    ),
     "a command line elsewhere by the setup code": (
         '["universal/11.1/microvm-2048M/linux16",["set","#18",552,"7b000000"]]',
         End.HANDOFF,
@@ -136,6 +148,15 @@ def test_an_input_ends_as_it_may(name: str) -> None:
     if end == End.HANDOFF:
         assert verdict.can_judge(host)
         assert verdict.judged(machine, host) == []
+
+
+def test_zeros_may_take_long() -> None:
+    """Of the seed 1840615206: a segment with 1.5 GiB of zeros behind it."""
+    found = Input("all-cpus/7.2/pc-3072M/file", (["file", "elf", 1840615206],))
+    outcome, asked = run.exactly(found)
+    assert (outcome.kind, asked > LIMIT) == (End.LIMIT, True)
+    assert verdict.ended(outcome, asked) == []
+    assert verdict.ended(outcome) != []
 
 
 def test_the_boot_cpu_sends_one_startup_message() -> None:

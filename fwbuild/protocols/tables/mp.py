@@ -66,7 +66,7 @@ def judge_mptable(found: MpTable, cpus: int) -> Iterator[str]:
     if len(ids) != cpus or len(set(ids)) != cpus:
         yield f"MP table: processors are {ids}, the host has {cpus}"
     flags = [p.flags for p in processors]
-    if flags != [3] + [1] * (cpus - 1):
+    if flags != ([3] + [1] * (cpus - 1))[:cpus]:
         yield f"MP table: processor flags are {flags}"
     if odd := [v for p in processors if (v := p.apic_version) != mptable.APIC_VERSION]:
         yield f"MP table: local APICs of versions {odd}, QEMU's are of {mptable.APIC_VERSION:#x}"

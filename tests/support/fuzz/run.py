@@ -111,7 +111,7 @@ class Fuzzer:
             spent = LIMIT * BYTES - machine.hooks.counters.left
             tally.runs += 1
             tally.ends[outcome.console[9:11] if outcome.kind == End.EXIT else outcome.kind] += 1
-            wrong = verdict.ended(outcome, machine.hooks.counters.copied)
+            wrong = verdict.ended(outcome, verdict.asked(machine, host))
             if outcome.kind == End.HANDOFF and (new or tally.runs % JUDGED == 0):
                 tally.judged += 1
                 wrong += verdict.judged(machine, host)
@@ -151,7 +151,7 @@ class Fuzzer:
         host = found.apply(machine)
         try:
             outcome = machine.run()
-            wrong = verdict.ended(outcome, machine.hooks.counters.copied)
+            wrong = verdict.ended(outcome, verdict.asked(machine, host))
             if outcome.kind == End.HANDOFF:
                 wrong += verdict.judged(machine, host)
             return wrong + verdict.strays(machine)
@@ -169,9 +169,9 @@ def replay(found: Input) -> list[str]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         Sandbox(monkeypatch)
         machine = bases.stock(found.base)
-        outcome, copied = exactly(found)
+        outcome, asked = exactly(found)
         if outcome.kind == End.LIMIT:  # which takes the stock emulator minutes to see
-            return verdict.ended(outcome, copied)
+            return verdict.ended(outcome, asked)
         host = found.apply(machine)
         try:
             return verdict.again(machine, host)
@@ -180,11 +180,11 @@ def replay(found: Input) -> list[str]:
 
 
 def exactly(found: Input) -> tuple[Outcome, int]:
-    """How a run of an input ends, each instruction counted, and the bytes that it copied without
-    DMA."""
+    """How a run of an input ends, each instruction counted, and the iterations that its sizes ask
+    for."""
     machine = bases.lean(found.base)
-    found.apply(machine)
-    return machine.run_exactly(), machine.hooks.counters.copied
+    host = found.apply(machine)
+    return machine.run_exactly(), verdict.asked(machine, host)
 
 
 def read(path: Path) -> list[Input]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from construct import ConstructError
 
 from fwbuild import protocols
-from fwbuild.abi import e820, linux_boot, mptable, multiboot, offsets, pvpanic
+from fwbuild.abi import e820, elf, linux_boot, mptable, multiboot, offsets, pvpanic
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.machine import Machine, Outcome
@@ -18,7 +18,8 @@ from fwbuild.firmware import file_names, layout, stop_codes
 from fwbuild.firmware.options import BootProtocol, Value
 from fwbuild.guest import Guest
 from fwbuild.image.identity import read_identity
-from fwbuild.protocols import LINUX, LINUX16, kernel_file
+from fwbuild.kernel.elf_file import ElfError, read_elf
+from fwbuild.protocols import LINUX, LINUX16, kernel_file, linux
 from tests.support.fuzz import bases
 from tests.support.fuzz.inputs import Host
 from tests.support.fuzz.machine import LIMIT, LeanMachine
@@ -50,11 +51,10 @@ MULTIBOOT_RANGE = struct.Struct("<IQQI")  # abi.multiboot's MMAP_ENTRY: size, ad
 PANIC = frozenset(_granules(pvpanic.PCI_PLACE, pvpanic.PCI_PLACE + 1))
 
 
-def ended(outcome: Outcome, copied: int = 0) -> list[str]:
-    """What is wrong with the way in which a run ended that read `copied` bytes from fw_cfg's data
-    port. Each is an instruction that the host's sizes ask for: a run that spends most of its
-    instructions so may take more of them than it is given here."""
-    if outcome.kind == End.HANDOFF or (outcome.kind == End.LIMIT and copied > LIMIT // 2):
+def ended(outcome: Outcome, asked: int = 0) -> list[str]:
+    """What is wrong with the way in which a run ended. A run that spends most of its instructions
+    on what was `asked` may take more of them than it is given here."""
+    if outcome.kind == End.HANDOFF or (outcome.kind == End.LIMIT and asked > LIMIT // 2):
         return []
     if outcome.kind != End.EXIT:
         return [f"ended in {outcome.kind} {outcome.detail}".strip()]
@@ -70,6 +70,22 @@ def ended(outcome: Outcome, copied: int = 0) -> list[str]:
     return wrong
 
 
+def asked(machine: LeanMachine, host: Host) -> int:
+    """The bytes that the host's sizes asked a run for, an iteration of an instruction each: those
+    read from fw_cfg's data port, and where the run reached its limit the zeros of the kernel's
+    file, at the most."""
+    copied = int(machine.hooks.counters.copied)
+    return copied + _zeros(host) if machine.outcome.kind == End.LIMIT else copied
+
+
+def _zeros(host: Host) -> int:
+    try:
+        loaded = read_elf(host.get(file_names.KERNEL)).of(elf.PT_LOAD)
+    except ElfError:
+        return 0
+    return sum(max(0, s.memsz - len(s.content)) for s in loaded)
+
+
 def judged(machine: Machine, host: Host) -> list[str]:
     """What the judge says of a handoff, of an input that it can judge."""
     if not can_judge(host) or not _is_consistent(machine, host):
@@ -77,6 +93,11 @@ def judged(machine: Machine, host: Host) -> list[str]:
     state = as_the_host_sees(machine, host)
     if state is None:
         return []
+    try:
+        if state.protocol == BootProtocol.LINUX:
+            linux.host_setup_data(state)
+    except MemoryError:
+        return []  # the list is the host's, and absurd
     try:
         found = [str(departure) for departure in protocols.judge(state)]
     except (LookupError, ValueError, ConstructError, TypeError) as error:
@@ -133,7 +154,8 @@ def _has_foreign_setup(host: Host) -> bool:
 def _is_as_loaded(machine: Machine, host: Host) -> bool:
     """Whether all that belongs to the kernel is as QEMU's loader left it."""
     assert machine.loaded
-    return all(host.items.get(key) == data for key, data in machine.loaded.keys.items())
+    keys = {*machine.loaded.keys, *NUMBERS, *(data for _, data in SIZES)}
+    return all(host.items.get(key, b"") == machine.loaded.keys.get(key, b"") for key in keys)
 
 
 def _tells_of_tables(machine: Machine, host: Host) -> bool:
@@ -163,6 +185,8 @@ def as_the_host_sees(machine: Machine, host: Host) -> State | None:
         return machine.fw_cfg.items.get(found.select, b"") if found else b""
 
     files = {file_names.E820: host.get(file_names.E820)}
+    names = (f.name.decode("latin-1") for f in host.files if options["modules"])
+    files |= {name: file(name) for name in names if name.startswith(MODULE_FILES)}
     offer = replace(machine.recording.with_files(files), smp=_cpus(number(Key.NB_CPUS)))
     told = not any(kind == "no dma" for kind, *_ in host.behaviour)
     state = replace(machine.state(), file=file, host=offer, items=items, told=told)
@@ -285,7 +309,7 @@ def again(machine: Machine, host: Host) -> list[str]:
     """Everything that is wrong with a run of the stock emulator, which counts each instruction."""
     machine._entry = _entry(machine, host)
     outcome = machine.run(LIMIT)
-    wrong = ended(outcome)
+    wrong = ended(outcome, _zeros(host))
     if outcome.kind == End.HANDOFF:
         wrong += judged(machine, host)
     return wrong
