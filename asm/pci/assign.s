@@ -113,8 +113,8 @@ pci_place:
     pop eax
     inc ebp
 .nowhere:
-    mov dword ptr [edi + pci_plan.RESOURCE.address], 0
-    mov dword ptr [edi + pci_plan.RESOURCE.address + 4], 0
+    and dword ptr [edi + pci_plan.RESOURCE.address], 0
+    and dword ptr [edi + pci_plan.RESOURCE.address + 4], 0
     jmp .skip
 .done:
     neg ebp

@@ -167,7 +167,7 @@ pci_sort:
     lea eax, [ram.plan.buckets + ecx * 4]
     bts dword ptr [ram.plan.keys], ecx
     jc .push
-    mov dword ptr [eax], 0
+    and dword ptr [eax], 0
 .push:
     mov edx, dword ptr [edi]
     mov ecx, dword ptr [eax]

@@ -27,7 +27,7 @@ acpi_load:
     call fw_cfg_transfer
     # a command that nobody knows after the last entry: the loop ends there
     add ecx, edi
-    mov dword ptr [ecx], -1
+    or dword ptr [ecx], -1
     mov dword ptr [ram.work.script_end], ecx
     jmp .entry
 .checksum:

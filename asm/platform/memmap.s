@@ -159,7 +159,7 @@ memmap_insert:
     mov dword ptr [edi + pvh.MEMMAP_ENTRY.size], ebx
     mov dword ptr [edi + pvh.MEMMAP_ENTRY.size + 4], ecx
     mov dword ptr [edi + pvh.MEMMAP_ENTRY.type], ebp
-    mov dword ptr [edi + pvh.MEMMAP_ENTRY.reserved], 0
+    and dword ptr [edi + pvh.MEMMAP_ENTRY.reserved], 0
     pop esi
     ret
 .full:

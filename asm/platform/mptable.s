@@ -18,7 +18,7 @@ mptable_build:
     mov eax, fw_cfg.Read.NB_CPUS
     mov ecx, 2
     mov edi, ram.work.cpus
-    mov dword ptr [edi], 0
+    and dword ptr [edi], 0
     call fw_cfg_transfer
     imul ecx, dword ptr [ram.work.cpus], mptable.PROCESSOR.sizeof
     add ecx, mptable_data.SIZE_MAX
@@ -136,8 +136,8 @@ mptable_topology:
     push edi
     # below the lowest level: one CPU, in no bits of the ID
     mov edi, ram.work.topology
-    mov dword ptr [edi + work.LEVEL.mask], 0
-    mov dword ptr [edi + work.LEVEL.end], -1
+    and dword ptr [edi + work.LEVEL.mask], 0
+    or dword ptr [edi + work.LEVEL.end], -1
     mov dword ptr [edi + work.LEVEL.cpus], 1
     # EBP: the best leaf that the CPU has, of those that say something; ESI: the level in it
     xor eax, eax

@@ -72,7 +72,7 @@ smbios_load:
     jnz .not_known
     mov dword ptr [ebx + smbios.ENTRY_30.table_max_size], ecx
     mov dword ptr [ebx + smbios.ENTRY_30.table_address], esi
-    mov dword ptr [ebx + smbios.ENTRY_30.table_address + 4], 0
+    and dword ptr [ebx + smbios.ENTRY_30.table_address + 4], 0
     lea edi, [ebx + smbios.ENTRY_30.checksum]
 .whole:
     mov esi, ebx

@@ -163,7 +163,7 @@ cmdline_take:
     mov edx, ecx                # the stop's detail
     cmp ecx, layout.CMDLINE_MAX
     ja .too_long
-    mov dword ptr [edi + ecx], 0
+    and dword ptr [edi + ecx], 0
     jmp fw_cfg_transfer
 .too_long:
     .stop stop_codes.CMDLINE_SIZE

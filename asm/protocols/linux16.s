@@ -21,7 +21,8 @@ linux16_read:
     mov eax, fw_cfg.Read.SETUP_SIZE
     call fw_cfg_transfer
     mov edx, dword ptr [edi]    # the stop's detail
-    cmp edx, linux_boot.SETUP_SIZE_MAX
+    lea ecx, [edx - linux_boot.SETUP_SIZE_MIN]
+    cmp ecx, linux_boot.SETUP_SIZE_MAX - linux_boot.SETUP_SIZE_MIN
     .stop_if a, stop_codes.SETUP_SIZE
     # all of it over the header that linux_read has read
     mov dword ptr [ram.work.enter], linux16_enter

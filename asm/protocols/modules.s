@@ -26,7 +26,7 @@ modules_load:
     add ebx, ram.pvh_area.modules
 .next:
     mov esi, ram.work.module_name
-    mov dword ptr [esi + file_names.MODULE_DIGIT + 1], 0
+    and dword ptr [esi + file_names.MODULE_DIGIT + 1], 0
     call files_find
     jc .done
     push eax                    # its control word,

@@ -110,6 +110,7 @@ BOOT_FLAG = 0xAA55
 SECTOR = 512
 SETUP_SECTS_DEFAULT = 4
 SETUP_STACK = 0xFFF0  # SP at the 16-bit entry: what QEMU calls heap ends here
+SETUP_SIZE_MIN = 2 * SECTOR  # the boot sector, and a sector that is entered
 SETUP_SIZE_MAX = 0x8000  # the setup code's own first half of its segment
 # Where QEMU's -kernel tells a firmware to put them. Source: QEMU, hw/i386/x86.c x86_load_linux().
 QEMU_SETUP_ADDR = 0x10000  # boot sector and setup code

@@ -294,6 +294,7 @@ MORE: dict[str, dict[int, int]] = {
     "acpi_write_pointer": {CURRENT: 4, **NAME, CURRENT + 124: 8},
     "waking_vector": {WORDS["ram.ebda.rsdp"]: DESTINATION, **TABLES},
     "linux_read": {WORDS["ram.work.item.cmdline_size"]: 0},
+    "linux16_read": {WORDS["ram.work.setup_size"]: linux_boot.SETUP_SIZE_MIN},
     "kernel_file_read": KERNEL_FILE,
     "elf_read": KERNEL_FILE,
     "elf_entry": KERNEL_FILE,

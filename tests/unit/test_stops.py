@@ -147,6 +147,9 @@ CASES = {
         template="linux"),
     "setup code of more than 32 KiB": Case(
         "SETUP_SIZE", 0x8001, {Key.SETUP_SIZE: 0x8001}, kernel=build_test_bzimage16),
+    "setup code that ends before its entry's sector": Case(
+        "SETUP_SIZE", 0x3FF, {Key.SETUP_SIZE: 0x3FF}, kernel=build_test_bzimage16),
+    "no setup code": Case("SETUP_SIZE", 0, {Key.SETUP_SIZE: 0}, kernel=build_test_bzimage16),
     "old bzImage in low memory": Case(
         "KERNEL_OVERLAP", 0x90000, {Key.KERNEL_ADDR: 0x90000}, kernel=build_test_bzimage16),
     "old bzImage's initrd in low memory": Case(
