@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fwbuild import protocols
+from fwbuild.abi import e820, mptable
 from fwbuild.abi.mptable import Entry
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
@@ -42,6 +43,39 @@ def test_table(name: str, cpus: int, image: Image) -> None:
     assert [(e.kind, e.pin) for e in found.of(Entry.LOCAL_INTERRUPT)] == [(3, 0), (1, 1)]
     pci = [e for e in found.of(Entry.INTERRUPT) if e.bus == 0]
     assert len(pci) == (0 if name == "microvm" else 128)
+
+
+def summed(pointer: bytes) -> bytes:
+    """With the checksum in its place, offset 10."""
+    return pointer[:10] + bytes([-sum(pointer) % 256]) + pointer[11:]
+
+
+def segment(built: bytes, entry: bytes) -> bytes:
+    """An F segment with the template of a pointer, a pointer that was built, and a table that
+    ends in this entry."""
+    table = bytearray(mptable.HEADER.sizeof()) + entry
+    table[4:6] = len(table).to_bytes(2, "little")
+    return b"".join(part.ljust(64, b"\0") for part in (TEMPLATE, built, bytes(table)))
+
+
+TEMPLATE = mptable.POINTER_SIGNATURE + bytes(4) + b"\1\4" + bytes(6)
+BUILT = mptable.POINTER_SIGNATURE + (e820.SYSTEM_ROM + 128).to_bytes(4, "little") + TEMPLATE[8:]
+BUS = bytes([Entry.BUS, 7]) + b"ISA   "
+# a pointer, the last entry of its table: the IDs of the buses that are found
+SEGMENTS = {
+    "the template of one before it": (summed(BUILT), BUS, [7]),
+    "a wrong checksum": (BUILT, BUS, [7]),
+    "an entry of no type": (summed(BUILT), BUS + b"\xa5" * 8, [7]),
+    "an entry that is cut": (summed(BUILT), BUS + BUS[:-1], [7]),
+}
+
+
+@pytest.mark.parametrize("name", SEGMENTS)
+def test_the_pointer_that_a_kernel_takes(name: str) -> None:
+    built, entry, buses = SEGMENTS[name]
+    memory = segment(built, entry)
+    found = read_mptable(lambda at, size: memory[at - e820.SYSTEM_ROM :][:size])
+    assert found and [bus.id for bus in found.of(Entry.BUS)] == buses
 
 
 # Slot, pin (0 is INTA) and IRQ. pc: PIRQ (pin + slot - 1) % 4; q35: (pin + slot) % 4 below slot

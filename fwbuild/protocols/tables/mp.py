@@ -19,6 +19,8 @@ STRUCTURES = {
     Entry.LOCAL_INTERRUPT: mptable.INTERRUPT,
 }
 
+KINDS = frozenset(STRUCTURES)  # as numbers, too
+
 
 @dataclass
 class MpTable:
@@ -34,23 +36,35 @@ class MpTable:
 
 
 def read_mptable(read: ReadMemory) -> MpTable | None:
-    """The table that the F segment points at, None without one."""
-    segment = read(e820.SYSTEM_ROM, e820.EXTENDED - e820.SYSTEM_ROM)
-    for offset in range(0, len(segment), mptable.POINTER_ALIGN):
-        if segment[offset : offset + 4] == mptable.POINTER_SIGNATURE:
-            break
-    else:
+    """The table that the F segment points at, None without one.
+
+    The entries end before the first of a type that the specification does not have."""
+    pointer = _pointer(read(e820.SYSTEM_ROM, e820.EXTENDED - e820.SYSTEM_ROM))
+    if pointer is None:
         return None
-    address = e820.SYSTEM_ROM + offset
-    pointer = read(address, mptable.POINTER.sizeof())
     at = mptable.POINTER.parse(pointer).address
     header = mptable.HEADER.parse(read(at, mptable.HEADER.sizeof()))
     found = MpTable(pointer, read(at, header.length))
     at = mptable.HEADER.sizeof()
-    while at < len(found.table):
+    while at < len(found.table) and found.table[at] in KINDS:
         structure = STRUCTURES[Entry(found.table[at])]
+        if at + structure.sizeof() > len(found.table):
+            break
         found.entries.append(structure.parse(found.table[at:]))
         at += structure.sizeof()
+    return found
+
+
+def _pointer(segment: bytes) -> bytes | None:
+    """The first pointer whose bytes add up to 0, as a kernel takes it. Without one, the last that
+    has the signature: the template of one may lie in a ROM's copy, below what was built."""
+    size, found = mptable.POINTER.sizeof(), None
+    for offset in range(0, len(segment), mptable.POINTER_ALIGN):
+        pointer = segment[offset : offset + size]
+        if pointer.startswith(mptable.POINTER_SIGNATURE):
+            found = pointer
+            if sum(pointer) % 256 == 0:
+                break
     return found
 
 
