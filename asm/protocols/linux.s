@@ -79,7 +79,7 @@ linux_area:
     mov ebx, dword ptr [ram.work.item.kernel_addr]
     mov dword ptr [ram.boot_params.hdr.code32_start], ebx
     mov edx, dword ptr [ram.work.item.kernel_size]
-    or dword ptr [ram.work.kernel_span], -1
+    mov dword ptr [ram.work.kernel_span], -1
     add edx, ebx
     jc .done
     # EAX: where it runs

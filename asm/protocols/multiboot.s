@@ -11,7 +11,7 @@
 #: source: QEMU hw/i386/multiboot.c
 multiboot_read:
     # kernel_read took the size of the information for an initrd's. There is no initrd.
-    and dword ptr [ram.pvh_area.modules.size], 0
+    mov dword ptr [ram.pvh_area.modules.size], 0
     mov dword ptr [ram.work.enter], multiboot_enter
     mov eax, fw_cfg.Read.INITRD_DATA
     # if the host's information is too short, the rest reads as zeros

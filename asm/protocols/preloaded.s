@@ -119,7 +119,7 @@ preloaded_cmdline:
     add edi, region.cmdline.base
     call fw_cfg_transfer
 .end:
-    and dword ptr [region.cmdline.base + ebx], 0
+    mov dword ptr [region.cmdline.base + ebx], 0
     ret
 .too_long:
     .stop stop_codes.CMDLINE_SIZE

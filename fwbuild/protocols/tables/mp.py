@@ -11,15 +11,13 @@ from fwbuild.abi import e820, mptable
 from fwbuild.abi.mptable import Entry
 from fwbuild.emulator.state import ReadMemory
 
-STRUCTURES = {
+STRUCTURES: dict[int, Any] = {
     Entry.PROCESSOR: mptable.PROCESSOR,
     Entry.BUS: mptable.BUS,
     Entry.IOAPIC: mptable.IOAPIC,
     Entry.INTERRUPT: mptable.INTERRUPT,
     Entry.LOCAL_INTERRUPT: mptable.INTERRUPT,
 }
-
-KINDS = frozenset(STRUCTURES)  # as numbers, too
 
 
 @dataclass
@@ -36,35 +34,26 @@ class MpTable:
 
 
 def read_mptable(read: ReadMemory) -> MpTable | None:
-    """The table that the F segment points at, None without one.
-
-    The entries end before the first of a type that the specification does not have."""
-    pointer = _pointer(read(e820.SYSTEM_ROM, e820.EXTENDED - e820.SYSTEM_ROM))
+    """The table that the F segment points at, None without one. A pointer whose checksum is bad is
+    none: a firmware's own text may have the signature."""
+    segment = read(e820.SYSTEM_ROM, e820.EXTENDED - e820.SYSTEM_ROM)
+    size = mptable.POINTER.sizeof()
+    places = range(0, len(segment), mptable.POINTER_ALIGN)
+    named = (segment[at : at + size] for at in places)
+    pointers = (p for p in named if p.startswith(mptable.POINTER_SIGNATURE) and not sum(p) % 256)
+    pointer = next(pointers, None)
     if pointer is None:
         return None
     at = mptable.POINTER.parse(pointer).address
     header = mptable.HEADER.parse(read(at, mptable.HEADER.sizeof()))
     found = MpTable(pointer, read(at, header.length))
     at = mptable.HEADER.sizeof()
-    while at < len(found.table) and found.table[at] in KINDS:
-        structure = STRUCTURES[Entry(found.table[at])]
-        if at + structure.sizeof() > len(found.table):
-            break
+    while at < len(found.table):
+        structure = STRUCTURES.get(found.table[at])
+        if structure is None or at + structure.sizeof() > len(found.table):
+            break  # which the number of entries shows
         found.entries.append(structure.parse(found.table[at:]))
         at += structure.sizeof()
-    return found
-
-
-def _pointer(segment: bytes) -> bytes | None:
-    """The first pointer whose bytes add up to 0, as a kernel takes it. Without one, the last that
-    has the signature: the template of one may lie in a ROM's copy, below what was built."""
-    size, found = mptable.POINTER.sizeof(), None
-    for offset in range(0, len(segment), mptable.POINTER_ALIGN):
-        pointer = segment[offset : offset + size]
-        if pointer.startswith(mptable.POINTER_SIGNATURE):
-            found = pointer
-            if sum(pointer) % 256 == 0:
-                break
     return found
 
 
