@@ -115,5 +115,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _failed(error: FwbuildError) -> int:
-    print(f"fwbuild: error: {error}", file=sys.stderr)
+    from fwbuild.verbs.printing import print_error  # noqa: PLC0415 (--help does without)
+
+    print_error(error)
     return int(error.code)

@@ -126,6 +126,7 @@ _shtab_fwbuild_cost_defaults_added=0
 _shtab_fwbuild_disasm_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--template[a template or a TOML file\; default\: universal]:NAME:"
+  "--json[print JSON (keys\: docs\/json.md)]"
   ":a routine, a data item, or an address in one of them\; default\: the whole image:"
 )
 
@@ -246,6 +247,7 @@ _shtab_fwbuild_record_options=(
   "*--blockdev[QEMU\'s -blockdev\; repeatable\; default\: none]:BLOCKDEV:"
   "*--netdev[QEMU\'s -netdev\; repeatable\; default\: none]:NETDEV:"
   "--out[the recording, as JSON\; required]:FILE:_files"
+  "--json[print JSON (keys\: docs\/json.md)]"
   "--qemu[the QEMU to use\; default\: by FWBUILD_QEMU in the environment, else by PATH]:PATH:"
 )
 

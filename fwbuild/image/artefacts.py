@@ -71,6 +71,20 @@ def listing_of(image: Image, fragment: Fragment) -> str:
     return "\n".join(lines) + "\n"
 
 
+def statements(image: Image, fragment: Fragment) -> list[dict[str, Any]]:
+    """The same as plain data: what `disasm --json` prints. `code` is in hexadecimal."""
+    return [
+        {
+            "symbol": fragment.name,
+            "address": encoded.address,
+            "code": encoded.code.hex(),
+            "text": encoded.statement.text,
+            "source": encoded.statement.where,
+        }
+        for encoded in image.linked.lines[fragment.name]
+    ]
+
+
 def elf(image: Image) -> bytes:
     """The used part of the ROM at its address, and what of it runs in RAM at that; a symbol for
     each fragment and RAM region, and the source line of each instruction."""

@@ -7,6 +7,7 @@ from fwbuild.guest import Guest
 from fwbuild.payloads.trial import build_trial
 from fwbuild.qemu.program import program
 from fwbuild.qemu.trial import kvm_problem
+from fwbuild.verbs.printing import Working
 
 AUTO = "auto"
 OPTIONS = ("-accel", "--accel", "-enable-kvm", "--enable-kvm")  # QEMU's that name one
@@ -19,7 +20,9 @@ def with_accelerator(guest: Guest, wanted: str) -> tuple[Guest, str]:
         return replace(guest, accel=wanted), f"{wanted.upper()}: by --accel"
     if named_by_qemu(guest):
         return replace(guest, accel=""), "the accelerator of QEMU's own options"
-    if problem := _tried(program().path):
+    with Working("trying KVM"):
+        problem = _tried(program().path)
+    if problem:
         return replace(guest, accel="tcg"), f"TCG, not KVM: {problem}"
     return replace(guest, accel="kvm"), "KVM: a guest has run under it"
 

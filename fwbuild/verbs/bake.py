@@ -18,6 +18,7 @@ from fwbuild.verbs.guest_options import (
     add_qemu_argument,
     check_files,
 )
+from fwbuild.verbs.printing import Working
 
 HELP = "lay a guest out in a RAM file"
 
@@ -61,12 +62,14 @@ def run(args: argparse.Namespace) -> int:
         raise FwbuildError(ExitCode.USAGE, what, where="--kernel", hint="name the one to bake")
     check_files(args.kernel, args.initrd, *args.modules)
     guest = Guest(args.machine, args.memory, args.smp, args.kernel, args.initrd, args.append)
-    image = build(args.template, machines=[guest.family.name], **parse_settings(args.set))
+    with Working("assembling the image"):
+        image = build(args.template, machines=[guest.family.name], **parse_settings(args.set))
     if image.template.words("protocols") != ("preloaded",):
         what = "its protocol is not preloaded"
         hint = f"extend {TEMPLATE}, or leave it out"
         raise FwbuildError(ExitCode.TEMPLATE, what, where=args.template, hint=hint)
-    plain = write(plan(guest, args.modules), image, args.out)
+    with Working(f"laying out {args.out}"):
+        plain = write(plan(guest, args.modules), image, args.out)
     if args.json:
         print(json.dumps(plain, indent=1))
     else:

@@ -7,7 +7,6 @@ import argparse
 import os
 import platform
 import re
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +17,7 @@ from fwbuild.bench import contenders, report, tables
 from fwbuild.bench.events import Event, Seen
 from fwbuild.bench.kernel import read_kernel
 from fwbuild.bench.race import WORDS, Plan, Race
-from fwbuild.bench.result import Result
+from fwbuild.bench.result import Result, Row
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import write_all
 from fwbuild.guest import Guest
@@ -33,9 +32,9 @@ from fwbuild.verbs.guest_options import (
     positive,
     regex,
 )
+from fwbuild.verbs.printing import Working, output
 
 HELP = "measure boots, beside qboot and SeaBIOS"
-WIDTH = 110  # of a table in a file
 CPUINFO = Path("/proc/cpuinfo")
 # where a boot may end: what the guest does itself
 ENDS = {str(event): event for event in Event if event.seen not in (Seen.OUTSIDE, Seen.CONSOLE)}
@@ -183,7 +182,7 @@ def run(args: argparse.Namespace) -> int:
     )
     made = {path: data for image in images for path, data in image.contents.items()}
     write_all({initrd: build_initrd(), **made})
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console = output()
     files: dict[Path, Callable[[Result], str]] = {args.out / "results.json": Result.to_json}
     files |= {args.report: report.html} if args.report else {}
     _race(plan, result, files, console if not args.json else None)
@@ -191,8 +190,8 @@ def run(args: argparse.Namespace) -> int:
         print(result.to_json(), end="")
     else:
         for note in result.notes:
-            console.print(f"Note: {note}", markup=False, highlight=False)
-        console.print(f"Raw results: {args.out / 'results.json'}", highlight=False)
+            console.print(f"Note: {note}")
+        console.print(f"Raw results: {args.out / 'results.json'}")
     return int(ExitCode.OK)
 
 
@@ -220,19 +219,25 @@ def _race(
 ) -> None:
     """Fill the result, and show each group as it comes; progress goes to stderr. The files are
     written after each group: who ends a long bench early keeps what is measured."""
-    with Console(file=sys.stderr).status("starting") as status:
-        race = Race(plan, status.update)
+    with Working("starting") as shown:
+        race = Race(plan, shown.say)
         result.notes = race.notes
         for rows in race.rows():
             result.rows += rows
             write_all({path: text(result).encode() for path, text in files.items()})
             if console:
-                console.print(tables.group(result, rows), "")
-                for row in rows:
-                    if row.accesses:
-                        console.print(tables.accesses(row))
-                    for text in row.advice:
-                        console.print(f"Advice: {text}", highlight=False, markup=False)
+                with shown.paused():
+                    _show(console, result, rows)
+
+
+def _show(console: Console, result: Result, rows: list[Row]) -> None:
+    """The tables of one group."""
+    console.print(tables.group(result, rows), "")
+    for row in rows:
+        if row.accesses:
+            console.print(tables.accesses(row))
+        for text in row.advice:
+            console.print(f"Advice: {text}")
 
 
 def host() -> dict[str, str]:

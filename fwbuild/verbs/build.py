@@ -11,6 +11,7 @@ from fwbuild.firmware.options import OPTIONS, Option
 from fwbuild.image.build import all_symbols
 from fwbuild.image.template import Template, parse_settings
 from fwbuild.verbs.guest_options import add_template_argument
+from fwbuild.verbs.printing import Working
 
 HELP = "build an image (the default)"
 
@@ -58,7 +59,8 @@ def run(args: argparse.Namespace) -> int:
         for name, value in sorted(all_symbols(chosen).items()):
             print(f"{value:#010x}  {name:48} {declared(name)}")
         return int(ExitCode.OK)
-    image = build(chosen)
-    plain = write(image, args.out)
+    with Working("assembling the image"):
+        image = build(chosen)
+        plain = write(image, args.out)
     print(json.dumps(plain, indent=1) if args.json else f"{args.out}: {image.usage()}")
     return int(ExitCode.OK)

@@ -7,12 +7,11 @@ each of its stages takes. With --grow: how both grow with the guest.
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from fwbuild import protocols
@@ -30,9 +29,9 @@ from fwbuild.qemu.count import Count, count
 from fwbuild.qemu.program import program
 from fwbuild.qemu.record import record
 from fwbuild.verbs.guest_options import add_kernel_arguments, add_qemu_argument, check_files
+from fwbuild.verbs.printing import Working, output
 
 HELP = "count exits and instructions to the kernel, beside qboot"
-WIDTH = 100  # of a table
 
 Row = dict[str, Any]
 
@@ -68,8 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     check_files(args.kernel, args.initrd, *(args.bios or ()))
-    with tempfile.TemporaryDirectory(prefix="fwbuild-") as name:
-        counter = _Counter(args, Path(name))
+    with tempfile.TemporaryDirectory(prefix="fwbuild-") as name, Working("assembling") as shown:
+        counter = _Counter(args, Path(name), shown.say)
         rows = list(counter.growth() if args.grow else counter.rows())
     if args.json:
         print(json.dumps(rows, indent=1))
@@ -84,10 +83,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _Counter:
-    """The guests and images that are counted; `folder` is a scratch folder."""
+    """The guests and images that are counted; `folder` is a scratch folder, and `say` is told what
+    is going on."""
 
-    def __init__(self, args: argparse.Namespace, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, args: argparse.Namespace, folder: Path, say: Callable[[str], None]) -> None:
+        self.folder, self.say = folder, say
         kernel = args.kernel
         if kernel is None:
             kernel = write_test_kernel(folder)
@@ -117,6 +117,7 @@ class _Counter:
             recorded = record(guest)  # a packaged one has no kernel, so another directory
             loaded = protocols.load(guest, recorded)
             for name, path in self.files.items():
+                self.say(f"counting {name} on {guest.machine}")
                 emulated, stages = None, list[StageCount]()
                 if name in self.ours:
                     outcome, stages = count_stages(self.ours[name], recorded, loaded)
@@ -177,7 +178,7 @@ def _show(rows: list[Row]) -> None:
             shown,
             ratio,
         )
-    Console(width=WIDTH).print(table)
+    output().print(table)
 
 
 def _show_stages(rows: list[Row]) -> None:
@@ -189,7 +190,7 @@ def _show_stages(rows: list[Row]) -> None:
     for name in names:
         found = ([s for s in row["stages"] if s["stage"] == name] for row in ours)
         table.add_row(name, *(_stage(s[0]) if s else "-" for s in found))
-    Console(width=WIDTH).print(table)
+    output().print(table)
 
 
 def _stage(stage: dict[str, int]) -> str:
@@ -208,4 +209,4 @@ def _show_growth(rows: list[Row]) -> None:
         row = rows[at]
         counts = (f"{r['accesses']} / {r['instructions']}" for r in rows[at : at + len(images)])
         table.add_row(row["machine"], f"{row['what']}: {row['value']}", *counts)
-    Console(width=WIDTH).print(table)
+    output().print(table)

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import json
 
 from fwbuild.api import build
 from fwbuild.assembler.source import Fragment
@@ -11,6 +12,7 @@ from fwbuild.image import artefacts
 from fwbuild.image.build import Image, all_symbols
 from fwbuild.image.sources import read_firmware
 from fwbuild.verbs.guest_options import add_template_argument
+from fwbuild.verbs.printing import Working
 
 HELP = "list an image's instructions with their sources"
 
@@ -23,14 +25,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a routine, a data item, or an address in one of them; default: the whole image",
     )
     add_template_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON (keys: docs/json.md)")
 
 
 def run(args: argparse.Namespace) -> int:
-    image = build(args.template)
-    if args.symbol is None:
-        print(artefacts.listing(image), end="")
+    with Working("assembling the image"):
+        image = build(args.template)
+    found = [_find(image, args.symbol)] if args.symbol else image.linked.fragments
+    if args.json:
+        plain = [s for fragment in found for s in artefacts.statements(image, fragment)]
+        print(json.dumps(plain, indent=1))
     else:
-        print(artefacts.listing_of(image, _find(image, args.symbol)), end="")
+        print("\n".join(artefacts.listing_of(image, fragment) for fragment in found), end="")
     return int(ExitCode.OK)
 
 

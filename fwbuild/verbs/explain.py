@@ -7,14 +7,13 @@ import argparse
 import json
 from pathlib import Path
 
-from rich.console import Console
-
 from fwbuild.api import build
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.explain import Meaning, explain
 from fwbuild.explain.names import near
 from fwbuild.verbs import inspect
 from fwbuild.verbs.guest_options import add_template_argument
+from fwbuild.verbs.printing import Working, output
 
 HELP = "explain an address, a code, a name or a file"
 
@@ -33,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     text = " ".join(args.words).strip()
-    image = build(args.template)
+    with Working("assembling the image"):
+        image = build(args.template)
     found = explain(text, image)
     if not found and Path(text).is_file():
         return inspect.run(argparse.Namespace(file=Path(text), json=args.json))
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(meaning: Meaning) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = output()
     console.print(f"{meaning.kind}: {meaning.what}")
     for name, value in meaning.facts.items():
         console.print(f"  {name:14} {value}")

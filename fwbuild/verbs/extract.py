@@ -10,6 +10,7 @@ from fwbuild.files import read_file, write_all
 from fwbuild.kernel.bzimage import extract_from, is_bzimage
 from fwbuild.kernel.uki import KERNEL, is_efi, read_uki
 from fwbuild.kernel.vmlinux import pvh_problem
+from fwbuild.verbs.printing import Working
 
 HELP = "take the vmlinux out of a bzImage, or a UKI apart"
 
@@ -32,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
     if is_efi(data) and not is_bzimage(data):
         parts = read_uki(data, args.vmlinuz).parts
         data = parts[KERNEL]
-    compression, vmlinux, elf = extract_from(data, args.vmlinuz)
+    with Working(f"unpacking {args.vmlinuz}"):
+        compression, vmlinux, elf = extract_from(data, args.vmlinuz)
     files = {name: args.out.with_name(args.out.name + name) for name in parts}
     written = [path for path in (args.out, *files.values()) if path.exists()]
     if any(path.samefile(args.vmlinuz) for path in written):

@@ -15,6 +15,7 @@ from fwbuild.guest import Guest
 from fwbuild.image import template
 from fwbuild.qemu.program import VARIABLE
 from fwbuild.sizes import GIB, KIB, MIB
+from fwbuild.verbs.printing import Working
 
 FURTHER = ("device", "object", "blockdev", "netdev")  # QEMU's options that add devices
 UNITS = {"": MIB, "K": KIB, "M": MIB, "G": GIB, "T": 1 << 40}
@@ -205,7 +206,8 @@ def image_from(args: argparse.Namespace) -> bytes:
     folder = getattr(args, "baked", None)
     path = args.bios or (folder / BIOS_FILE if folder else None)
     if not path:
-        return build(args.template).image
+        with Working("assembling the image"):
+            return build(args.template).image
     data = read_file(path)
     if not data or len(data) % IMAGE_SIZE:
         raise FwbuildError(

@@ -12,7 +12,7 @@ from rich.table import Table
 from fwbuild.api import inspect
 from fwbuild.errors import ExitCode
 from fwbuild.inspection import Report
-from fwbuild.verbs.printing import printable
+from fwbuild.verbs.printing import Working, output, printable
 
 HELP = "tell what a kernel or image is, and whether it boots"
 LARGE = 10  # numbers from here on are shown in both bases
@@ -24,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    report = inspect(args.file)
+    with Working(f"reading {args.file}"):
+        report = inspect(args.file)
     if args.json:
         print(json.dumps({"file": str(args.file), "size": report.size} | report.plain(), indent=1))
     else:
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(path: Path, report: Report) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = output()
 
     def line(name: str, text: str) -> None:
         console.print(printable(f"  {name:20} {text}"))

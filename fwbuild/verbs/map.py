@@ -8,6 +8,7 @@ from fwbuild.documents import render
 from fwbuild.errors import ExitCode
 from fwbuild.image import artefacts
 from fwbuild.verbs.guest_options import add_template_argument
+from fwbuild.verbs.printing import Working
 
 HELP = "show an image's map of ROM and RAM"
 
@@ -18,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    plain = artefacts.description(build(args.template))
+    with Working("assembling the image"):
+        plain = artefacts.description(build(args.template))
     print(json.dumps(plain, indent=1) if args.json else render("image.map.j2", **plain).rstrip())
     return int(ExitCode.OK)

@@ -17,7 +17,7 @@ from fwbuild.kernel.uki import KERNEL, is_efi, read_uki
 from fwbuild.kernel.vmlinux_cache import NoVmlinuxError, pvh_vmlinux
 from fwbuild.protocols import expect, identify
 from fwbuild.protocols.kernel_file import placing
-from fwbuild.verbs.printing import printable
+from fwbuild.verbs.printing import Working, printable
 
 
 def chosen(
@@ -63,7 +63,8 @@ def as_pvh(guest: Guest, kernel: bytes, template: str | None, scratch: Path) -> 
         return guest, kernel
     start = time.monotonic()
     try:
-        kept = pvh_vmlinux(kernel, scratch)
+        with Working(f"unpacking {guest.kernel}"):
+            kept = pvh_vmlinux(kernel, scratch)
     except NoVmlinuxError as error:
         _say(guest.kernel, f"as a bzImage: {error}")
         return guest, kernel

@@ -7,7 +7,6 @@ import argparse
 import json
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from fwbuild.api import build, emulate
@@ -15,6 +14,7 @@ from fwbuild.errors import ExitCode
 from fwbuild.guest import Guest
 from fwbuild.image import template
 from fwbuild.image.build import Image
+from fwbuild.verbs.printing import Working, output
 
 HELP = "list the templates: machines, protocols, size, counts"
 
@@ -30,7 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    found = [_described(name) for name in args.template or template.names()]
+    with Working("building the images, and counting") as shown:
+        found = []
+        for name in args.template or template.names():
+            shown.say(f"building and counting {name}")
+            found.append(_described(name))
     if args.json:
         print(json.dumps(found, indent=1))
     else:
@@ -57,7 +61,7 @@ def _count(machine: str, image: Image) -> dict[str, int]:
 
 
 def _show(plain: dict[str, Any]) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = output()
     console.print(f"{plain['template']}: {plain['what']}")
     console.print(f"  enters kernels by {', '.join(plain['protocols'])}")
     on = [k for k, v in plain.items() if v is True]

@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from fwbuild.abi import pci
 from fwbuild.api import Emulation, emulate
 from fwbuild.emulator import recording
@@ -26,6 +24,7 @@ from fwbuild.verbs.guest_options import (
     guest_from,
     image_from,
 )
+from fwbuild.verbs.printing import Working, output
 from fwbuild.verbs.verify_view import show, show_departures
 
 HELP = "run up to the kernel's entry and judge the handoff"
@@ -73,13 +72,14 @@ def _real(args: argparse.Namespace) -> int:
             "--no-dma is for the emulator",
             hint="without --real, or add -global fw_cfg.dma_enabled=off as an option of QEMU",
         )
-    with observed(guest_from(args), image_from(args)) as state:
+    guest, image = guest_from(args), image_from(args)
+    with Working("booting to the kernel's entry in QEMU"), observed(guest, image) as state:
         found = verdict(state)
         qemu = state.host.qemu
     if args.json:
         print(json.dumps({"qemu": qemu, "end": state.end, **found.plain()}, indent=1))
     else:
-        console = Console(highlight=False, soft_wrap=True)
+        console = output(markup=True)
         show(console, found)
         console.print(f"in QEMU {qemu}")
         show_departures(console, found)
@@ -88,8 +88,10 @@ def _real(args: argparse.Namespace) -> int:
 
 def _emulated(args: argparse.Namespace) -> int:
     guest = guest_from(args)
-    emulation = emulate(guest, image_from(args), offer=_offer(guest, args), dma=not args.no_dma)
-    found = verdict(emulation.state)
+    image, offer = image_from(args), _offer(guest, args)
+    with Working("running to the kernel's entry in the emulator"):
+        emulation = emulate(guest, image, offer=offer, dma=not args.no_dma)
+        found = verdict(emulation.state)
     if args.json:
         print(json.dumps(_plain(emulation, found), indent=1))
     else:
@@ -133,7 +135,7 @@ def _plain(emulation: Emulation, found: Verdict) -> dict[str, Any]:
 
 
 def _show(emulation: Emulation, found: Verdict) -> None:
-    console, outcome = Console(highlight=False, soft_wrap=True), emulation.outcome
+    console, outcome = output(markup=True), emulation.outcome
     host = emulation.machine.recording
     if outcome.console:
         console.print(outcome.console, end="", markup=False)

@@ -1,6 +1,7 @@
 """A Guest as QEMU's arguments, and `run`."""
 
 import itertools
+import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from fwbuild.abi import ports
 from fwbuild.cli import main
+from fwbuild.emulator.recording import load
 from fwbuild.errors import ExitCode
 from fwbuild.firmware import stop_codes
 from fwbuild.guest import Guest
@@ -18,7 +20,7 @@ from fwbuild.payloads.test_kernel import (
     build_test_multiboot,
 )
 from fwbuild.qemu.command import command
-from fwbuild.qemu.program import VARIABLE
+from fwbuild.qemu.program import VARIABLE, program
 
 pytestmark = pytest.mark.qemu
 
@@ -56,6 +58,15 @@ def test_scratch_folder_with_comma_and_long_name(
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     assert main(["run", "-m", "64M"]) == ExitCode.OK
     assert main(["record", "--out", str(tmp_path / "out.json")]) == ExitCode.OK
+
+
+def test_record_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.json"
+    assert main(["record", "-M", "pc", "--out", str(out), "--json"]) == ExitCode.OK
+    found, kept = json.loads(capsys.readouterr().out), load(out)
+    counts = {"files": len(kept.files), "pci": len(kept.pci)}
+    assert found == {"out": str(out), "qemu": program().version, **counts}
+    assert counts["pci"] >= 3  # the chipset's
 
 
 def test_a_guest_that_prints_a_stop_line_has_not_stopped() -> None:

@@ -111,6 +111,18 @@ def test_disasm_shows_one_routine(capsys: pytest.CaptureFixture[str]) -> None:
     assert "fffffff0" in by_name and "asm/boot/reset.s:" in by_name
 
 
+def test_disasm_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["disasm", "stop_with"]) == ExitCode.OK
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert cli.main(["disasm", "stop_with", "--json"]) == ExitCode.OK
+    found = json.loads(capsys.readouterr().out)
+    assert [f"{s['address']:08x}  {s['code']}" for s in found] == [
+        " ".join(line.split()[:2]).replace(" ", "  ") for line in lines
+    ]
+    assert {s["symbol"] for s in found} == {"stop_with"}
+    assert all(line.endswith(s["source"]) for line, s in zip(lines, found, strict=True))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
