@@ -24,6 +24,10 @@ LONG = {
     "test_matrix.py::test_boot[pc-with-devices-and-bridges-linux]": "as q35-with-ports-linux",
     "test_matrix.py::test_boot[pc-with-an-extra-root-bus-universal]": "as on q35",
     "test_agreement_protocols.py::test_same_state[Debian-6144-pc]": "as on q35",
+    "test_uki.py::test_linux_in_a_uki[pvh-pc]": "as on microvm",
+    "test_uki.py::test_linux_in_a_uki[pvh-q35]": "as on microvm",
+    "test_uki.py::test_linux_in_a_uki[bzImage-microvm]": "as on pc",
+    "test_uki.py::test_linux_in_a_uki[bzImage-q35]": "as on pc",
     "test_use_with.py::test_libvirt_starts_a_baked_guest[q35]": "as on pc",
 }
 

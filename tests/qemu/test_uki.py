@@ -1,14 +1,18 @@
 """A unified kernel image made from systemd's stub boots in its parts."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from fwbuild import machines
 from fwbuild.abi import ports
 from fwbuild.cli import main
 from fwbuild.errors import ExitCode
 from fwbuild.kernel.uki import parse_efi
+from fwbuild.machines import MACHINES
 from fwbuild.payloads.test_kernel import build_test_bzimage
+from tests.support import debian
 from tests.support.ukis import make_uki
 
 pytestmark = pytest.mark.qemu
@@ -34,3 +38,32 @@ def test_the_stub_alone_is_no_kernel(tmp_path: Path, capfd: pytest.CaptureFixtur
     path = make_uki(tmp_path, {".osrel": b"ID=x"})
     assert main(["run", str(path)]) == ExitCode.KERNEL
     assert "without a kernel in it" in capfd.readouterr().err
+
+
+SCRIPT = """#!/bin/busybox sh
+/bin/busybox mount -t proc proc /proc
+echo "uki $(/bin/busybox uname -r): $(/bin/busybox cat /proc/cmdline)"
+/bin/busybox sleep 60
+"""
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("pvh", [True, False], ids=["pvh", "bzImage"])
+def test_linux_in_a_uki(
+    machine: str, pvh: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Debian's kernel gets to its first program, with the command line and initrd of the file."""
+    kernel = debian.cloud_vmlinuz()
+    words = debian.append(machines.of(machine), "of=the-uki")
+    parts = {
+        ".osrel": b'PRETTY_NAME="Debian"\n',
+        ".uname": kernel.name.removeprefix("vmlinuz-").encode(),
+        ".cmdline": words.encode(),
+        ".initrd": debian.make_initrd(tmp_path, SCRIPT).read_bytes(),
+        ".linux": kernel.read_bytes(),
+    }
+    path = make_uki(tmp_path, parts)
+    arguments = ["run", str(path), "-M", machine, "--accel", "tcg", "--timeout", "60"]
+    expected = f"uki {parts['.uname'].decode()}: {words}"
+    arguments += ["--expect", f"^{re.escape(expected)}", *([] if pvh else ["--no-pvh"])]
+    assert main(arguments) == ExitCode.OK, capfd.readouterr()
