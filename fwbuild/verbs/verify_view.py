@@ -39,7 +39,7 @@ def show_departures(console: Console, found: Verdict) -> None:
         console.print(str(departure), end="", markup=False)
         console.print(f" [dim](source: {departure.source})[/dim]")
     if not found.departures:
-        console.print(f"The handoff is as the {title} asks.")
+        console.print(f"[green]The handoff is as the {title} asks.[/green]")
 
 
 def _registers(console: Console, found: Verdict) -> None:
