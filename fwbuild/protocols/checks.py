@@ -89,8 +89,8 @@ def command_line(state: State, handoff: Handoff) -> Iterator[str]:
     """The host's command line, unchanged; it ends at its first zero."""
     wanted = state.items.get(Key.CMDLINE_DATA, b"")
     source = "QEMU, fw_cfg's item 0x15 (-append)"
-    if is_file(state):
-        wanted = state.file(file_names.CMDLINE)
+    if is_file(state) and (said := state.file(file_names.CMDLINE)):
+        wanted = said
         source = f"fw_cfg's file {file_names.CMDLINE}"
     if handoff.cmdline != (wanted := wanted.partition(b"\0")[0]):
         what = f"the command line is {handoff.cmdline!r}, not {wanted!r}"

@@ -128,7 +128,7 @@ def _is_consistent(machine: Machine, host: Host) -> bool:
             return machine.loaded is not None and _is_as_loaded(machine, host)
     if host.items.get(Key.INITRD_ADDR) != MULTIBOOT_MARK or machine.loaded is None:
         return True
-    return host.items.get(Key.INITRD_DATA) == machine.loaded.keys.get(Key.INITRD_DATA)
+    return _is_as_loaded(machine, host)
 
 
 def _has_foreign_setup(host: Host) -> bool:
@@ -139,6 +139,8 @@ def _has_foreign_setup(host: Host) -> bool:
     header = linux_boot.SETUP_HEADER.parse(setup)
     if header.header != linux_boot.HEADER_MAGIC:
         return False
+    if not header.type_of_loader:  # QEMU's own: no firmware knows better
+        return True
 
     def number(key: Key) -> int:
         return int.from_bytes(host.items.get(key, b""), "little")
