@@ -65,20 +65,6 @@ acpi_load:
     mov al, stop_codes.ACPI_SCRIPT_SIZE
     jmp stop_with
 
-#: stop at an entry that cannot be done
-#: mode: 32
-#: in: ebx entry
-#: out: -
-#: clobbers: eax, edx, eflags
-#: reads: region.script
-#: returns: never
-#: source: -
-acpi_bad:
-    mov edx, ebx
-    sub edx, region.script.base
-    mov al, stop_codes.ACPI_SCRIPT
-    jmp stop_with
-
 #: ALLOCATE: read a file to where it is to stay. Each file has one such entry
 #: mode: 32
 #: in: ebx entry
@@ -214,6 +200,20 @@ acpi_add_checksum:
     sub dword ptr [ram.work.sums_left], ecx
     jb acpi_bad
     jmp checksum_set
+
+#: stop at an entry that cannot be done; it stands in the middle of all that jump here
+#: mode: 32
+#: in: ebx entry
+#: out: -
+#: clobbers: eax, edx, eflags
+#: reads: region.script
+#: returns: never
+#: source: -
+acpi_bad:
+    mov edx, ebx
+    sub edx, region.script.base
+    mov al, stop_codes.ACPI_SCRIPT
+    jmp stop_with
 
 #: WRITE_POINTER: tell the host where a file is; this takes DMA, without it the host is not told
 #: mode: 32

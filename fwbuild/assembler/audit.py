@@ -181,7 +181,9 @@ class Audit:
 
 
 def target_of(line: Encoded) -> int | None:
-    """Where a relative branch goes."""
+    """Where a relative branch goes in the end."""
+    if line.goal is not None:
+        return line.goal
     found = TARGET.search(line.canonical)
     return (line.address + int(found[1], 16)) % (1 << 32) if found else None
 

@@ -2,7 +2,7 @@
 
 Starting at the entry fragment it follows the symbols that each line names; what nothing
 reaches is left out of the image. Sizes depend on addresses (short branches), so placing and
-encoding repeat until no address moves.
+encoding repeat until no address moves; then some jumps may go by way of others (hops.py).
 """
 
 import re
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from fwbuild.assembler.encoder import Encoder, split_mnemonic
 from fwbuild.assembler.expression import ExpressionError, evaluate
+from fwbuild.assembler.hops import Spot, hops
 from fwbuild.assembler.source import DATA_SIZES, TRACE_LABEL, Fragment, Statement
 from fwbuild.errors import ExitCode, FwbuildError
 
@@ -26,12 +27,14 @@ Place = Callable[[Sequence[Fragment], Mapping[str, int]], dict[str, int]]
 
 @dataclass(frozen=True)
 class Encoded:
-    """One statement in the image: its address, its bytes, and its text with numbers."""
+    """One statement in the image: its address, its bytes, and its text with numbers. `goal` is
+    where a jump ends that goes by way of another one."""
 
     statement: Statement
     address: int
     code: bytes
     canonical: str
+    goal: int | None = None
 
 
 @dataclass
@@ -148,6 +151,15 @@ def group_symbols(
     return found
 
 
+def _offset(lines: list[Encoded], number: int) -> int:
+    """Bytes from a fragment's start to a line."""
+    return lines[number].address - lines[0].address
+
+
+def _not_settled() -> FwbuildError:
+    return FwbuildError(ExitCode.ASSEMBLY, "the addresses do not settle", where="the image")
+
+
 class Linker:
     """One link: `symbols` are the constants."""
 
@@ -160,46 +172,78 @@ class Linker:
         kept = reachable(fragments, entries)
         for fragment in kept:
             _check_end(fragment)
-        labels: dict[str, dict[str, int]] = {f.name: {} for f in kept}
-        sizes = {f.name: 64 for f in kept}
         with self.encoder.watchdog(WATCHDOG_SECONDS):
-            addresses = place(kept, sizes)
+            linked = self._settle(kept, place, {}, None)
+            ways: dict[Spot, Spot] = {}
             for _ in range(ROUNDS):
-                linked = Linked(kept, addresses)
-                settled = True
-                known = self.symbols | addresses | group_symbols(kept, addresses, sizes)
-                for fragment in kept:
-                    lines, local = self._fragment(fragment, known, labels[fragment.name])
-                    settled &= local == labels[fragment.name]
-                    labels[fragment.name] = local
-                    linked.lines[fragment.name] = lines
-                    linked.labels[fragment.name] = local
-                settled &= sizes == {f.name: linked.size(f.name) for f in kept}
-                sizes = {f.name: linked.size(f.name) for f in kept}
-                placed = place(kept, sizes)
-                if settled and placed == addresses:
-                    linked.fragments.sort(key=lambda f: addresses[f.name])
+                # one that is found stays: what is shorter lets others be found
+                found = hops(kept, linked.addresses, linked.lines) | ways
+                if found == ways:
+                    linked.fragments.sort(key=lambda f: linked.addresses[f.name])
                     return linked
-                addresses = placed
-        raise FwbuildError(ExitCode.ASSEMBLY, "the addresses do not settle", where="the image")
+                ways = found
+                linked = self._settle(kept, place, ways, linked)
+        raise _not_settled()
+
+    def _settle(
+        self,
+        kept: list[Fragment],
+        place: Place,
+        ways: Mapping[Spot, Spot],
+        before: Linked | None,
+    ) -> Linked:
+        """The fragments at addresses that no longer move. `ways` are the jumps that go by way of
+        others; `before` is the link before, where there is one."""
+        labels = before.labels if before else {f.name: {} for f in kept}
+        sizes = {f.name: before.size(f.name) if before else 64 for f in kept}
+        addresses = place(kept, sizes)
+        for _ in range(ROUNDS):
+            linked = Linked(kept, addresses)
+            known = self.symbols | addresses | group_symbols(kept, addresses, sizes)
+            # in their fragments they lie where they did in the round before
+            last = before.lines if before else {}
+            landings = {
+                jump: addresses[way.fragment] + _offset(last[way.fragment], way.line)
+                for jump, way in ways.items()
+            }
+            for fragment in kept:
+                name = fragment.name
+                lines, local = self._fragment(fragment, known, labels[name], landings)
+                linked.lines[name], linked.labels[name] = lines, local
+            sizes = {f.name: linked.size(f.name) for f in kept}
+            placed = place(kept, sizes)
+            if last == linked.lines and linked.labels == labels and placed == addresses:
+                return linked
+            before, labels, addresses = linked, linked.labels, placed
+        raise _not_settled()
 
     def _fragment(
-        self, fragment: Fragment, known: Mapping[str, int], local: dict[str, int]
+        self,
+        fragment: Fragment,
+        known: Mapping[str, int],
+        local: dict[str, int],
+        landings: Mapping[Spot, int],
     ) -> tuple[list[Encoded], dict[str, int]]:
-        """The lines of a fragment, and its local labels as offsets from its start."""
+        """The lines of a fragment, and its local labels as offsets from its start. `landings` are
+        the addresses of the jumps by whose way others go."""
         start = at = known[fragment.name]
         near = {name: start + offset for name, offset in (self._guess(fragment) | local).items()}
         symbols = {**known, **near}
         found: dict[str, int] = {}
-        lines = []
+        lines: list[Encoded] = []
         for statement in fragment.statements:
             if statement.kind == "label":
                 if statement.text in found:
                     raise statement.error("this label is defined twice")
                 found[statement.text] = at - start
                 continue
-            code, text = self._statement(statement, symbols, at)
-            lines.append(Encoded(statement, at, code, text))
+            landing = landings.get(Spot(fragment.name, len(lines)))
+            goal, seen = None, symbols
+            if landing is not None:
+                target = split_mnemonic(statement.text)[2]
+                goal, seen = symbols[target], {**symbols, target: landing}
+            code, text = self._statement(statement, seen, at)
+            lines.append(Encoded(statement, at, code, text, goal))
             at += len(code)
         return lines, found
 

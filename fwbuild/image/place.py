@@ -23,13 +23,19 @@ PLACES = "the places that are fixed are in fwbuild/image/place.py"
 
 def place(fragments: Sequence[Fragment], sizes: Mapping[str, int]) -> dict[str, int]:
     """Addresses: the identity's text, read-only data, then code, ending at the reset vector. A
-    group counts as what its first fragment is."""
+    group counts as what its first fragment is. Data is aligned as far as its size is: no padding is
+    needed where the largest alignment comes first."""
     free = (f for f in fragments if f.name not in FIXED)
     units = [list(unit) for _, unit in groupby(free, key=lambda f: f.group or f.name)]
-    units.sort(key=lambda unit: (unit[0].name != TEXT, unit[0].contract.kind != "data"))
+
+    def alignment(unit: list[Fragment]) -> int:
+        size = sizes[unit[0].name]
+        return min(ALIGN_DATA, size & -size) if unit[0].contract.kind == "data" else 0
+
+    units.sort(key=lambda unit: (unit[0].name != TEXT, -alignment(unit)))
     offsets, at = {}, 0
     for unit in units:
-        at = align_up(at, ALIGN_DATA if unit[0].contract.kind == "data" else 1)
+        at = align_up(at, max(alignment(unit), 1))
         for fragment in unit:
             offsets[fragment.name] = at
             at += sizes[fragment.name]
