@@ -5,8 +5,9 @@ from capstone import CS_ARCH_X86, CS_MODE_32, Cs
 from fwbuild.firmware.layout import ROM
 from fwbuild.image.build import Image
 from tests.support.coverage.places import Direction, Line, Places
-from tests.support.coverage.report import problems
+from tests.support.coverage.report import Record, problems
 from tests.support.mutation.mutants import Mutant, mutated
+from tests.support.mutation.order import Order
 
 LINE = Line("asm/a.s", 7, "jz .b", "a")
 ROW = {"file": "asm/a.s", "routine": "a", "why": "no host does it"}
@@ -53,3 +54,30 @@ def test_mutants(image: Image) -> None:
         names[kind] = [instruction.mnemonic for instruction in decoder.disasm(code, address)]
         assert data[:at] + encoded.code + data[at + len(code) :] == image.image
     assert names == {"flip": ["jne"], "drop": ["nop"] * len(encoded.code)}
+
+
+def test_likely_tests_come_first() -> None:
+    """The quickest that takes a direction comes before the many that do not."""
+    common: set[Line | Direction] = {LINE, Direction(LINE, True)}
+    rare: set[Line | Direction] = {LINE, Direction(LINE, False)}
+    other = Line("asm/a.s", 9, "ret", "b")
+    record = Record(
+        tests={
+            "f.py::many[1]": common,
+            "f.py::many[2]": common,
+            "f.py::many[3]": common,
+            "f.py::slow": common,
+            "g.py::rare": rare,
+            "f.py::beside": {other},
+            "h.py::elsewhere": {other},
+            "i.py": common,  # what a fixture has run
+        },
+        seconds={"f.py::many[1]": 0.1, "f.py::many[2]": 0.2, "f.py::many[3]": 0.3}
+        | {"f.py::slow": 5.0, "g.py::rare": 2.0, "f.py::beside": 0.0, "i.py::user": 9.0},
+    )
+    names = [name for name in record.tests if "::" in name] + ["i.py::user"]
+    assert Order(record, names).of(LINE) == [
+        *("f.py::many[1]", "g.py::rare"),
+        *("f.py::slow", "f.py::many[2]", "f.py::many[3]"),
+        *("f.py::beside", "i.py::user"),
+    ]

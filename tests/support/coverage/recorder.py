@@ -6,6 +6,7 @@ changed a little: what was changed is left out. Each process writes a file of it
 
 import json
 import os
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,8 +161,14 @@ class Recorder:
         finally:
             self.current = ""
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.seconds[report.nodeid] += report.duration
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+        """Of CPU time, and without what is made for several tests."""
+        began = time.process_time()
+        try:
+            return (yield)
+        finally:
+            self.seconds[item.nodeid] += time.process_time() - began
 
     def pytest_sessionfinish(self) -> None:
         if self.tests:

@@ -25,7 +25,7 @@ WAYS = {"runs": None, "taken": True, "not taken": False}
 
 @dataclass
 class Record:
-    """What the tests of a run took. `tests` has each test's statements and its seconds."""
+    """What the tests of a run took. `tests` has each test's statements, `seconds` its CPU time."""
 
     taken: set[Line | Direction] = field(default_factory=set)
     tests: dict[str, set[Line | Direction]] = field(default_factory=lambda: defaultdict(set))

@@ -1,4 +1,4 @@
 """Changes the assembly a little, and looks whether a test notices.
 
-mutants.py makes the changes, run.py runs for each the tests that took its line.
+mutants.py makes the changes, order.py says which tests may notice one, run.py runs them.
 """

@@ -1,0 +1,58 @@
+"""Which tests may notice a change of a line, the likely and the quick ones first."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from tests.support.coverage.places import Direction, Line
+from tests.support.coverage.report import Record
+
+UNKNOWN = 1.0  # seconds, for a test that was not timed
+Statement = Line | Direction
+
+
+def _line(what: Statement) -> Line:
+    return what.line if isinstance(what, Direction) else what
+
+
+class Order:
+    """The tests of a run, by what they took. `names` are those that there are still."""
+
+    def __init__(self, record: Record, names: Iterable[str]) -> None:
+        self.seconds = record.seconds
+        self.names = sorted(names, key=self._seconds)
+        self.takers: dict[Statement, list[str]] = defaultdict(list)  # quick ones first
+        self.routines: dict[str, set[Statement]] = defaultdict(set)
+        for name in self.names:
+            for what in record.tests.get(name, ()):
+                self.takers[what].append(name)
+        self.files: dict[Line, set[str]] = defaultdict(set)  # whose tests or fixtures took a line
+        for name, taken in record.tests.items():
+            for what in taken:
+                if isinstance(what, Line):
+                    self.files[what].add(name.partition("::")[0])
+                self.routines[_line(what).routine].add(what)
+
+    def _seconds(self, name: str) -> float:
+        return self.seconds.get(name, UNKNOWN)
+
+    def of(self, line: Line) -> list[str]:
+        """First, for each thing that the line's routine does, the quickest test that makes it do
+        so; then the quickest case of each other test, then the next; last the tests of the same
+        files, for some share what a fixture has run."""
+        took = self.takers[line]
+        among = set(took)
+        first = {
+            next((name for name in self.takers[what] if name in among), "")
+            for what in self.routines[line.routine]
+        }
+        first.discard("")
+        cases: dict[str, int] = defaultdict(int)
+        turns = {}
+        for name in took:
+            function = name.partition("[")[0]
+            turns[name] = cases[function]
+            cases[function] += 1
+        then = sorted(among - first, key=lambda name: (turns[name], self._seconds(name)))
+        files = self.files[line]
+        last = [n for n in self.names if n not in among and n.partition("::")[0] in files]
+        return [*sorted(first, key=self._seconds), *then, *last]
