@@ -186,7 +186,7 @@ class Sandbox:
             firmware = is_firmware(machine)
             outcome = run(machine, begin, limit)
             if firmware and machine in self.strays:
-                problems = self.strays[machine].problems(machine)
+                problems = self.strays.pop(machine).problems(machine)  # the next run is another
                 assert not problems, "\n".join(problems)
             return outcome
 

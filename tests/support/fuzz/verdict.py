@@ -43,6 +43,7 @@ MODULE_FILES = file_names.MODULE[:-1]  # what the names of all of them start wit
 MULTIBOOT_MARK = multiboot.INFO_ADDRESS_QEMU.to_bytes(4, "little")
 VARIABLES = [layout.address("work", n) for n in ("kernel_start", "kernel_span", "memmap_end")]
 MODULES = layout.address("pvh_area", "modules")
+TEXTS = layout.region("texts")
 EMPTY_STRING = layout.address("pvh_area", "empty_string")
 MODULE = struct.Struct("<QQQQ")  # abi.pvh's MODLIST_ENTRY: address, size, command line, 0
 RANGE = struct.Struct("<QQII")  # its MEMMAP_ENTRY: address, size, type, 0
@@ -285,7 +286,7 @@ def _claimed(machine: LeanMachine) -> list[tuple[int, int]]:
     found.append((start, start + span))
     modules = read(MODULES, 10 * MODULE.size)
     for address, size, text, _ in MODULE.iter_unpack(modules):
-        if text == EMPTY_STRING:
+        if text == EMPTY_STRING or TEXTS.base <= text < TEXTS.end:
             found.append((address, address + size))
     if items.get(Key.INITRD_ADDR) == MULTIBOOT_MARK and machine.outcome.kind == End.HANDOFF:
         # its kernel may lie over the map that its own was made from
