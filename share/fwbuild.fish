@@ -136,7 +136,7 @@ complete -c fwbuild -n '_shtab_fwbuild_using run' -l qemu -x -d 'the QEMU to use
 complete -c fwbuild -n '_shtab_fwbuild_using run; and test $_shtab_fwbuild_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the kernel; the same as --kernel'
 complete -c fwbuild -n '_shtab_fwbuild_using; and test $_shtab_fwbuild_npos -eq 0' -a gdb -d 'Debug the firmware with gdb: QEMU stopped at the reset vector, source lines, and the right disassembly in each mode of the CPU. QEMU gets everything after `--` as it is.'
 complete -c fwbuild -n '_shtab_fwbuild_using gdb' -s h -l help -d 'show this help message and exit'
-complete -c fwbuild -n '_shtab_fwbuild_using gdb' -l at -x -d 'run to a routine (pvh_enter), a label in one (main:.acpi) or an address (0x9f600); default: stay at the reset vector'
+complete -c fwbuild -n '_shtab_fwbuild_using gdb' -l at -x -d 'run to a routine (pvh_enter), a label in one (main:.acpi), an address (0x9f600) or a symbol of the kernel (start_kernel); default: stay at the reset vector'
 complete -c fwbuild -n '_shtab_fwbuild_using gdb' -l ex -x -d 'a gdb command to begin with; repeatable; default: none'
 complete -c fwbuild -n '_shtab_fwbuild_using gdb' -l batch -d 'end after the --ex commands'
 complete -c fwbuild -n '_shtab_fwbuild_using gdb' -l wait -d 'start no gdb: print the command that attaches one, and wait for it until Ctrl-C'

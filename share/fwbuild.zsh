@@ -190,7 +190,7 @@ _shtab_fwbuild_extract_defaults_added=0
 
 _shtab_fwbuild_gdb_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--at[run to a routine (pvh_enter), a label in one (main\:.acpi) or an address (0x9f600)\; default\: stay at the reset vector]:PLACE:"
+  "--at[run to a routine (pvh_enter), a label in one (main\:.acpi), an address (0x9f600) or a symbol of the kernel (start_kernel)\; default\: stay at the reset vector]:PLACE:"
   "*--ex[a gdb command to begin with\; repeatable\; default\: none]:COMMAND:"
   "--batch[end after the --ex commands]"
   "--wait[start no gdb\: print the command that attaches one, and wait for it until Ctrl-C]"

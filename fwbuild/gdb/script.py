@@ -5,13 +5,16 @@ program: a program's architecture would win over that of the CPU's mode.
 """
 
 import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-COMMANDS = """\
+AT_A_STOP = """\
 define hook-stop
 unset tdesc filename
 end
+"""
+COMMANDS = """\
 document hook-stop
 Read the description of the registers again, since the CPU's mode may be another.
 end
@@ -34,6 +37,15 @@ fw-arch 64: take every instruction for 64-bit code. Say it before a breakpoint i
 fw-arch auto: follow the CPU's mode, as at the start. 16 and 32 are taken, too.
 end
 """
+# Up to the next stop, all is taken for 64-bit code: in another mode's registers gdb does not find
+# its breakpoint above 4 GiB again.
+WIDE = """\
+fw-arch 64
+define hook-stop
+monitor fwbuild arch auto
+unset tdesc filename
+end
+"""
 # The sources are in Intel's syntax. `set osabi none`: there is no operating system, and gdb would
 # warn of Linux's ABI in 16-bit code. Addresses have 64 bits for the kernel's breakpoints.
 SETTINGS = """\
@@ -43,6 +55,7 @@ set remoteaddresssize 64
 set disassembly-flavor intel
 set disassemble-next-line auto
 """
+TOP_32 = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -53,26 +66,44 @@ class Script:
     asm:    the folder of the sources, for names that begin with "asm/".
     kernel: an ELF kernel with symbols, or None.
     socket: where the relay listens.
-    stop:   the address to run to first, None to stay at the reset vector.
+    stops:  the addresses to run to, the first that comes; none to stay at the reset vector.
     """
 
     elf: Path | None
     asm: Path
     kernel: Path | None
     socket: Path
-    stop: int | None = None
+    stops: Sequence[int] = ()
 
     def text(self) -> str:
         """The script."""
-        lines = [SETTINGS + COMMANDS, f"set substitute-path asm {_quoted(self.asm)}"]
+        return "\n".join(self._lines()) + "\n"
+
+    def _lines(self) -> Iterator[str]:
+        yield SETTINGS + AT_A_STOP + COMMANDS
+        yield f"set substitute-path asm {_quoted(self.asm)}"
         if self.elf:
-            lines.append(f"symbol-file {_quoted(self.elf)}")
+            yield f"symbol-file {_quoted(self.elf)}"
         if self.kernel:
-            lines.append(f"add-symbol-file {_quoted(self.kernel)}")
-        lines.append(f"target remote {self.socket}")
-        if self.stop is not None:
-            lines += [f"thbreak *{self.stop:#x}", "continue"]
-        return "\n".join(lines) + "\n"
+            yield f"add-symbol-file {_quoted(self.kernel)}"
+        connect = f"target remote {self.socket}"
+        if self.elf:  # as a program too while gdb connects, for it warns where there is none
+            yield from (f"exec-file {_quoted(self.elf)}", connect, "exec-file")
+        else:
+            yield connect
+        if self.stops:
+            yield from self._run_to_a_stop()
+
+    def _run_to_a_stop(self) -> Iterator[str]:
+        wide = any(at > TOP_32 for at in self.stops)
+        if wide:
+            yield WIDE
+        yield from (f"thbreak *{at:#x}" for at in self.stops)
+        yield "continue"
+        if len(self.stops) > 1:
+            yield "delete"
+        if wide:
+            yield AT_A_STOP
 
 
 def _quoted(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The routines and labels of an image, from the ELF beside it."""
+"""The routines and labels of an image, from the ELF beside it, and the symbols of a kernel."""
 
 import difflib
 import io
@@ -41,19 +41,45 @@ def places(elf: bytes) -> dict[str, int]:
     return found
 
 
-def find(name: str, known: Mapping[str, int]) -> int:
-    """The address of a routine, a label, or of a number in hexadecimal. Raises FwbuildError."""
+def in_kernel(name: str, file: bytes) -> tuple[int, ...]:
+    """Where a symbol of an ELF kernel may run: at the address that it is linked for and, before the
+    kernel has its page tables, at the one that it is loaded to. None where there is no such
+    symbol."""
+    try:
+        elf = ELFFile(io.BytesIO(file))
+        table = elf.get_section_by_name(".symtab")
+        found = table.get_symbol_by_name(name) if table else None
+        defined = [s["st_value"] for s in found or () if s["st_shndx"] != "SHN_UNDEF"]
+        if not defined:
+            return ()
+        at = defined[0]
+        loaded = [
+            s["p_paddr"] + at - s["p_vaddr"]
+            for s in elf.iter_segments("PT_LOAD")
+            if s["p_vaddr"] <= at < s["p_vaddr"] + s["p_memsz"]
+        ]
+        return tuple(dict.fromkeys([at, *loaded[:1]]))
+    except ELFError:
+        return ()
+
+
+def find(name: str, known: Mapping[str, int], kernel: bytes = b"") -> tuple[int, ...]:
+    """The addresses of a routine or a label, of a number in hexadecimal, or of a symbol of the
+    kernel. Raises FwbuildError."""
     if name.lower().startswith("0x"):
         try:
-            return int(name, 16)
+            return (int(name, 16),)
         except ValueError:
             what = f"'{name}' is no address"
             raise FwbuildError(ExitCode.USAGE, what, hint="say 0xfffffff0") from None
     if name in known:
-        return known[name]
+        return (known[name],)
+    if found := in_kernel(name, kernel):
+        return found
     near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]}?" if near else "`fwbuild map` lists them"
-    raise FwbuildError(ExitCode.INPUT, f"no routine '{name}' in the image", hint=hint)
+    where = "image or the kernel" if has_symbols(kernel) else "image"
+    hint = f"did you mean {near[0]}?" if near else "`fwbuild map` lists the image's"
+    raise FwbuildError(ExitCode.INPUT, f"no routine '{name}' in the {where}", hint=hint)
 
 
 def _put(found: dict[str, int], name: str, address: int) -> None:

@@ -38,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--at",
         metavar="PLACE",
-        help="run to a routine (pvh_enter), a label in one (main:.acpi) or an address (0x9f600); "
+        help="run to a routine (pvh_enter), a label in one (main:.acpi), an address (0x9f600) or a "
+        "symbol of the kernel (start_kernel); "
         "default: stay at the reset vector",
     )
     parser.add_argument(
@@ -72,10 +73,12 @@ def run(args: argparse.Namespace) -> int:
         )
     gdb = session.NAME if args.wait else session.find(args.gdb)
     guest = guest_from(args)
-    guest = without_s3(guest, read_file(guest.kernel) if guest.kernel else b"")
+    kernel = read_file(guest.kernel) if guest.kernel else b""
+    guest = without_s3(guest, kernel)
     guest = replace(guest, extra=(*guest.extra, *args.after))
     image, elf = _image(args)
-    stop = symbols.find(args.at, symbols.places(elf) if elf else {}) if args.at else None
+    places = symbols.places(elf) if args.at and elf else {}
+    stops = symbols.find(args.at, places, kernel) if args.at else ()
     with session.folder() as folder:
         guest = with_test_kernel(guest, folder)
         bios, script = folder / "bios.bin", folder / SCRIPT
@@ -87,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
             asm=data_dir("asm"),
             kernel=_with_symbols(guest),
             socket=folder / session.SOCKET,
-            stop=stop,
+            stops=stops,
         ).text()
         script.write_text(text, encoding="utf-8")
         with session.listening(command(guest, bios=bios), folder / session.SOCKET):

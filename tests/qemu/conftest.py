@@ -7,6 +7,7 @@ LONG = {
     "test_boot_linux.py::test_memtest86plus[x64]": "ia32 is loaded in the same way",
     "test_peers.py::test_the_kernel_has_no_more_to_do[pc]": "as on microvm",
     "test_peers.py::test_the_kernel_has_no_more_to_do[q35]": "as on microvm",
+    "test_gdb.py::test_run_to_a_symbol_of_the_kernel[start_kernel]": "as to startup_64",
     "test_hibernate.py::test_hibernate[q35-vmlinuz]": "as on pc",
     "test_bench.py::test_bench[bzImage]": "as of a vmlinux",
     "test_bench.py::test_advice[quiet]": "test_bench_devices.py holds the advice to its numbers",

@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pexpect
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from fwbuild.assembler.link import CODE
+from fwbuild.bench.events import Event
+from fwbuild.bench.kernel import read_kernel
 from fwbuild.cli import main
 from fwbuild.errors import ExitCode
 from fwbuild.gdb.session import SERIAL
@@ -148,6 +151,46 @@ def test_64_bit_code(capfd: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"^cr0 .*\bPG\b.*\bPE\b", text, re.MULTILINE)
     assert "= 0x1000007\n" in text
     assert "i386:x86-64" in text
+
+
+def named(folder: Path, name: str, section: str, offset: int) -> Path:
+    """Debian's vmlinux, which has no symbols, with one."""
+    path = folder / "vmlinux"
+    words = ["--add-symbol", f"{name}={section}:{offset:#x},function,global"]
+    subprocess.run(["objcopy", *words, str(cloud_vmlinux()), str(path)], check=True)
+    return path
+
+
+def start_kernel() -> int:
+    """Its offset in .init.text."""
+    (step,) = (s for s in read_kernel(cloud_vmlinux()).steps if s.event == Event.START_KERNEL)
+    with cloud_vmlinux().open("rb") as stream:
+        section = ELFFile(stream).get_section_by_name(".init.text")
+        return int(step.addresses[0] - section["sh_addr"])
+
+
+# a symbol: the section that it is in, its offset there, and what gdb says where it runs
+KERNEL_PLACES: dict[str, tuple[str, Callable[[], int], str, str]] = {
+    # without the kernel's page tables, at the physical address
+    "startup_64": (".text", lambda: 0, r"breakpoint 2, 0x0*1000000 in ", "0008:1000000"),
+    "start_kernel": (".init.text", start_kernel, r"breakpoint 1, 0xf\w+ in start_", "0010:f"),
+}
+
+
+@pytest.mark.parametrize("name", KERNEL_PLACES)
+def test_run_to_a_symbol_of_the_kernel(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    section, offset, place, pointer = KERNEL_PLACES[name]
+    kernel = named(tmp_path, name, section, offset())
+    commands = ("monitor fwbuild where", "info breakpoints")
+    given = [word for line in commands for word in ("--ex", line)]
+    assert main(["gdb", str(kernel), "--at", name, "--batch", *given]) == ExitCode.OK
+    said = "".join(capfd.readouterr())
+    assert re.search(place, said)
+    assert f"64-bit mode, CS:IP {pointer}" in said
+    assert "No breakpoints or watchpoints" in said
+    assert "No executable" not in said
 
 
 def test_another_cpu_has_registers_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -17,6 +18,7 @@ from fwbuild.gdb.relay import Relay
 from fwbuild.gdb.script import Script
 from fwbuild.image import artefacts
 from fwbuild.image.build import Image
+from fwbuild.image.elf import Segment, Symbol, write_elf
 from fwbuild.qemu.gdbstub import GdbStub
 from fwbuild.qemu.program import VARIABLE
 
@@ -256,11 +258,28 @@ def test_places_of_an_image(image: Image) -> None:
     assert known["main"] == linked.addresses["main"]
     assert known["main:.acpi"] == linked.addresses["main"] + linked.labels["main"][".acpi"]
     assert known["bios_timer"] < 1 << 20  # where it runs
-    assert symbols.find("0x9f600", known) == 0x9F600
+    assert symbols.find("0x9f600", known) == (0x9F600,)
+    assert symbols.find("main", known, artefacts.elf(image)) == (known["main"],)
     with pytest.raises(FwbuildError, match="did you mean pvh_enter"):
         symbols.find("pvh_entr", known)
     with pytest.raises(FwbuildError, match="no address"):
         symbols.find("0xnothing", known)
+
+
+def test_places_of_a_kernel() -> None:
+    """Linked for 3 GiB above where it is loaded, as Linux on an i386."""
+    start, high = 0x100000, 3 << 30
+    names = [Symbol("entry", start, 0, "func"), Symbol("ready", high + start + 5, 0, "func")]
+    low = write_elf([Segment(start, b"\x90" * 16, 16, 5)], names, start)
+    both = struct.pack("<II", start, start)  # p_vaddr, p_paddr
+    linked_high = low.replace(both, struct.pack("<II", high + start, start), 1)
+    assert symbols.in_kernel("ready", linked_high) == (high + start + 5, start + 5)
+    assert symbols.in_kernel("entry", low) == (start,)
+    assert symbols.in_kernel("entry", linked_high) == (start,)  # in no segment
+    for kernel in (low, b"bzImage", b""):
+        assert symbols.in_kernel("other", kernel) == ()
+    with pytest.raises(FwbuildError, match="in the image or the kernel"):
+        symbols.find("other", {}, low)
 
 
 def test_an_elf_belongs_to_its_image(image: Image) -> None:
@@ -274,11 +293,12 @@ def test_an_elf_belongs_to_its_image(image: Image) -> None:
 
 def test_script_has_paths_with_spaces() -> None:
     text = Script(
-        Path("/a b/bios.elf"), Path("/the asm"), None, Path("/s/gdb.sock"), 0x9F600
+        Path("/a b/bios.elf"), Path("/the asm"), None, Path("/s/gdb.sock"), (0x9F600,)
     ).text()
     assert "symbol-file '/a b/bios.elf'" in text
     assert "set substitute-path asm '/the asm'" in text
-    assert text.endswith("target remote /s/gdb.sock\nthbreak *0x9f600\ncontinue\n")
+    assert "exec-file '/a b/bios.elf'" in text
+    assert text.endswith("target remote /s/gdb.sock\nexec-file\nthbreak *0x9f600\ncontinue\n")
 
 
 # arguments: exit code, words of the line
