@@ -72,8 +72,15 @@ def write_test_kernel(folder: Path) -> Path:
 
 
 def with_test_kernel(guest: Guest, folder: Path) -> Guest:
-    """The guest; if it has no kernel, with the test kernel, which goes to a folder."""
-    return guest if guest.has_kernel else replace(guest, kernel=write_test_kernel(folder))
+    """The guest; if it has no kernel, with the test kernel, which goes to a folder: a bzImage for a
+    machine type that may not load a vmlinux."""
+    if guest.has_kernel:
+        return guest
+    if guest.family.loads_pvh(guest.machine_type):
+        return replace(guest, kernel=write_test_kernel(folder))
+    path = folder / "test-kernel.bin"
+    path.write_bytes(build_test_bzimage())
+    return replace(guest, kernel=path)
 
 
 def build_test_bzimage(**fields: int) -> bytes:
