@@ -85,7 +85,7 @@ def test_what_qemu_refuses(tmp_path: Path, capfd: pytest.CaptureFixture[str]) ->
 def test_the_test_kernel_on_a_machine_that_loads_no_vmlinux(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    need_machine("pc-i440fx-3.1")
+    need_machine(Guest("pc-i440fx-3.1"))
     assert main(["run", "-M", "pc-i440fx-3.1", "--accel", "tcg", "--timeout", "30"]) == ExitCode.OK
     assert "test kernel: boot_params" in capfd.readouterr().out
     assert main(["verify", "-M", "pc-i440fx-3.1", "--real"]) == ExitCode.OK
