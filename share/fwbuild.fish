@@ -212,7 +212,7 @@ complete -c fwbuild -n '_shtab_fwbuild_using extract' -s h -l help -d 'show this
 complete -c fwbuild -n '_shtab_fwbuild_using extract' -l out -xka "(__fish_complete_path (commandline -ct))" -d 'where the vmlinux goes; default: vmlinux'
 complete -c fwbuild -n '_shtab_fwbuild_using extract' -l json -d 'print JSON (keys: docs/json.md)'
 complete -c fwbuild -n '_shtab_fwbuild_using extract; and test $_shtab_fwbuild_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'a bzImage or a UKI'
-complete -c fwbuild -n '_shtab_fwbuild_using; and test $_shtab_fwbuild_npos -eq 0' -a inspect -d 'Tell what a kernel or firmware image is, how QEMU and the firmware take it, and what keeps it from booting, if anything does. Exit code 7 says that it does not boot.'
+complete -c fwbuild -n '_shtab_fwbuild_using; and test $_shtab_fwbuild_npos -eq 0' -a inspect -d 'Tell what a kernel or firmware image is, how QEMU and the firmware take it, and what keeps it from booting, if anything does. Exit code 7 says that it boots by no way.'
 complete -c fwbuild -n '_shtab_fwbuild_using inspect' -s h -l help -d 'show this help message and exit'
 complete -c fwbuild -n '_shtab_fwbuild_using inspect' -l json -d 'print JSON (keys: docs/json.md)'
 complete -c fwbuild -n '_shtab_fwbuild_using inspect; and test $_shtab_fwbuild_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'a kernel or a firmware image'

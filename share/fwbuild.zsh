@@ -21,7 +21,7 @@ _shtab_fwbuild_commands() {
     explain:'Explain an address, a code, a name, a line of the console or a file. A file is described as `fwbuild inspect` does it. Exit code 3 says that nothing is known.'
     extract:'Take the vmlinux out of a bzImage (/boot/vmlinuz-...), whatever its compression. Of a unified kernel image (UKI) the parts are written, too: VMLINUX.linux, .initrd, .cmdline and others.'
     gdb:'Debug the firmware with gdb: QEMU stopped at the reset vector, source lines, and the right disassembly in each mode of the CPU. QEMU gets everything after `--` as it is.'
-    inspect:'Tell what a kernel or firmware image is, how QEMU and the firmware take it, and what keeps it from booting, if anything does. Exit code 7 says that it does not boot.'
+    inspect:'Tell what a kernel or firmware image is, how QEMU and the firmware take it, and what keeps it from booting, if anything does. Exit code 7 says that it boots by no way.'
     map:'Show where everything of an image lies: the ROM'"'"'s routines and data, and the RAM it uses.'
     record:'Save what a real QEMU offers a guest through fw_cfg and PCI, without running guest code.'
     run:'Boot a kernel with the image in QEMU, the guest'"'"'s serial port on this terminal. QEMU gets everything after `--` as it is.'

@@ -72,12 +72,6 @@ def read_kernel(path: Path, *, to_user: bool = True) -> Kernel:
     return Kernel(path=path, kind=kind, entries=entries, steps=tuple(steps), note="; ".join(notes))
 
 
-def read_entries(path: Path) -> dict[str, int]:
-    """The linear address of each entry that a firmware may take, by name."""
-    data = read_file(path)
-    return expect(data).entries(data, str(path))
-
-
 def start_kernel(elf: ElfFile, vmlinux: bytes) -> tuple[int | None, str]:
     """(virtual address, "") of start_kernel, or (None, why not)."""
     if (found := symbol(elf, START_KERNEL)) is not None:

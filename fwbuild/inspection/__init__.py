@@ -6,7 +6,7 @@ from fwbuild.abi import linux_boot, offsets
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.inspection import efi, firmware
 from fwbuild.kernel.decompress import compression
-from fwbuild.protocols import identify
+from fwbuild.protocols import identify, ways
 from fwbuild.protocols.pvh import BANNER
 from fwbuild.protocols.report import KINDS, Problem, Report
 
@@ -21,10 +21,13 @@ def inspect(data: bytes, path: Path) -> Report:
     if not data:
         what, hint = "the file is empty", "copy the file again"
         raise FwbuildError(ExitCode.KERNEL, what, where=str(path), hint=hint)
-    found = firmware.report(data, path)
-    if not found and (protocol := identify(data)):
-        found = protocol.report(data)
-    found = found or efi.report(data) or _compressed(data)
+    found = (
+        firmware.report(data, path)
+        or (ways.report(data, str(path)) if identify(data) else None)
+        or efi.report(data)  # a part of one may have a header of Multiboot 2
+        or ways.report(data, str(path))
+        or _compressed(data)
+    )
     if not found:
         what, hint = _no_kernel(data)
         raise FwbuildError(ExitCode.KERNEL, what, where=str(path), hint=hint)

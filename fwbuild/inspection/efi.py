@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from fwbuild.kernel.uki import OTHERS, PARTS, Efi, EfiError, is_efi, parse_efi
-from fwbuild.protocols import identify
-from fwbuild.protocols.report import Problem, Report
+from fwbuild.kernel.uki import KERNEL, OTHERS, PARTS, Efi, EfiError, is_efi, parse_efi
+from fwbuild.protocols import ways
+from fwbuild.protocols.report import Problem, Report, Way
 
 NO_UEFI = "no firmware of fwbuild's runs an EFI application"
 QEMU = (
@@ -41,13 +41,12 @@ def _uki(found: Efi) -> Report:
         },
         QEMU,
     )
-    kernel = found.parts[".linux"]
-    protocol = identify(kernel)
-    if protocol is None:
+    inner = ways.report(found.parts[KERNEL], KERNEL)
+    if inner is None:
         made.problems.append(Problem("its section .linux holds no kernel", "make it again"))
         return made
-    inner = protocol.report(kernel)
     made.facts["linux"] = {"what": inner.what} | inner.facts
     made.protocol, made.problems = inner.protocol, list(inner.problems)
+    made.by_file, made.inner = inner.by_file, Way.PARTS
     made.notes = list(inner.notes)
     return made

@@ -8,6 +8,7 @@ from fwbuild.emulator.state import State
 from fwbuild.files import read_file
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
+from fwbuild.kernel.multiboot2 import find_header2
 from fwbuild.protocols.departure import Departure
 from fwbuild.protocols.kernel_file import load_file
 from fwbuild.protocols.linux import LINUX
@@ -28,6 +29,14 @@ BY_NAME = {protocol.name: protocol for protocol in (*PROTOCOLS, MULTIBOOT2, PREL
 def identify(data: bytes) -> Protocol | None:
     """The protocol that QEMU takes a kernel's file for, None for no kernel."""
     return next((protocol for protocol in PROTOCOLS if protocol.recognises(data)), None)
+
+
+def describing(data: bytes) -> Protocol | None:
+    """The protocol that reports on a kernel's file: the one that QEMU takes it for, else one of
+    which only the firmware's own loader knows. None for no kernel."""
+    if found := identify(data):
+        return found
+    return MULTIBOOT2 if find_header2(data) is not None else None
 
 
 def expect(data: bytes) -> Protocol:
@@ -62,6 +71,6 @@ def read(state: State) -> Handoff:
 
 __all__ = [
     "BY_NAME", "LINUX", "LINUX16", "MULTIBOOT", "MULTIBOOT2", "PRELOADED", "PROTOCOLS", "PVH",
-    "BootProtocol", "Departure", "Handoff", "Protocol", "expect", "identify", "judge", "load",
-    "read",
+    "BootProtocol", "Departure", "Handoff", "Protocol", "describing", "expect", "identify", "judge",
+    "load", "read",
 ]  # fmt: skip

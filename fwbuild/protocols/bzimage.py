@@ -23,7 +23,7 @@ from fwbuild.kernel.decompress import PayloadError, compression
 from fwbuild.kernel.vmlinux import pvh_problem
 from fwbuild.protocols.loading import initrd_items, number_items
 from fwbuild.protocols.protocol import Protocol
-from fwbuild.protocols.report import Problem, Report, elf_facts, flag_names
+from fwbuild.protocols.report import Problem, Report, Way, elf_facts, flag_names
 
 ENTRY_16 = linux_boot.QEMU_SETUP_ADDR + linux_boot.SECTOR
 ENTRY_32 = linux_boot.QEMU_KERNEL_ADDR
@@ -219,4 +219,5 @@ def _inside(image: Bzimage, found: Report) -> None:
     if problem := pvh_problem(vmlinux):
         found.notes.append(f"the vmlinux inside does not boot by PVH: {problem[0]}")
     else:
+        found.inner = Way.VMLINUX
         found.notes.append("the vmlinux inside boots by PVH; `fwbuild extract` takes it out")

@@ -186,6 +186,7 @@ class Multiboot(Protocol):
         try:
             kernel = parse_multiboot(data, "")
         except FwbuildError as error:
+            found.qemu = "refuses it, by its Multiboot header"
             found.problems.append(Problem(error.what, error.hint))
             return found
         found.facts |= {

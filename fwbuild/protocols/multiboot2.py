@@ -34,7 +34,7 @@ from fwbuild.protocols.multiboots import (
     machine_state,
 )
 from fwbuild.protocols.protocol import Protocol
-from fwbuild.protocols.report import Report
+from fwbuild.protocols.report import Problem, Report
 from fwbuild.protocols.tables.smbios import entry_point, pointed_at
 from fwbuild.sizes import align_up
 
@@ -93,7 +93,8 @@ class Multiboot2(Protocol):
 
     def report(self, data: bytes) -> Report:
         found = Report("multiboot2", "Multiboot 2 kernel", {"header_offset": find_header2(data)})
-        found.protocol = self.name
+        found.qemu = "takes it for a kernel older than boot protocol 2.00"
+        found.problems.append(Problem(NO_KERNEL, BY_FILE))
         return found
 
     def read(self, state: State) -> Multiboot2Handoff:

@@ -1,9 +1,10 @@
 """The report on a file: facts, how QEMU and the firmware take it, and why they may not."""
 
 from dataclasses import dataclass, field
-from enum import IntFlag
+from enum import IntFlag, StrEnum
 from typing import Any
 
+from fwbuild.errors import FwbuildError
 from fwbuild.firmware import stop_codes
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.image import template
@@ -19,6 +20,49 @@ class Problem:
     hint: str
 
 
+class Way(StrEnum):
+    """What `fwbuild run` makes of a kernel's file."""
+
+    KERNEL = "kernel"  # QEMU's -kernel
+    VMLINUX = "vmlinux"  # the vmlinux inside it, as -kernel
+    FILE = "file"  # the file of fw_cfg that the firmware loads
+    PARTS = "parts"  # the parts of a UKI
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByFile:
+    """What the firmware does with a kernel's file as opt/fwbuild/kernel.
+
+    protocol, title: how it enters the kernel, and the name of that specification; None if it
+             refuses the file.
+    entry:   the address that it enters, None then.
+    refusal: why it refuses the file."""
+
+    protocol: BootProtocol | None = None
+    title: str = ""
+    entry: int | None = None
+    refusal: FwbuildError | None = None
+
+    @property
+    def templates(self) -> list[str]:
+        """The templates whose image loads it."""
+        return [n for n in template.names() if self.loaded_by(Template.load(n))]
+
+    def loaded_by(self, made: Template) -> bool:
+        """Whether a template's image loads it."""
+        return bool(made.values["kernel_file"]) and self.protocol in made.words("protocols")
+
+    def plain(self) -> dict[str, Any]:
+        """All of it as plain data."""
+        no = self.refusal
+        return {
+            "protocol": self.protocol,
+            "entry": self.entry,
+            "templates": self.templates,
+            "problem": {"what": no.what, "hint": no.hint} if no else None,
+        }
+
+
 @dataclass
 class Report:
     """The report on a file.
@@ -27,8 +71,10 @@ class Report:
     what:     the same in words.
     facts:    what the file says, keys in the words of its format. Sizes in bytes.
     qemu:     what QEMU does with it as -kernel or -bios.
-    protocol: how the firmware enters it, None if it cannot.
-    problems: why it does not boot.
+    protocol: how the firmware enters it after that, None if it cannot.
+    problems: why it does not boot by that way.
+    by_file:  what the firmware does with it as a file of fw_cfg; None for what is no kernel.
+    inner:    what `fwbuild run` takes out of it, None if it takes the file as it is.
     notes:    what else is good to know.
     size:     of the file, in bytes.
     """
@@ -39,6 +85,8 @@ class Report:
     qemu: str = ""
     protocol: BootProtocol | None = None
     problems: list[Problem] = field(default_factory=list)
+    by_file: ByFile | None = None
+    inner: Way | None = None
     notes: list[str] = field(default_factory=list)
     size: int = 0
 
@@ -49,9 +97,14 @@ class Report:
 
     def stops(self, name: str, detail: str = "") -> None:
         """Add the problem that the firmware would stop with, by the name of its stop code."""
-        stop = stop_codes.BY_NAME[name]
-        text = f"the firmware stops: {stop.code:02x} {stop.what}{detail and ' ' + detail}"
-        self.problems.append(Problem(text, stop.hint))
+        self.problems.append(stop_problem(name, detail))
+
+    @property
+    def way(self) -> Way | None:
+        """The way by which the file itself boots; None for none. QEMU goes first."""
+        if not self.problems:
+            return Way.KERNEL
+        return Way.FILE if self.by_file and self.by_file.protocol else None
 
     def plain(self) -> dict[str, Any]:
         """All of it as plain data."""
@@ -62,10 +115,19 @@ class Report:
             "qemu": self.qemu,
             "protocol": self.protocol,
             "templates": self.templates,
-            "boots": not self.problems,
+            "by_file": self.by_file and self.by_file.plain(),
+            "run": self.inner or (self.by_file and self.way),
+            "boots": self.way is not None,
             "problems": [{"what": p.what, "hint": p.hint} for p in self.problems],
             "notes": self.notes,
         }
+
+
+def stop_problem(name: str, detail: str = "") -> Problem:
+    """The problem that the firmware would stop, by the name of its stop code."""
+    stop = stop_codes.BY_NAME[name]
+    text = f"the firmware stops: {stop.code:02x} {stop.what}{detail and ' ' + detail}"
+    return Problem(text, stop.hint)
 
 
 def flag_names(kind: type[IntFlag], value: int) -> list[str]:
@@ -90,6 +152,7 @@ def elf_facts(elf: Elf) -> dict[str, Any]:
 KINDS = {
     "bzimage": "a Linux kernel as /boot has it, or what is made like one",
     "multiboot": "a Multiboot 1 kernel",
+    "multiboot2": "a Multiboot 2 kernel that is no ELF file",
     "vmlinux": "an ELF kernel, with a PVH note or without",
     "uki": "a unified kernel image: an EFI application with a kernel, its initrd and command line",
     "efi": "another EFI application",

@@ -6,9 +6,10 @@ each of its stages takes. With --grow: how both grow with the guest.
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,21 @@ from fwbuild import protocols
 from fwbuild.api import build
 from fwbuild.bench.contenders import QBOOT
 from fwbuild.bench.grow import points
-from fwbuild.bench.kernel import read_entries
+from fwbuild.emulator.recording import Recording
 from fwbuild.emulator.stages import StageCount, count_stages
 from fwbuild.errors import ExitCode
+from fwbuild.files import read_file
 from fwbuild.guest import Guest
 from fwbuild.image.template import DEFAULT
 from fwbuild.machines import MACHINES
 from fwbuild.payloads.test_kernel import write_test_kernel
+from fwbuild.protocols import expect
 from fwbuild.qemu.count import Count, count
 from fwbuild.qemu.program import program
 from fwbuild.qemu.record import record
 from fwbuild.verbs.guest_options import add_kernel_arguments, add_qemu_argument, check_files
 from fwbuild.verbs.printing import Working, output
+from fwbuild.verbs.run_kernel import chosen, loads_files
 
 HELP = "count exits and instructions to the kernel, beside qboot"
 
@@ -91,25 +95,24 @@ class _Counter:
         kernel = args.kernel
         if kernel is None:
             kernel = write_test_kernel(folder)
-        self.entries = read_entries(kernel).values()
-        self.guests = [
-            Guest(
-                machine,
-                memory=args.memory,
-                smp=args.smp,
-                kernel=kernel,
-                initrd=args.initrd,
-                append=args.append,
-            )
-            for machine in args.machine or MACHINES
-        ]
-        self.ours = {f"fwbuild {n}": build(n) for n in args.template or [DEFAULT]}
+        templates = args.template or [DEFAULT]
+        base = Guest(
+            memory=args.memory,
+            smp=args.smp,
+            kernel=kernel,
+            initrd=args.initrd,
+            append=args.append,
+        )
+        base, data = chosen(base, templates, folder, pvh=False)
+        self.kernel = data
+        self.guests = [replace(base, machine=machine) for machine in args.machine or MACHINES]
+        self.ours = {f"fwbuild {n}": build(n) for n in templates}
         self.files = {}
         for number, (name, image) in enumerate(self.ours.items()):
             self.files[name] = folder / f"{number}.bin"
             self.files[name].write_bytes(image.image)
         others = args.bios or ([QBOOT] if QBOOT.exists() else [])
-        self.files |= {str(path): path for path in others}
+        self.files |= {str(path): path for path in others if _can(base, path)}
 
     def rows(self) -> Iterator[Row]:
         """Each image on each machine."""
@@ -128,15 +131,16 @@ class _Counter:
                     "image": name,
                     "emulated": emulated,
                     "stages": [asdict(stage) for stage in stages],
-                    **asdict(count(guest, path, *self.entries)),
+                    **asdict(count(guest, path, *self._entries(guest, recorded))),
                 }
 
     def growth(self) -> Iterator[Row]:
         """Each image at each point, on each machine."""
         for guest in self.guests:
             for point in points(guest, self.folder):
+                entries = self._entries(point.guest, None)
                 for name, path in self.files.items():
-                    counted = asdict(count(point.guest, path, *self.entries))
+                    counted = asdict(count(point.guest, path, *entries))
                     yield {
                         "qemu": program().version,
                         "machine": point.guest.machine,
@@ -145,6 +149,23 @@ class _Counter:
                         "image": name,
                         **counted,
                     }
+
+    def _entries(self, guest: Guest, recorded: Recording | None) -> list[int]:
+        """The linear address of each entry that a firmware may take. One that the firmware loads
+        may lie at the end of the guest's RAM: the recording has that; it is made if it is None."""
+        if not guest.firmware_loads:
+            return list(expect(self.kernel).entries(self.kernel, str(guest.kernel)).values())
+        loaded = protocols.load(guest, recorded or record(guest), self.kernel)
+        assert loaded
+        return [loaded.entry]
+
+
+def _can(guest: Guest, bios: Path) -> bool:
+    """Whether another image can boot the guest; one that is left out is named on stderr."""
+    if not guest.firmware_loads or loads_files(read_file(bios)):
+        return True
+    print(f"fwbuild: {bios} is left out: it loads no kernel from fw_cfg's files", file=sys.stderr)
+    return False
 
 
 def _table(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:

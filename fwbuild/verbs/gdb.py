@@ -21,10 +21,10 @@ from fwbuild.verbs.guest_options import (
     add_guest_arguments,
     add_image_arguments,
     add_qemu_argument,
-    guest_from,
+    check_files,
     image_from,
 )
-from fwbuild.verbs.run_kernel import without_s3
+from fwbuild.verbs.run_kernel import chosen_guest, without_s3
 
 HELP = "debug the firmware with gdb, from the reset vector on"
 SAID = "its own words are above"
@@ -72,15 +72,14 @@ def run(args: argparse.Namespace) -> int:
             ExitCode.USAGE, "--wait starts no gdb", hint="leave out --batch and --ex"
         )
     gdb = session.NAME if args.wait else session.find(args.gdb)
-    guest = guest_from(args)
-    kernel = read_file(guest.kernel) if guest.kernel else b""
-    guest = without_s3(guest, kernel)
-    guest = replace(guest, extra=(*guest.extra, *args.after))
+    check_files(args.kernel)
     image, elf = _image(args)
-    places = symbols.places(elf) if args.at and elf else {}
-    stops = symbols.find(args.at, places, kernel) if args.at else ()
     with session.folder() as folder:
-        guest = with_test_kernel(guest, folder)
+        guest, kernel = chosen_guest(args, folder, pvh=False)
+        places = symbols.places(elf) if args.at and elf else {}
+        stops = symbols.find(args.at, places, kernel) if args.at else ()
+        guest = without_s3(guest, kernel)
+        guest = with_test_kernel(replace(guest, extra=(*guest.extra, *args.after)), folder)
         bios, script = folder / "bios.bin", folder / SCRIPT
         bios.write_bytes(image)
         if elf:

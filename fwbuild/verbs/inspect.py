@@ -1,5 +1,5 @@
 """Tell what a kernel or firmware image is, how QEMU and the firmware take it, and what keeps it
-from booting, if anything does. Exit code 7 says that it does not boot."""
+from booting, if anything does. Exit code 7 says that it boots by no way."""
 
 import argparse
 import json
@@ -11,10 +11,18 @@ from rich.table import Table
 
 from fwbuild.api import inspect
 from fwbuild.errors import ExitCode
+from fwbuild.firmware import file_names
 from fwbuild.inspection import Report
+from fwbuild.protocols.report import ByFile, Way
 from fwbuild.verbs.printing import Working, output, printable
 
 HELP = "tell what a kernel or image is, and whether it boots"
+RUNS = {
+    Way.KERNEL: "gives it to QEMU's -kernel",
+    Way.VMLINUX: "boots the vmlinux inside it by PVH, as -kernel",
+    Way.FILE: f"has the firmware load it, as {file_names.KERNEL}",
+    Way.PARTS: "boots its parts",
+}
 LARGE = 10  # numbers from here on are shown in both bases
 
 
@@ -30,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({"file": str(args.file), "size": report.size} | report.plain(), indent=1))
     else:
         _show(args.file, report)
-    return int(ExitCode.KERNEL if report.problems else ExitCode.OK)
+    return int(ExitCode.KERNEL if report.way is None else ExitCode.OK)
 
 
 def _show(path: Path, report: Report) -> None:
@@ -55,11 +63,24 @@ def _show(path: Path, report: Report) -> None:
         templates = ", ".join(report.templates) or "none"
         line("firmware", f"enters it by {report.protocol}; templates: {templates}")
     for problem in report.problems:
-        line("does not boot", f"{problem.what} (hint: {problem.hint})")
+        title = "not as -kernel" if report.way else "does not boot"
+        line(title, f"{problem.what} (hint: {problem.hint})")
+    if report.by_file:
+        line(file_names.KERNEL, _by_file(report.by_file))
+        if way := report.inner or report.way:
+            line("fwbuild run", RUNS[way])
     for note in report.notes:
         line("note", note)
     if sections := report.facts.get("sections"):
         _sections(console, sections)
+
+
+def _by_file(found: ByFile) -> str:
+    """What the firmware does with the file as one of fw_cfg."""
+    if found.refusal:
+        return f"refused: {found.refusal.what} (hint: {found.refusal.hint})"
+    templates = ", ".join(found.templates) or "none"
+    return f"the firmware enters it by {found.protocol} at {found.entry:#x}; templates: {templates}"
 
 
 def _sections(console: Console, sections: list[dict[str, Any]]) -> None:

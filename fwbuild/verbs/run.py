@@ -25,12 +25,11 @@ from fwbuild.verbs.guest_options import (
     add_guest_arguments,
     add_image_arguments,
     add_qemu_argument,
-    guest_from,
     image_from,
     regex,
 )
 from fwbuild.verbs.run_hints import hints
-from fwbuild.verbs.run_kernel import chosen, without_s3
+from fwbuild.verbs.run_kernel import chosen_guest, without_s3
 
 HELP = "boot the image in QEMU"
 VERIFY = "`fwbuild verify` says what the image hands over"
@@ -129,8 +128,7 @@ def _check_lasting(guest: Guest, scratch: Path) -> None:
 
 def _guest(args: argparse.Namespace, scratch: Path) -> Guest:
     """The guest that runs; what is chosen for it is said on stderr."""
-    template = None if args.bios else args.template
-    guest, kernel = chosen(guest_from(args), template, scratch, pvh=not args.no_pvh)
+    guest, kernel = chosen_guest(args, scratch, pvh=not args.no_pvh)
     guest = without_s3(guest, kernel)
     monitor = monitor_arguments(args.qmp) if args.qmp else []
     guest = replace(guest, extra=(*guest.extra, *monitor, *args.after))

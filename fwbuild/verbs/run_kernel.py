@@ -1,41 +1,59 @@
-"""The kernel that `run` boots: the parts of a unified kernel image (UKI), the vmlinux inside a
-bzImage, where that has a PVH entry, and what QEMU refuses by the firmware's own loader."""
+"""The kernel that a verb boots: the parts of a unified kernel image (UKI), for `run` the vmlinux
+inside a bzImage, where that has a PVH entry, and what QEMU refuses by the firmware's own loader."""
 
+import argparse
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file, write_all
+from fwbuild.firmware import file_names
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
 from fwbuild.image.template import DEFAULT, Template
 from fwbuild.kernel.bzimage import is_bzimage
+from fwbuild.kernel.multiboot import find_header
 from fwbuild.kernel.multiboot2 import find_header2
 from fwbuild.kernel.uki import KERNEL, is_efi, read_uki
 from fwbuild.kernel.vmlinux_cache import NoVmlinuxError, pvh_vmlinux
-from fwbuild.protocols import expect, identify
-from fwbuild.protocols.kernel_file import placing
+from fwbuild.protocols import identify, ways
+from fwbuild.protocols.report import Way
+from fwbuild.verbs.guest_options import guest_from
 from fwbuild.verbs.printing import Working, printable
 
 
+def chosen_guest(args: argparse.Namespace, scratch: Path, *, pvh: bool) -> tuple[Guest, bytes]:
+    """The guest that a verb makes of its options, as chosen() has it."""
+    guest, bios = guest_from(args), args.bios
+    image = read_file(bios) if bios and bios.is_file() else b""
+    return chosen(guest, [] if bios else [args.template], scratch, pvh=pvh, image=image)
+
+
 def chosen(
-    guest: Guest, template: str | None, scratch: Path, *, pvh: bool = True
+    guest: Guest,
+    templates: Sequence[str],
+    scratch: Path,
+    *,
+    pvh: bool = True,
+    image: bytes = b"",
 ) -> tuple[Guest, bytes]:
-    """The guest that `run` makes of one, and its kernel's file, b"" without one; each choice is
+    """The guest that a verb makes of one, and its kernel's file, b"" without one; each choice is
     said on stderr.
 
-    template: the image's, None for one that is not known.
+    templates: the images', none where `image` is there before.
     scratch:  a folder for what is made for this run.
-    pvh:      whether a bzImage is to be booted as the vmlinux inside it."""
+    pvh:      whether a bzImage is to be booted as the vmlinux inside it.
+    image:    the image, b"" for one that is still to be built."""
     if guest.kernel is None:
         return guest, b""
     found = in_parts(guest, read_file(guest.kernel), scratch)
     if pvh:
-        found = as_pvh(*found, template, scratch)
+        found = as_pvh(*found, templates, scratch)
     guest, kernel = found
-    return by_firmware(guest, kernel, template), kernel
+    return by_firmware(guest, kernel, templates, image), kernel
 
 
 def in_parts(guest: Guest, kernel: bytes, scratch: Path) -> tuple[Guest, bytes]:
@@ -53,12 +71,14 @@ def in_parts(guest: Guest, kernel: bytes, scratch: Path) -> tuple[Guest, bytes]:
     return replace(guest, kernel=linux, initrd=own, append=append), found.parts[KERNEL]
 
 
-def as_pvh(guest: Guest, kernel: bytes, template: str | None, scratch: Path) -> tuple[Guest, bytes]:
+def as_pvh(
+    guest: Guest, kernel: bytes, templates: Sequence[str], scratch: Path
+) -> tuple[Guest, bytes]:
     """The guest and its kernel, a bzImage replaced by the vmlinux inside it where that boots by
-    PVH. `template` is the image's; `scratch` takes the vmlinux where the user's cache cannot."""
+    PVH. `templates` are the images'; `scratch` takes the vmlinux where the user's cache cannot."""
     if guest.kernel is None or not is_bzimage(kernel):
         return guest, kernel
-    if problem := _no_pvh(guest, template):
+    if problem := _no_pvh(guest, templates):
         _say(guest.kernel, f"as a bzImage: {problem}")
         return guest, kernel
     start = time.monotonic()
@@ -73,28 +93,33 @@ def as_pvh(guest: Guest, kernel: bytes, template: str | None, scratch: Path) -> 
     return replace(guest, kernel=kept.path), read_file(kept.path)
 
 
-def by_firmware(guest: Guest, kernel: bytes, template: str | None) -> Guest:
+def by_firmware(guest: Guest, kernel: bytes, templates: Sequence[str], image: bytes = b"") -> Guest:
     """The guest, its kernel loaded by the firmware where QEMU refuses it and the firmware takes
-    it. QEMU has the last word on what neither takes, and on a bzImage. `template` is the image's.
-    Raises FwbuildError for a Multiboot 2 kernel that the firmware refuses, and where the template
-    leaves the loader out."""
+    it. QEMU has the last word on what neither takes, and on a bzImage. `templates` and `image` are
+    as for chosen(). Raises FwbuildError for a Multiboot kernel that both refuse, and where the
+    image lacks the loader."""
     if guest.kernel is None or is_bzimage(kernel):
         return guest
-    problems = expect(kernel).report(kernel).problems
-    if not problems:
+    where = str(guest.kernel)
+    found = ways.report(kernel, where, guest.memory)
+    if found is None or found.way is Way.KERNEL or not found.by_file:
         return guest
-    try:
-        protocol, _, _ = placing(kernel, str(guest.kernel), guest.memory)
-    except FwbuildError:
-        if find_header2(kernel) is None:
+    by_file, refused = found.by_file, found.problems[0].what
+    if by_file.refusal:
+        if find_header2(kernel) is None and find_header(kernel) is None:
             return guest
-        raise
-    refused = problems[0].what
-    if template and not Template.load(template).values["kernel_file"]:
-        hint = f"the firmware loads it with `--template {DEFAULT}`"
-        raise FwbuildError(ExitCode.KERNEL, refused, where=str(guest.kernel), hint=hint)
-    _say(guest.kernel, f"by the firmware's own loader ({protocol.title}), for QEMU's: {refused}")
+        raise by_file.refusal
+    hint = f"the firmware loads it with `--template {DEFAULT}`"
+    lacks = [name for name in templates if not by_file.loaded_by(Template.load(name))]
+    if lacks or (image and not loads_files(image)):
+        raise FwbuildError(ExitCode.KERNEL, refused, where=where, hint=hint)
+    _say(guest.kernel, f"by the firmware's own loader ({by_file.title}), for QEMU's: {refused}")
     return replace(guest, firmware_loads=True)
+
+
+def loads_files(image: bytes) -> bool:
+    """Whether an image loads kernels from fw_cfg's files: it has the file's name then."""
+    return file_names.KERNEL.encode() in image
 
 
 def without_s3(guest: Guest, kernel: bytes) -> Guest:
@@ -106,12 +131,13 @@ def without_s3(guest: Guest, kernel: bytes) -> Guest:
     return replace(guest, extra=("-global", off, *guest.extra))
 
 
-def _no_pvh(guest: Guest, template: str | None) -> str:
+def _no_pvh(guest: Guest, templates: Sequence[str]) -> str:
     """Why nothing boots by PVH with this machine type and image, "" where it does."""
     if not guest.family.loads_pvh(guest.machine_type):
         return f"{guest.machine_type} may not load a vmlinux"
-    if template and BootProtocol.PVH not in Template.load(template).words("protocols"):
-        return f"the template {template} leaves PVH out"
+    for name in templates:
+        if BootProtocol.PVH not in Template.load(name).words("protocols"):
+            return f"the template {name} leaves PVH out"
     return ""
 
 

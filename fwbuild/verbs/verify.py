@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,10 @@ from fwbuild.verbs.guest_options import (
     add_guest_arguments,
     add_image_arguments,
     add_qemu_argument,
-    guest_from,
     image_from,
 )
 from fwbuild.verbs.printing import Working, output
+from fwbuild.verbs.run_kernel import chosen_guest
 from fwbuild.verbs.verify_view import show, show_departures
 
 HELP = "run up to the kernel's entry and judge the handoff"
@@ -61,10 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    return _real(args) if args.real else _emulated(args)
+    with tempfile.TemporaryDirectory(prefix="fwbuild-") as folder:
+        guest, _ = chosen_guest(args, Path(folder), pvh=False)
+        return _real(guest, args) if args.real else _emulated(guest, args)
 
 
-def _real(args: argparse.Namespace) -> int:
+def _real(guest: Guest, args: argparse.Namespace) -> int:
     """Judge a real QEMU that has stopped at the entry."""
     if args.no_dma:
         raise FwbuildError(
@@ -72,7 +75,7 @@ def _real(args: argparse.Namespace) -> int:
             "--no-dma is for the emulator",
             hint="without --real, or add -global fw_cfg.dma_enabled=off as an option of QEMU",
         )
-    guest, image = guest_from(args), image_from(args)
+    image = image_from(args)
     with Working("booting to the kernel's entry in QEMU"), observed(guest, image) as state:
         found = verdict(state)
         qemu = state.host.qemu
@@ -86,8 +89,7 @@ def _real(args: argparse.Namespace) -> int:
     return int(ExitCode.JUDGEMENT if found.departures else ExitCode.OK)
 
 
-def _emulated(args: argparse.Namespace) -> int:
-    guest = guest_from(args)
+def _emulated(guest: Guest, args: argparse.Namespace) -> int:
     image, offer = image_from(args), _offer(guest, args)
     with Working("running to the kernel's entry in the emulator"):
         emulation = emulate(guest, image, offer=offer, dma=not args.no_dma)

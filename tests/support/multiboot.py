@@ -1,7 +1,12 @@
 """Files with a Multiboot header and no ELF header."""
 
-from fwbuild.abi import multiboot, offsets
+import struct
+
+from fwbuild.abi import multiboot, multiboot2, offsets
 from fwbuild.abi.multiboot import HeaderFlag
+from fwbuild.abi.multiboot2 import HeaderTag
+
+BASE = 0x100000  # where they are loaded
 
 
 def multiboot1(
@@ -41,3 +46,19 @@ def by_header(**fields: int) -> bytes:
         entry_addr=0x100040,
     )
     return bytes(64) + bytes(multiboot.HEADER.build(values | fields)) + CONTENT
+
+
+def by_header2(*, unknown: bool = False) -> bytes:
+    """A Multiboot 2 kernel that is no ELF file: 64 bytes into the file its header, at 1 MiB.
+    `unknown`: the header has a tag that has to be obeyed, and that nobody knows."""
+    tags = [
+        struct.pack("<HHIIIII", HeaderTag.ADDRESSES, 0, 24, BASE + 64, BASE, 0, 0),
+        struct.pack("<HHIII", HeaderTag.ENTRY, 0, 12, BASE + len(CONTENT), 0),
+        struct.pack("<HHI", 99, 0, 8) if unknown else b"",
+        struct.pack("<HHI", HeaderTag.END, 0, 8),
+    ]
+    body = b"".join(tags)
+    length = multiboot2.HEADER.sizeof() + len(body)
+    fields = (multiboot2.HEADER_MAGIC, multiboot2.ARCHITECTURE_I386, length)
+    header = struct.pack("<IIII", *fields, -sum(fields) % (1 << 32))
+    return bytes(64) + header + body + CONTENT

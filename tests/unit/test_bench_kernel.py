@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from fwbuild import protocols
 from fwbuild.bench.events import Event
-from fwbuild.bench.kernel import read_entries, read_kernel, start_kernel
+from fwbuild.bench.kernel import read_kernel, start_kernel
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.image.elf import Segment, Symbol, write_elf
 from fwbuild.kernel.elf_file import read_elf
@@ -32,11 +33,10 @@ ENTRIES: dict[str, tuple[Callable[[], bytes], dict[str, int]]] = {
 
 
 @pytest.mark.parametrize("case", ENTRIES)
-def test_entries(case: str, tmp_path: Path) -> None:
+def test_entries(case: str) -> None:
     build, expected = ENTRIES[case]
-    path = tmp_path / "kernel"
-    path.write_bytes(build())
-    assert read_entries(path) == expected
+    kernel = build()
+    assert protocols.expect(kernel).entries(kernel, case) == expected
 
 
 def test_vmlinux(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from fwbuild import __version__, cli
 from fwbuild.abi import multiboot, multiboot2, offsets
 from fwbuild.abi.linux_boot import LoadFlag, XLoadFlag
+from fwbuild.abi.multiboot import HeaderFlag
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import stop_codes
 from fwbuild.image import artefacts, template
@@ -24,7 +25,7 @@ from fwbuild.protocols.pvh import REFUSAL
 from fwbuild.sizes import padded
 from tests.support.bzimages import bzimage
 from tests.support.efi import AARCH64, uki
-from tests.support.multiboot import multiboot1
+from tests.support.multiboot import by_header2, multiboot1
 from tests.support.noted import LAYOUTS, WIDTHS, link
 from tests.support.small_kernel import vmlinux
 
@@ -58,6 +59,7 @@ LOW = KERNEL.replace(b"\0\0\x10\0" * 2, b"\0\x10\0\0" * 2, 1)  # p_vaddr and p_p
 FAR_SEGMENTS = struct.pack(
     "<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, EM_X86_64, 1, 0, 1 << 63, 0, 0, 64, 56, 1, 64, 1, 0
 ).ljust(128, b"\0")
+ELF2 = padded(NOTELESS, 8) + multiboot2_header()
 FIRMWARE = bytes(0xFFF0) + b"\xea\x5b\xe0\x00\xf0".ljust(16, b"\0")
 PACKED = gzip.compress(KERNEL)
 DAMAGED = PACKED[:100] + b"\xff" * 8 + PACKED[108:]
@@ -70,7 +72,7 @@ FILES: dict[str, tuple[bytes, str, str | None, str]] = {
     "vmlinux, note of 8 bytes": (vmlinux(b"\xf4", note_width=8), "vmlinux", "pvh", ""),
     "no note": (NOTELESS, "vmlinux", None, "no PVH ELF note"),
     "only Multiboot 2": (
-        padded(NOTELESS, 8) + multiboot2_header(), "vmlinux", None, "does not know Multiboot 2"),
+        ELF2, "vmlinux", None, "does not know Multiboot 2"),
     "ELF for ARM": (with_machine(KERNEL, EM_ARM), "vmlinux", None, "EM_ARM"),
     "ELF with segments at 2^63": (
         FAR_SEGMENTS, "vmlinux", None, "program headers pass the end"),
@@ -115,11 +117,58 @@ FILES: dict[str, tuple[bytes, str, str | None, str]] = {
     "Multiboot over the vectors": (
         multiboot1(load=0x400, header=0x400), "multiboot", "multiboot",
         stop_words("KERNEL_OVERLAP")),
+    "Multiboot 2, no ELF file": (
+        by_header2(), "multiboot2", None, "does not know Multiboot 2"),
     "compressed": (gzip.compress(KERNEL), "compressed", None, "gzip -dc"),
     "xz": (XZ_MAGIC, "compressed", None, "xz -dc"),
     "other firmware": (FIRMWARE, "firmware", None, ""),
     "option ROM": (b"\x55\xaa\x03".ljust(1536, b"\0"), "option-rom", None, ""),
 }  # fmt: skip
+
+
+# name: (file, by what the firmware loads it or why it refuses the file, what `run` makes of it)
+WAYS: dict[str, tuple[bytes, str, str | None]] = {
+    "vmlinux": (KERNEL, "pvh", "kernel"),
+    "no note": (NOTELESS, "no boot protocol", None),
+    "only Multiboot 2": (ELF2, "multiboot2", "file"),
+    "Multiboot 2, no ELF file": (by_header2(), "multiboot2", "file"),
+    "Multiboot 2, a tag that nobody knows": (
+        by_header2(unknown=True), "a tag of type 99", None),
+    "Multiboot": (multiboot1(), "multiboot", "kernel"),
+    "Multiboot, 64-bit ELF": (
+        with_machine(KERNEL, EM_X86_64) + multiboot1(flags=0), "multiboot", "file"),
+    "Multiboot that wants a video mode": (
+        multiboot1(flags=HeaderFlag.VIDEO | HeaderFlag.ADDRESSES), "flags 0x10004", "kernel"),
+    "Multiboot low": (
+        multiboot1(load=0x8000, header=0x8000), stop_words("KERNEL_OVERLAP"), "kernel"),
+    "ELF entered outside": (LOW, stop_words("KERNEL_OVERLAP"), None),
+    "bzImage": (bzimage(PACKED), "no ELF file", "vmlinux"),
+    "bzImage of unknown compression": (bzimage(b"\1" * 100), "no ELF file", "kernel"),
+    "UKI": (uki({".linux": bzimage(PACKED)}), "no ELF file", "parts"),
+    "UKI of a Multiboot 2 kernel": (uki({".linux": ELF2}), "multiboot2", "parts"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_ways(name: str) -> None:
+    data, by_file, run = WAYS[name]
+    found = report(data)
+    plain = found.plain()
+    assert plain["run"] == run
+    assert plain["boots"] == (found.way is not None)
+    if plain["by_file"]["protocol"] is None:
+        assert by_file in plain["by_file"]["problem"]["what"]
+    else:
+        assert (plain["by_file"]["protocol"], plain["by_file"]["problem"]) == (by_file, None)
+        assert "universal" in plain["by_file"]["templates"]
+        assert "linux" not in plain["by_file"]["templates"]
+
+
+def test_a_hint_is_a_way_out() -> None:
+    """The firmware is no way out for a kernel that it refuses."""
+    for unknown in (True, False):
+        (problem,) = report(by_header2(unknown=unknown)).problems
+        assert ("opt/fwbuild/kernel" in problem.hint) != unknown
 
 
 def report(data: bytes) -> Report:
@@ -140,15 +189,16 @@ def test_files(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert words in "".join(problems)
     path = tmp_path / "file"
     path.write_bytes(data)
-    status = ExitCode.KERNEL if found.problems else ExitCode.OK
+    status = ExitCode.KERNEL if found.way is None else ExitCode.OK
     assert cli.main(["inspect", str(path)]) == status
     text = capsys.readouterr().out
     assert text.startswith(f"{path}: {found.what}, {len(data)} bytes\n")
-    assert text.count("does not boot") == len(found.problems)
+    title = "not as -kernel" if found.way else "does not boot"
+    assert text.count(f"\n  {title} ") == len(found.problems)
     assert cli.main(["inspect", "--json", str(path)]) == status
     plain = json.loads(capsys.readouterr().out)
     assert plain == {"file": str(path), "size": len(data)} | found.plain()
-    assert plain["boots"] == (not found.problems)
+    assert plain["boots"] == (found.way is not None)
 
 
 def test_keys_of_json_are_told() -> None:

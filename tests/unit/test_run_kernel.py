@@ -29,14 +29,14 @@ def kernel_of(header: str | None, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("template", [DEFAULT, None])
+@pytest.mark.parametrize("templates", [[DEFAULT], []])
 @pytest.mark.parametrize("name", CASES)
 def test_way(
-    name: str, template: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, templates: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     header, title = CASES[name]
     path = kernel_of(header, tmp_path)
-    guest, kernel = chosen(Guest(kernel=path), template, tmp_path)
+    guest, kernel = chosen(Guest(kernel=path), templates, tmp_path)
     assert (guest.kernel, kernel) == (path, path.read_bytes())
     assert guest.firmware_loads == bool(title)
     said = capsys.readouterr().err
@@ -48,13 +48,13 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     """QEMU says what is wrong with it."""
     path = tmp_path / "boot sector"
     path.write_bytes(bytes(510) + b"\x55\xaa")
-    assert not chosen(Guest(kernel=path), DEFAULT, tmp_path)[0].firmware_loads
+    assert not chosen(Guest(kernel=path), [DEFAULT], tmp_path)[0].firmware_loads
 
 
 def test_a_template_without_the_loader(tmp_path: Path) -> None:
     path = hobby.link(hobby.HEADER2.format(tags=""), tmp_path)
     with pytest.raises(FwbuildError, match=f"--template {DEFAULT}") as raised:
-        chosen(Guest(kernel=path), "linux", tmp_path)
+        chosen(Guest(kernel=path), ["linux"], tmp_path)
     assert raised.value.code == ExitCode.KERNEL
 
 
@@ -62,4 +62,4 @@ def test_a_kernel_that_both_refuse(tmp_path: Path) -> None:
     """A tag that has to be obeyed, and that nobody knows."""
     path = hobby.link(hobby.HEADER2.format(tags=hobby.tag(99, 0)), tmp_path)
     with pytest.raises(FwbuildError, match="99"):
-        chosen(Guest(kernel=path), DEFAULT, tmp_path)
+        chosen(Guest(kernel=path), [DEFAULT], tmp_path)
