@@ -43,33 +43,51 @@ def print_error(error: FwbuildError) -> None:
 
 
 class Working:
-    """A line on stderr, on a terminal alone, which says what takes a while. Nothing else may be
-    printed meanwhile, but in `paused`."""
+    """A line on stderr which says what takes a while: on a terminal alone, whatever FORCE_COLOR
+    says of colours. Nothing else may be printed meanwhile, but in `paused`.
+
+    It is drawn when it has new words. A thread that moved it would take its time from what the
+    bench measures."""
 
     def __init__(self, text: str) -> None:
-        from rich.console import Console  # noqa: PLC0415
-
-        self._status = Console(stderr=True).status("")
-        self.say(text)
+        self._text = text
+        self._console: Console | None = None  # None: not shown
 
     def say(self, text: str) -> None:
         """What is going on now."""
-        from rich.text import Text  # noqa: PLC0415
-
-        self._status.update(Text(printable(text)))
+        self._text = text
+        if self._console:
+            self._erase()
+            room = self._console.width - 1  # a character in the last column begins a new line
+            self._console.print(printable(text)[:room], style="dim", end="")
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """The line is gone for a while."""
-        self._status.stop()
+        self.__exit__()
         try:
             yield
         finally:
-            self._status.start()
+            self.__enter__()
 
     def __enter__(self) -> "Working":
-        self._status.start()
+        if sys.stderr.isatty():
+            from rich.console import Console  # noqa: PLC0415
+
+            console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+            self._console = None if console.is_dumb_terminal else console
+        self.say(self._text)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._status.stop()
+        if self._console:
+            self._erase()
+        self._console = None
+
+    def _erase(self) -> None:
+        from rich.control import Control  # noqa: PLC0415
+        from rich.segment import ControlType  # noqa: PLC0415
+
+        line = (ControlType.CARRIAGE_RETURN,), (ControlType.ERASE_IN_LINE, 2)
+        assert self._console
+        self._console.control(Control(*line))

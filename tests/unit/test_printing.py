@@ -60,6 +60,12 @@ def test_a_pipe_gets_text() -> None:
     assert ESCAPE not in out and "  microvm " in out
 
 
+def test_a_log_that_wants_colours_gets_no_progress() -> None:
+    """FORCE_COLOR is what a CI job has."""
+    out, err, _ = verb(*TEMPLATES, out=False, err=False, FORCE_COLOR="1")
+    assert ESCAPE in out and err == ""
+
+
 def test_progress_is_on_the_terminal_alone() -> None:
     plain, _, _ = verb(*TEMPLATES, out=False, err=False)
     out, err, _ = verb(*TEMPLATES, out=False)
