@@ -18,6 +18,8 @@ from fwbuild.protocols import LINUX, LINUX16, identify
 from fwbuild.protocols.loading import MORE_MEMORY
 from fwbuild.sizes import align_up
 
+SPLIT = "max-ram-below-4g"  # a property of pc and q35
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -32,6 +34,9 @@ def plan(guest: Guest, modules: Sequence[Path] = ()) -> Plan:
     it in whole pages. Raises FwbuildError for what cannot be baked."""
     assert guest.kernel
     where = str(guest.kernel)
+    if any(part.partition("=")[0] == SPLIT for part in guest.machine.split(",")):
+        what = f"{SPLIT} moves the end of low RAM"
+        raise FwbuildError(ExitCode.USAGE, what, where="-M", hint="leave it out")
     kernel = parse_vmlinux(_vmlinux(guest.kernel), where)
     end = guest.family.low_ram(guest.memory)
     if kernel.low < e820.EXTENDED:

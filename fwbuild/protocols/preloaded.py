@@ -5,6 +5,7 @@ Source: docs/decisions/13-a-guest-in-a-ram-file.md.
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -58,42 +59,51 @@ def load_baked(guest: Guest) -> Loaded:
     none, that a guest has used, or whose record lies."""
     assert guest.baked
     path = guest.baked / RAM_FILE
-    try:
-        with path.open("rb") as file:
-            return _load(guest, file, str(path))
-    except OSError as error:
-        what = f"cannot read: {error.strerror}"
-        raise FwbuildError(ExitCode.INPUT, what, where=str(path), hint=AGAIN) from None
-
-
-def _load(guest: Guest, file: BinaryIO, where: str) -> Loaded:
-    record = read_record(file, where)
-    size = Path(where).stat().st_size
+    record = read_record(path, guest.memory)
     pieces = [(record.kernel_start, record.kernel_size)]
     pieces += [(m.paddr, m.size) for m in record.modules[: record.nr_modules]]
-    if size != guest.memory or any(start + length > size for start, length in pieces):
-        what = f"it has {size} bytes, which are not those of the guest's memory"
-        raise FwbuildError(ExitCode.INPUT, what, where=where, hint=AGAIN)
+    if any(start + length > guest.memory for start, length in pieces):
+        what = "its record names what lies outside the guest's memory"
+        raise FwbuildError(ExitCode.INPUT, what, where=str(path), hint=AGAIN)
     cmdline = min(record.cmdline_size, layout.CMDLINE_MAX)
     pieces += [(RECORD, preloaded.RECORD.sizeof()), (CMDLINE, cmdline)]
-    kernel, *laid = [placed(at, _at(file, at, length)) for at, length in pieces]
+    with _opened(path) as file:
+        kernel, *laid = [placed(at, _at(file, at, length)) for at, length in pieces]
     files = {file_names.APPEND: os.fsencode(guest.append)} if guest.append else {}
     return Loaded(
         BootProtocol.PRELOADED, record.kernel_entry, files=files, mapped=[kernel], laid=laid
     )
 
 
-def read_record(file: BinaryIO, where: str) -> Any:
-    """The record in a RAM file. Raises FwbuildError where there is none that a guest may use."""
-    try:
-        record = preloaded.RECORD.parse(_at(file, RECORD, preloaded.RECORD.sizeof()))
-    except ConstructError:
-        record = None
+def read_record(path: Path, memory: int) -> Any:
+    """The record in the RAM file of a guest with so many bytes of memory. Raises FwbuildError for
+    a file that no guest may use. QEMU would make one that is missing, fill up an empty one, and
+    take one that is too long."""
+    where = str(path)
+    with _opened(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        try:
+            record = preloaded.RECORD.parse(_at(file, RECORD, preloaded.RECORD.sizeof()))
+        except ConstructError:
+            record = None
     if record is not None and record.magic == preloaded.SPENT:
         raise FwbuildError(ExitCode.INPUT, "the guest in it was started", where=where, hint=SHARED)
     if record is None or record.magic != preloaded.MAGIC:
         raise FwbuildError(ExitCode.INPUT, "no baked guest in it", where=where, hint=AGAIN)
+    if size != memory:
+        what = f"it has {size} bytes, and the guest's memory {memory}"
+        raise FwbuildError(ExitCode.INPUT, what, where=where, hint=AGAIN)
     return record
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        what = f"cannot read: {error.strerror}"
+        raise FwbuildError(ExitCode.INPUT, what, where=str(path), hint=AGAIN) from None
 
 
 def _at(file: BinaryIO, address: int, size: int) -> bytes:

@@ -1,8 +1,10 @@
 """A Guest as a QEMU command line."""
 
+import os
 from pathlib import Path
 
 from fwbuild.abi import ports
+from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import file_names
 from fwbuild.guest import RAM_FILE, Guest
 from fwbuild.qemu.program import find, program
@@ -53,9 +55,14 @@ def escaped(text: Path | str) -> str:
 
 
 def _baked(guest: Guest, folder: Path) -> list[str]:
-    """The RAM file of a baked guest, and what is added to its command line."""
-    ram = folder / RAM_FILE
-    argv = ["-object", memory_file(ram, guest.memory, read_only=opens_read_only())]
+    """The RAM file of a baked guest, and what is added to its command line. Raises FwbuildError
+    for a file that the QEMU which is used opens for writing, and the user may only read."""
+    ram, read_only = folder / RAM_FILE, opens_read_only()
+    if not read_only and not os.access(ram, os.W_OK, effective_ids=True):
+        what = f"this user may only read it, and QEMU {program().version} opens it for writing"
+        hint = "take a QEMU that has rom=off (from 8.2 on), or `cp -r --sparse=always` the folder"
+        raise FwbuildError(ExitCode.INPUT, what, where=str(ram), hint=hint)
+    argv = ["-object", memory_file(ram, guest.memory, read_only=read_only)]
     if guest.append:
         argv += ["-fw_cfg", f"name={file_names.APPEND},string={escaped(guest.append)}"]
     return argv

@@ -3,6 +3,7 @@ then and copies none, and guests of one file share what they do not change."""
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 
 from fwbuild.api import build
@@ -75,5 +76,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         held = sum(piece["size"] for piece in plain["pieces"])
         print(f"{args.out}: {held / MIB:.1f} MiB in {guest.memory // MIB} MiB of RAM")
-        print(f"start it by: cd {args.out} && qemu-system-x86_64 $(cat options) -nographic")
+        folder = shlex.quote(str(args.out))
+        print(f"start it by: cd {folder} && qemu-system-x86_64 $(cat options) -nographic")
     return int(ExitCode.OK)

@@ -13,6 +13,7 @@ from fwbuild.files import read_file
 from fwbuild.firmware.layout import IMAGE_SIZE
 from fwbuild.guest import Guest
 from fwbuild.image import template
+from fwbuild.qemu.command import size_text
 from fwbuild.qemu.program import VARIABLE
 from fwbuild.sizes import GIB, KIB, MIB
 from fwbuild.verbs.printing import Working
@@ -198,7 +199,19 @@ def guest_from(args: argparse.Namespace) -> Guest:
         raise FwbuildError(
             ExitCode.USAGE, "a baked guest has its kernel", hint="leave out --kernel and --initrd"
         )
-    return baked_guest(folder, guest) if folder else guest
+    return _baked(folder, guest) if folder else guest
+
+
+def _baked(folder: Path, guest: Guest) -> Guest:
+    """The baked guest in a folder. Raises the error of options that name another machine or memory;
+    the default ones name none."""
+    found, usual = baked_guest(folder, guest), Guest()
+    machines, sizes = (usual.machine, found.machine), (usual.memory, found.memory)
+    if guest.machine not in machines or guest.memory not in sizes:
+        what = f"it is baked for -M {found.machine} -m {size_text(found.memory)}"
+        hint = "leave out -M and -m, or bake another one"
+        raise FwbuildError(ExitCode.USAGE, what, where=str(folder), hint=hint)
+    return found
 
 
 def image_from(args: argparse.Namespace) -> bytes:

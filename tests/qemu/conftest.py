@@ -29,6 +29,7 @@ LONG = {
     "test_uki.py::test_linux_in_a_uki[pvh-q35]": "as on microvm",
     "test_uki.py::test_linux_in_a_uki[bzImage-microvm]": "as on pc",
     "test_uki.py::test_linux_in_a_uki[bzImage-q35]": "as on pc",
+    "test_bake.py::test_linux[pc-6442450944]": "as on q35",
     "test_use_with.py::test_libvirt_starts_a_baked_guest[q35]": "as on pc",
 }
 

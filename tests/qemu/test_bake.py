@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,42 +55,59 @@ def start(folder: Path, *more: str, **values: str) -> subprocess.CompletedProces
 
 
 @pytest.mark.versions
+@pytest.mark.parametrize(("memory", "smp"), [(512 * MIB, 1), (6 * GIB, 2)])
 @pytest.mark.parametrize("name", MACHINES)
-def test_same_state(name: str, tmp_path: Path, test_kernel: bytes) -> None:
+def test_same_state(name: str, memory: int, smp: int, tmp_path: Path, test_kernel: bytes) -> None:
+    """Memory above 4 GiB lies in the file right after that below."""
     kernel, initrd = tmp_path / "kernel", tmp_path / "initrd"
     kernel.write_bytes(test_kernel)
     initrd.write_bytes(bytes(range(256)) * 16)
-    guest = bake(Guest(name, kernel=kernel, initrd=initrd, append="a=b,c d"), tmp_path / "baked")
+    guest = Guest(name, memory, smp, kernel, initrd, "a=b,c d")
+    guest = bake(guest, tmp_path / "baked")
     with booted(replace(guest, append="more"), image(name), tmp_path) as pair:
         pair.agree()
 
 
 @pytest.mark.versions
-@pytest.mark.parametrize(("name", "memory"), [("microvm", 512 * MIB), ("q35", 6 * GIB)])
+@pytest.mark.parametrize(
+    ("name", "memory"), [("microvm,pcie=on", 512 * MIB), ("pc", 6 * GIB), ("q35", 6 * GIB)]
+)
 def test_linux(name: str, memory: int, tmp_path: Path) -> None:
     """A kernel with CPUs, a disk and a network; and its reboot, which finds the kernel used."""
     disk = tmp_path / "disk"
     disk.write_bytes(bytes(MIB))
     family = Guest(name).family
-    modules = debian.cloud_modules() if family.config_ports else ()
     devices = ["-drive", f"id=d,file={disk},format=raw,if=none", "-netdev", "user,id=n"]
     devices += ["-device", "virtio-blk-pci,drive=d", "-device", "virtio-net-pci,netdev=n"]
-    initrd = make_initrd(tmp_path, INIT, debian.busybox_for("cloud"), modules)
+    initrd = make_initrd(tmp_path, INIT, debian.busybox_for("cloud"), debian.cloud_modules())
     append = debian.append(family)
     kernel = debian.cloud_vmlinuz()  # the vmlinux inside is what is baked
     bake(Guest(name, memory, kernel=kernel, initrd=initrd, append=append), tmp_path / "baked")
-    done = start(tmp_path / "baked", "-smp", "2", *(devices if modules else ()))
+    done = start(tmp_path / "baked", "-smp", "2", *devices)
     text = done.stdout.replace("\r", "")
     assert f"\ncmdline {append}\n" in text, text[-3000:] + done.stderr
     assert "\ncpus 2\n" in text
     total = int(text.partition("\nmemory ")[2].split()[0])
     assert 0.9 < total * 1024 / memory < 1
-    if modules:
-        assert "\ndevice vda\ndevice eth0\n" in text
+    assert "\ndevice vda\ndevice eth0\n" in text
     assert "\nuserspace is done\n" in text
     stop = stop_codes.BY_NAME["RECORD_SPENT"]
     assert text.endswith(f"fwbuild: {stop.code:02x} {stop.what} {0x656E6F64:08x}\n")
     assert done.returncode == ports.debug_exit_status(stop.code)
+
+
+@pytest.mark.versions
+def test_three_guests_of_one_file(tmp_path: Path, test_kernel: bytes) -> None:
+    """They run at once, from a folder that has moved, and leave no trace in it."""
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(test_kernel)
+    bake(Guest("pc", 64 * MIB, kernel=kernel), tmp_path / "baked")
+    folder = (tmp_path / "baked").rename(tmp_path / "a, moved one")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with ThreadPoolExecutor(3) as pool:
+        ends = list(pool.map(start, [folder] * 3))
+    assert [end.returncode for end in ends] == [ports.debug_exit_status(1)] * 3
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_a_file_that_was_shared(tmp_path: Path, test_kernel: bytes) -> None:

@@ -1,14 +1,17 @@
 """The memory that three idle guests keep for themselves: by -kernel, and from one RAM file.
 
-    python -m tests.support.idle_memory MIB [MACHINE ...]
+    python -m tests.support.idle_memory MIB [MACHINE ...] [options] [-- QEMU OPTIONS]
 
-MIB is the memory of each.
+MIB is the memory of each. Kernel file, initrd, command line and QEMU's options are the same in both
+ways.
 
 Each runs Debian's cloud kernel to an init that sleeps. A guest's own memory is what /proc/PID/smaps
-calls private. Under TCG a part of it is the guest's code as TCG has translated it, which a guest
-under KVM does not have.
+calls private. It has three parts: the guest's RAM; its code as TCG has translated it, which a guest
+under KVM does not have; and what QEMU has for itself.
 """
 
+import argparse
+import os
 import re
 import subprocess
 import sys
@@ -30,11 +33,13 @@ from tests.support import debian
 GUESTS = 3
 IDLE = "the guest is idle"
 INIT = f"#!/bin/busybox sh\necho '{IDLE}'\nwhile :; do /bin/busybox sleep 1000; done\n"
-SECONDS = 120  # to come so far
+SECONDS = 240  # to come so far
+PARTS = ("RAM", "TCG's code", "QEMU")
+KERNELS = {"vmlinux": debian.cloud_vmlinux, "vmlinuz": debian.cloud_vmlinuz}
 
 
-def measured(argv: list[str], folder: Path) -> list[tuple[float, float]]:
-    """_own() of each of GUESTS guests that run side by side."""
+def measured(argv: list[str], memory: int, folder: Path) -> dict[str, float]:
+    """_own() of GUESTS guests that run side by side, the mean."""
     running = []
     try:
         for n in range(GUESTS):
@@ -46,53 +51,75 @@ def measured(argv: list[str], folder: Path) -> list[tuple[float, float]]:
             if time.monotonic() > end:
                 raise TimeoutError(IDLE)
             time.sleep(0.2)
-        return [_own(process.pid) for process in running]
+        owned = [_own(process.pid, memory) for process in running]
+        return {part: mean(own[part] for own in owned) for part in PARTS}
     finally:
         for process in running:
             process.kill()
             process.wait()
 
 
-def _own(process: int) -> tuple[float, float]:
-    """The private MiB of a process: all of it, and that of code which TCG has translated."""
-    whole = translated = 0
-    counted = False
+def _own(process: int, memory: int) -> dict[str, float]:
+    """The private MiB of a process in PARTS; `memory` is the size of the guest's RAM, in bytes."""
+    own = dict.fromkeys(PARTS, 0.0)
+    part = "QEMU"
     for line in Path(f"/proc/{process}/smaps").read_text().splitlines():
-        if found := re.match(r"[0-9a-f]+-[0-9a-f]+ (\S+) ", line):
-            counted = found[1] == "rwxp"
+        if found := re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+) ", line):
+            size = int(found[2], 16) - int(found[1], 16)
+            # a neighbour may have grown together with RAM that has no file
+            ram = memory <= size < memory + 4 * MIB
+            part = "RAM" if ram else "TCG's code" if found[3] == "rwxp" else "QEMU"
         elif found := re.match(r"Private_(?:Clean|Dirty): +(\d+) kB", line):
-            whole += int(found[1])
-            translated += int(found[1]) * counted
-    return whole / 1024, translated / 1024
+            own[part] += int(found[1]) / 1024
+    return own
 
 
-def ways(machine: str, memory: int, folder: Path) -> dict[str, list[str]]:
+def ways(machine: str, args: argparse.Namespace, folder: Path) -> dict[str, list[str]]:
     """QEMU's command line of the same guest in both ways."""
+    (folder / "root").mkdir()
+    if args.initrd:
+        (folder / "root" / "ballast").write_bytes(os.urandom(args.initrd * MIB))
     initrd = debian.make_initrd(folder, INIT, debian.busybox_for("cloud"), ())
-    append = debian.append(Guest(machine).family)
-    guest = Guest(machine, memory, kernel=debian.cloud_vmlinux(), initrd=initrd, append=append)
+    append = debian.append(Guest(machine).family, args.append)
+    kernel = KERNELS[args.kernel]()
+    guest = Guest(machine, args.memory * MIB, kernel=kernel, initrd=initrd, append=append)
     bios = folder / "bios.bin"
     bios.write_bytes(build_image("linux").image)
     other = bake(guest, folder / "baked")
     return {
-        "-kernel": command(guest, bios=bios),
-        "baked": command(other, bios=folder / "baked" / BIOS_FILE),
+        "-kernel": [*command(guest, bios=bios), *args.qemu],
+        "baked": [*command(other, bios=folder / "baked" / BIOS_FILE), *args.qemu],
     }
 
 
-def main(memory: int, machines: list[str]) -> None:
-    print(f"QEMU {program().version}, {GUESTS} guests of {memory} MiB; each one's own MiB")
-    for machine in machines:
+def main(args: argparse.Namespace) -> None:
+    print(f"QEMU {program().version}, {GUESTS} guests of {args.memory} MiB; each one's own MiB")
+    for machine in args.machine or MACHINES:
         with tempfile.TemporaryDirectory() as name:
-            means = {}
-            for way, argv in ways(machine, memory * MIB, Path(name)).items():
-                found = measured(argv, Path(name))
-                whole, translated = (mean(values) for values in zip(*found, strict=True))
-                means[way] = whole, whole - translated
-                print(f"{machine:8} {way:8} {whole:6.1f}, of them {translated:.1f} code of TCG's")
-            ratios = [b / a for a, b in zip(means["-kernel"], means["baked"], strict=True)]
+            found = []
+            for way, argv in ways(machine, args, Path(name)).items():
+                own = measured(argv, args.memory * MIB, Path(name))
+                found.append((sum(own.values()), sum(own.values()) - own["TCG's code"]))
+                parts = ", ".join(f"{part} {own[part]:.1f}" for part in PARTS)
+                print(f"{machine:8} {way:8} {found[-1][0]:6.1f}: {parts}")
+            ratios = [b / a for a, b in zip(*found, strict=True)]
             print(f"{machine:8} ratio    {ratios[0]:6.2f}, without TCG's code {ratios[1]:.2f}")
 
 
+def parsed(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.support.idle_memory")
+    parser.add_argument("memory", type=int, metavar="MIB")
+    parser.add_argument("machine", nargs="*", metavar="MACHINE", help="default: all")
+    parser.add_argument("--kernel", choices=KERNELS, default="vmlinux")
+    parser.add_argument(
+        "--initrd", type=int, default=0, metavar="MIB", help="noise in the initrd; default: none"
+    )
+    parser.add_argument("--append", default="", metavar="WORDS", help="more of a command line")
+    own, _, qemu = "\0".join(argv).partition("\0--\0")
+    args = parser.parse_args(own.split("\0"))
+    args.qemu = qemu.split("\0") if qemu else []
+    return args
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:] or list(MACHINES))
+    main(parsed(sys.argv[1:]))

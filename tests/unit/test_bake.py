@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from fwbuild.bake.plan import plan
 from fwbuild.bake.read import bake as bake_in
 from fwbuild.bake.read import baked_guest
 from fwbuild.bake.write import write
+from fwbuild.cli import main
 from fwbuild.emulator import recording
 from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.machine import Machine
@@ -26,6 +28,9 @@ from fwbuild.kernel.placed import placed
 from fwbuild.machines import MACHINES
 from fwbuild.payloads.test_kernel import write_test_kernel
 from fwbuild.protocols import PRELOADED
+from fwbuild.qemu import command as qemu_command
+from fwbuild.qemu.command import command
+from fwbuild.qemu.program import Qemu
 from tests.support.files import put_files
 from tests.support.matrix import recorded
 
@@ -148,6 +153,7 @@ LIES: dict[str, tuple[Callable[[Any], None], str, int]] = {
     "module in the kernel": (at_module("paddr", 0x100000), "INITRD_OVERLAP", 0x100000),
     "module at 0": (at_module("paddr", 0), "INITRD_OVERLAP", 0),
     "module outside RAM": (at_module("paddr", 0x20000000), "INITRD_RANGE", 0x20000000),
+    "module of all memory": (at_module("size", 0x20000000), "INITRD_RANGE", 0x106000),
     "module that wraps": (at_module("size", 0xFFFFFFFF), "INITRD_RANGE", 0),
 }  # fmt: skip
 
@@ -250,38 +256,118 @@ def test_low_ram(name: str) -> None:
     assert ranges[0] == guest.family.low_ram(sum(ranges.values()))
 
 
-def cut(folder: Path) -> None:
-    path = folder / RAM_FILE
-    path.write_bytes(path.read_bytes()[: 1 << 20])
+def sized(size: int) -> Callable[[Path], object]:
+    return lambda folder: os.truncate(folder / RAM_FILE, size)
+
+
+def described(**values: object) -> Callable[[Path], object]:
+    plain = {"machine": "microvm", "memory": Guest().memory} | values
+    return lambda folder: (folder / "bake.json").write_text(json.dumps(plain))
+
+
+def record_of(folder: Path, change: Callable[[Any], None]) -> None:
+    """Alter the record in a RAM file."""
+    with (folder / RAM_FILE).open("r+b") as file:
+        file.seek(RECORD)
+        record = preloaded.RECORD.parse(file.read(preloaded.RECORD.sizeof()))
+        change(record)
+        file.seek(RECORD)
+        file.write(preloaded.RECORD.build(record))
 
 
 def spent(folder: Path) -> None:
-    with (folder / RAM_FILE).open("r+b") as file:
-        file.seek(RECORD)
-        file.write(preloaded.SPENT.to_bytes(4, "little"))
+    record_of(folder, put(magic=preloaded.SPENT))
 
 
+NONE = "does not describe"
 # What was done to a baked guest's folder, and words of the error.
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no RAM file": (lambda f: (f / RAM_FILE).unlink(), "ram.img: cannot read"),
-    "RAM file cut short": (cut, "not those of the guest's memory"),
-    "empty RAM file": (lambda f: (f / RAM_FILE).write_bytes(b""), "no baked guest in it"),
+    "RAM file cut short": (sized(1 << 20), "it has 1048576 bytes"),
+    "RAM file too long": (sized(1 << 30), "it has 1073741824 bytes"),
+    "empty RAM file": (sized(0), "no baked guest in it"),
     "used with share=on": (spent, "used with share=on"),
     "no description": (lambda f: (f / "bake.json").unlink(), "bake.json: cannot read"),
-    "no JSON": (lambda f: (f / "bake.json").write_text("{"), "does not describe"),
-    "other JSON": (lambda f: (f / "bake.json").write_text("[]"), "does not describe"),
+    "no JSON": (lambda f: (f / "bake.json").write_text("{"), NONE),
+    "other JSON": (lambda f: (f / "bake.json").write_text("[]"), NONE),
+    "no text": (lambda f: (f / "bake.json").write_bytes(b"\xff\xfe"), NONE),
+    "other memory": (described(memory=128 << 20), "and the guest's memory 134217728"),
+    "no memory": (described(memory=0), NONE),
+    "negative memory": (described(memory=-5), NONE),
+    "infinite memory": (described(memory=float("inf")), NONE),
+    "memory of words": (described(memory="512M"), NONE),
+    "machine that is a number": (described(machine=5), NONE),
+    "machine with a NUL": (described(machine="pc,x=\0"), NONE),
 }
 
 
 @pytest.mark.parametrize("name", DAMAGE)
 def test_a_damaged_folder(name: str, tmp_path: Path) -> None:
+    """Each is found before QEMU starts, which would make a RAM file and fill up an empty one."""
     damage, words = DAMAGE[name]
     folder = bake(tmp_path, "microvm").baked
     assert folder
     damage(folder)
+    before = {path.name: path.stat().st_size for path in folder.iterdir()}
     with pytest.raises(FwbuildError, match=words) as error:
-        protocols.load(baked_guest(folder, Guest()), recording.find(Guest()))
+        baked_guest(folder, Guest())
     assert error.value.code == ExitCode.INPUT
+    assert {path.name: path.stat().st_size for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_file_whose_record_lies(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The firmware judges what the file can be loaded for; the rest is refused."""
+    change, stop_name, _ = LIES[name]
+    folder = bake(tmp_path, "microvm", modules=2).baked
+    assert folder
+    record_of(folder, change)
+    code = main(["verify", "--baked", str(folder), "--release", "11.1"])
+    said = capsys.readouterr()
+    if code == ExitCode.STOPPED:
+        assert stop_codes.BY_NAME[stop_name].what in said.out
+    else:
+        assert code == ExitCode.INPUT
+        assert said.err.count("\n") == 1
+        assert "(hint: " in said.err
+
+
+@pytest.mark.parametrize("words", [["-m", "128M"], ["-M", "q35"]])
+def test_options_for_another_guest(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = bake(tmp_path, "pc").baked
+    assert main(["verify", "--baked", str(folder), *words]) == ExitCode.USAGE
+    assert f"{folder}: it is baked for -M pc -m 512M (hint: leave out" in capsys.readouterr().err
+
+
+def test_a_file_that_may_only_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A QEMU that opens it for writing would fail; one with rom=off opens it for reading."""
+    guest = bake(tmp_path, "microvm")
+    monkeypatch.setattr(os, "access", lambda path, mode, **_: mode != os.W_OK)
+    monkeypatch.setattr(qemu_command, "program", lambda: Qemu("qemu", "7.2.22"))
+    monkeypatch.setattr(qemu_command, "opens_read_only", lambda: True)
+    assert any("readonly=on,rom=off" in word for word in command(guest))
+    monkeypatch.setattr(qemu_command, "opens_read_only", lambda: False)
+    with pytest.raises(FwbuildError, match="may only read it, and QEMU"):
+        command(guest)
+
+
+def test_no_room(tmp_path: Path) -> None:
+    """A bake that fails leaves the folder as it was."""
+    guest = bake(tmp_path, "microvm")
+    assert guest.baked
+    before = {path.name: path.read_bytes() for path in guest.baked.iterdir()}
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, most[1]))
+    try:
+        with pytest.raises(FwbuildError, match=r"ram\.img: cannot write: File too large"):
+            bake(tmp_path, "pc")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    assert {path.name: path.read_bytes() for path in guest.baked.iterdir()} == before
 
 
 def test_what_cannot_be_baked(tmp_path: Path) -> None:
@@ -295,6 +381,8 @@ def test_what_cannot_be_baked(tmp_path: Path) -> None:
         plan(Guest(kernel=kernel), [kernel] * 11)
     with pytest.raises(FwbuildError, match="a command line of"):
         plan(Guest(kernel=kernel, append="a" * (ROOM + 1)))
+    with pytest.raises(FwbuildError, match="max-ram-below-4g moves the end"):
+        plan(Guest("pc,max-ram-below-4g=1G", kernel=kernel))
     (tmp_path / "mine").write_text("keep")
     with pytest.raises(FwbuildError, match="something else in it"):
         write(plan(Guest(kernel=kernel)), image("microvm"), tmp_path)
