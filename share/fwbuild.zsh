@@ -42,8 +42,8 @@ _shtab_fwbuild_defaults_added=0
 _shtab_fwbuild_bake_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--out[the folder that it goes into\; default\: baked]:DIR:_files"
-  "--kernel[a vmlinux, bzImage or Multiboot kernel\; default\: none, it has to be named]:FILE:_files"
-  "--initrd[an initial RAM disk, or a Multiboot kernel\'s modules as \`FILE ARGUMENTS,FILE ARGUMENTS\`\; default\: none]:FILE:_files"
+  "--kernel[a vmlinux or bzImage\; default\: none, it has to be named]:FILE:_files"
+  "--initrd[an initial RAM disk\; default\: none]:FILE:_files"
   "--append[the kernel\'s command line\; default\: empty]:CMDLINE:"
   {-m,--memory}"[RAM in MiB, or with a suffix K, M, G or T\; default\: 512M]:SIZE:"
   "--smp[number of CPUs\; default\: 1]:N:"

@@ -33,7 +33,8 @@ def write(plan: Plan, image: Image, out: Path) -> dict[str, Any]:
         what = "there is something else in it"
         raise FwbuildError(ExitCode.INPUT, what, where=str(out), hint="name an empty folder")
     guest = plan.guest
-    options = qemu_options(guest)
+    once = image.template.values["stop"] == "reset"
+    options = qemu_options(guest, once=once)
     plain = {
         "fwbuild": __version__,
         "machine": guest.machine,
@@ -50,26 +51,28 @@ def write(plan: Plan, image: Image, out: Path) -> dict[str, Any]:
         out / BIOS_FILE: image.image,
         out / QEMU_FILE: _json({"options": options}),
         out / "options": (shlex.join(options) + "\n").encode(),
-        out / "libvirt.xml": _libvirt(guest).encode(),
+        out / "libvirt.xml": _libvirt(guest, once=once).encode(),
         out / DESCRIPTION: _json(plain),
     }
     write_all(contents)
     return plain
 
 
-def qemu_options(guest: Guest) -> list[str]:
+def qemu_options(guest: Guest, *, once: bool) -> list[str]:
     """QEMU's options for a baked guest, with paths relative to its folder. Those that the QEMU on
-    this machine does not have are left out."""
+    this machine does not have are left out. `once` is whether QEMU ends at the guest's reset: the
+    firmware would stop there by another one, and so for ever."""
     words = ["-M", f"{guest.machine},{FROM_FILE}", "-m", size_text(guest.memory)]
     words += ["-object", _memory(guest, Path())]
     words += ["-smp", str(guest.smp)] if guest.smp > 1 else []
+    words += ["-no-reboot"] if once else []
     return [*words, "-bios", BIOS_FILE]
 
 
-def _libvirt(guest: Guest) -> str:
+def _libvirt(guest: Guest, *, once: bool) -> str:
     """A domain, with DIR for the folder's path."""
     words = ["-object", _memory(guest, Path("DIR")), "-machine", FROM_FILE]
-    return render("libvirt.xml.j2", guest=guest, words=words)
+    return render("libvirt.xml.j2", guest=guest, words=words, once=once)
 
 
 def _memory(guest: Guest, folder: Path) -> str:

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the folder that it goes into; default: %(default)s",
     )
-    add_machine_argument(add_kernel_arguments(parser, "none, it has to be named"))
+    add_machine_argument(add_kernel_arguments(parser, "none, it has to be named", multiboot=False))
     parser.add_argument(
         "--template",
         default=TEMPLATE,

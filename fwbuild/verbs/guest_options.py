@@ -89,23 +89,24 @@ def _further(name: str, value: str) -> tuple[str, str]:
 
 
 def add_kernel_arguments(
-    parser: argparse.ArgumentParser, kernel: str = "a test kernel"
+    parser: argparse.ArgumentParser, kernel: str = "a test kernel", *, multiboot: bool = True
 ) -> argparse._ArgumentGroup:
-    """--kernel, --initrd, --append, -m and --smp, which hold on any machine. Returns the group,
-    so that a verb can add to it."""
+    """--kernel, --initrd, --append, -m and --smp, which hold on any machine; `multiboot` is whether
+    the kernel may be one of Multiboot. Returns the group, so that a verb can add to it."""
+    kinds = "a vmlinux, bzImage or Multiboot kernel" if multiboot else "a vmlinux or bzImage"
+    modules = ", or a Multiboot kernel's modules as `FILE ARGUMENTS,FILE ARGUMENTS`"
     group = parser.add_argument_group("the guest, in QEMU's words")
     group.add_argument(
         "--kernel",
         type=Path,
         metavar="FILE",
-        help=f"a vmlinux, bzImage or Multiboot kernel; default: {kernel}",
+        help=f"{kinds}; default: {kernel}",
     )
     group.add_argument(
         "--initrd",
         type=Path,
         metavar="FILE",
-        help="an initial RAM disk, or a Multiboot kernel's modules as `FILE ARGUMENTS,FILE "
-        "ARGUMENTS`; default: none",
+        help=f"an initial RAM disk{modules if multiboot else ''}; default: none",
     )
     group.add_argument(
         "--append", default="", metavar="CMDLINE", help="the kernel's command line; default: empty"

@@ -248,6 +248,17 @@ def test_qemu_options(tmp_path: Path) -> None:
     assert backend["share"] == "off"
 
 
+def test_a_guest_whose_reset_ends_qemu(tmp_path: Path) -> None:
+    """A firmware that stops by a reset would stop again at each; the written options end that."""
+    guest = Guest("pc", kernel=write_test_kernel(tmp_path))
+    for stop, once in (("halt", False), ("reset", True)):
+        write(plan(guest), image("pc", stop=stop), tmp_path / stop)
+        options = json.loads((tmp_path / stop / "qemu.json").read_text())["options"]
+        assert ("-no-reboot" in options) == once
+        domain = (tmp_path / stop / "libvirt.xml").read_text()
+        assert ("<on_reboot>destroy</on_reboot>" in domain) == once
+
+
 @pytest.mark.parametrize("name", recorded())
 def test_low_ram(name: str) -> None:
     """Where QEMU ends RAM below 4 GiB."""
