@@ -38,11 +38,13 @@ fw-arch auto: follow the CPU's mode, as at the start. 16 and 32 are taken, too.
 end
 """
 # Up to the next stop, all is taken for 64-bit code: in another mode's registers gdb does not find
-# its breakpoint above 4 GiB again.
+# its breakpoint above 4 GiB again. With an exit code the guest has ended, and nobody can be asked.
 WIDE = """\
 fw-arch 64
 define hook-stop
+if $_isvoid($_exitcode)
 monitor fwbuild arch auto
+end
 unset tdesc filename
 end
 """

@@ -31,7 +31,7 @@ class How(Enum):
         self.what = what
 
 
-HINTS = {How.FAILURE: "does QEMU take the kernel? `fwbuild inspect KERNEL`"}
+HINTS = {How.FAILURE: "its own words are above; `fwbuild inspect KERNEL` tells what it takes"}
 # QEMU's reasons to end (qapi/run-state.json ShutdownCause); the others are the host's wish
 REASONS = {
     "guest-shutdown": How.POWER_OFF,

@@ -193,6 +193,13 @@ def test_run_to_a_symbol_of_the_kernel(
     assert "No executable" not in said
 
 
+def test_a_guest_that_ends_before_the_place(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["gdb", "--batch", "--at", "0xffffffff81000000"]) == ExitCode.OK
+    said = "".join(capfd.readouterr())
+    assert "exited normally" in said
+    assert "Error" not in said
+
+
 def test_another_cpu_has_registers_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
     commands = ("thread 2", "p/x $pc", "thread 1", "p/x $pc")
     text = batch(capfd, "--smp", "2", "--at", "pvh_enter", commands=commands)
