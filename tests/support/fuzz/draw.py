@@ -6,6 +6,7 @@ from collections.abc import Callable
 from fwbuild.abi import acpi, e820, linux_boot, multiboot, offsets, smbios
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.firmware import file_names
+from tests.support.fuzz import honest
 from tests.support.fuzz.contents import PLACES, number
 from tests.support.fuzz.inputs import Change, Host, Input
 
@@ -109,7 +110,7 @@ def _directory(numbers: random.Random, host: Host) -> Change:
 def _dma(numbers: random.Random, _host: Host) -> Change:
     if numbers.random() < 0.3:
         return ["no dma"]
-    how = numbers.choice(("control", "late", "once"))
+    how = numbers.choice(("control", "late", "once", "half"))
     return ["dma", how, numbers.randrange(1, 30), numbers.choice(CONTROLS)]
 
 
@@ -131,9 +132,13 @@ def _file(numbers: random.Random, _host: Host) -> Change:
     return ["file", numbers.choice(("elf", "elf", "elf", "blob")), numbers.getrandbits(32)]
 
 
+def _honest(numbers: random.Random, _host: Host) -> Change:
+    return ["honest", numbers.choice(list(honest.PARTS)), numbers.getrandbits(32)]
+
+
 DRAWN: tuple[tuple[float, Callable[[random.Random, Host], Change]], ...] = (
     (0.40, _generate), (0.26, _set), (0.05, _resize), (0.10, _directory), (0.05, _dma),
-    (0.11, _pci), (0.03, _file),
+    (0.11, _pci), (0.03, _file), (0.05, _honest),
 )  # fmt: skip
 WEIGHTS = [weight for weight, _ in DRAWN]
 
@@ -142,6 +147,16 @@ def change(numbers: random.Random, host: Host) -> Change:
     """One lie more of this host."""
     [(_, draw)] = numbers.choices(DRAWN, WEIGHTS)
     return draw(numbers, host)
+
+
+def good(numbers: random.Random, base: str) -> Input:
+    """A host that differs from the base, and is as good."""
+    changes = [
+        ["honest", p, numbers.getrandbits(32)] for p in honest.PARTS if numbers.random() < 0.4
+    ]
+    if numbers.random() < 0.2:
+        changes.append(["no dma"])
+    return Input(base, tuple(changes))
 
 
 def mutate(numbers: random.Random, host: Host, parent: Input, other: Input) -> Input:

@@ -14,7 +14,7 @@ from typing import Any
 
 from fwbuild.abi.fw_cfg import FILE_NAME_SIZE, Key
 from fwbuild.emulator.machine import Machine
-from tests.support.fuzz import contents, lies
+from tests.support.fuzz import contents, honest, lies
 
 Change = list[Any]
 ENTRY = struct.Struct(f">IHH{FILE_NAME_SIZE}s")
@@ -154,7 +154,7 @@ def _file(host: Host, kind: str, seed: int) -> None:
 KINDS: dict[str, Callable[..., None]] = {
     "set": _set, "cut": _cut, "grow": _grow, "generate": _generate, "drop": _drop,
     "claim": _claim, "select": _select, "name": _name, "twice": _twice, "fill": _fill,
-    "count": _count, "file": _file,
+    "count": _count, "file": _file, "honest": honest.honest,
 }  # fmt: skip
 
 
@@ -169,15 +169,23 @@ class Input:
     def text(self) -> str:
         return json.dumps([self.base, *self.changes], separators=(",", ":"))
 
+    @property
+    def is_honest(self) -> bool:
+        """Whether nothing of it is a lie: the guest must boot."""
+        parts = [tuple(rest[:1]) for kind, *rest in self.changes if kind == "honest"]
+        others = {kind for kind, *_ in self.changes} - {"honest", "no dma"}
+        return not others and len(set(parts)) == len(parts)
+
     @classmethod
     def read(cls, text: str) -> "Input":
         base, *changes = json.loads(text)
         return cls(base, tuple(changes))
 
     def host(self, machine: Machine) -> Host:
-        """What the machine offers with the changes."""
+        """What the machine offers with the changes. The honest ones, which rely on what the host
+        has, come before the lies."""
         host = Host.of(machine)
-        for kind, *arguments in self.changes:
+        for kind, *arguments in sorted(self.changes, key=lambda change: change[0] != "honest"):
             if kind in lies.KINDS:
                 host.behaviour.append([kind, *arguments])
             else:

@@ -30,7 +30,8 @@ def no_dma(machine: Machine) -> None:
 
 def dma(machine: Machine, how: str, number: int, value: int) -> None:
     """From the transfer of that number on DMA leaves `value` in the control word, after it did
-    nothing ("control"), or the transfer ("late"); "once" does so for one transfer."""
+    nothing ("control"), half of the transfer ("half"), or all of it ("late"); "once" does nothing
+    for one transfer."""
     device = machine.fw_cfg
     transfer, done = device._transfer, [0]
 
@@ -41,6 +42,11 @@ def dma(machine: Machine, how: str, number: int, value: int) -> None:
             return
         if how == "late":
             transfer(address)
+        elif how == "half":
+            data, _ = device._bus.dma_read(address, fw_cfg.DMA.sizeof())
+            descriptor = fw_cfg.DMA.parse(data)
+            descriptor.length //= 2
+            device._execute(descriptor)
         device._bus.dma_write(address, (value & 0xFFFFFFFF).to_bytes(4, "big"))
 
     device._transfer = lie  # type: ignore[method-assign]

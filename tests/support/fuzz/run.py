@@ -111,11 +111,9 @@ class Fuzzer:
             spent = LIMIT * BYTES - machine.hooks.counters.left
             tally.runs += 1
             tally.ends[outcome.console[9:11] if outcome.kind == End.EXIT else outcome.kind] += 1
-            wrong = verdict.ended(outcome, verdict.asked(machine, host))
-            if outcome.kind == End.HANDOFF and (new or tally.runs % JUDGED == 0):
-                tally.judged += 1
-                wrong += verdict.judged(machine, host)
-            wrong += verdict.strays(machine)
+            judge = new or tally.runs % JUDGED == 0
+            wrong = self._wrong(found, machine, host, judge)
+            tally.judged += judge and outcome.kind == End.HANDOFF
         finally:
             machine.restore()
         if wrong:
@@ -150,13 +148,20 @@ class Fuzzer:
         machine, _ = self.machine(found.base)
         host = found.apply(machine)
         try:
-            outcome = machine.run()
-            wrong = verdict.ended(outcome, verdict.asked(machine, host))
-            if outcome.kind == End.HANDOFF:
-                wrong += verdict.judged(machine, host)
-            return wrong + verdict.strays(machine)
+            machine.run()
+            return self._wrong(found, machine, host, True)
         finally:
             machine.restore()
+
+    def _wrong(self, found: Input, machine: LeanMachine, host: Host, judge: bool) -> list[str]:
+        """Everything that is wrong with the run that a machine has done."""
+        outcome = machine.outcome
+        wrong = verdict.ended(outcome, verdict.asked(machine, host))
+        if outcome.kind == End.HANDOFF and judge:
+            wrong += verdict.judged(machine, host)
+        if outcome.kind == End.EXIT and found.is_honest:
+            wrong.append(f"a good host's guest does not boot: {outcome.console!r}")
+        return wrong + verdict.strays(machine)
 
 
 def _kind(wrong: str) -> str:
@@ -174,7 +179,10 @@ def replay(found: Input) -> list[str]:
             return verdict.ended(outcome, asked)
         host = found.apply(machine)
         try:
-            return verdict.again(machine, host)
+            wrong = verdict.again(machine, host)
+            if machine.outcome.kind == End.EXIT and found.is_honest:
+                wrong.append(f"a good host's guest does not boot: {machine.outcome.console!r}")
+            return wrong
         except AssertionError as error:
             return str(error).splitlines()
 
