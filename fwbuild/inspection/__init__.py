@@ -12,6 +12,7 @@ from fwbuild.protocols.report import KINDS, Problem, Report
 
 BOOT_FLAG_AT = offsets(linux_boot.SETUP_HEADER)["boot_flag"]
 BOOT_FLAG = linux_boot.BOOT_FLAG.to_bytes(2, "little")
+KERNELS = "give a vmlinux, a bzImage, a UKI or a Multiboot kernel"
 TOOLS = {"lzo": "lzop"}  # the others are called like the format
 
 
@@ -46,7 +47,7 @@ def _no_kernel(data: bytes) -> tuple[str, str]:
         what = "Linux without its ELF header, which says where it is loaded"
         return what, "give the vmlinux that objcopy made it of, or the bzImage"
     what = "neither a kernel nor a firmware image"
-    return what, "QEMU would take it for a kernel older than boot protocol 2.00"
+    return what, f"QEMU would take it for a kernel older than boot protocol 2.00; {KERNELS}"
 
 
 def _compressed(data: bytes) -> Report | None:
@@ -58,4 +59,4 @@ def _compressed(data: bytes) -> Report | None:
     return Report("compressed", f"{name} file", facts={"compression": name}, problems=[problem])
 
 
-__all__ = ["KINDS", "Report", "inspect"]
+__all__ = ["KERNELS", "KINDS", "Report", "inspect"]

@@ -21,6 +21,8 @@ from fwbuild.qemu.program import program
 Inherited = socket.socket | IO[bytes]
 REMARK = re.compile(r"^\[[IRS] |: warning: ")  # of a log of qtest's, or no failure
 HINT = "try the same guest with QEMU alone: `fwbuild run --show-command`"
+# QEMU, hw/i386/x86.c and multiboot.c: what the complaints of a kernel's loader have
+KERNEL_WORDS = re.compile(r"kernel|x86-64 image")
 PR_SET_PDEATHSIG = 1
 END_SECONDS = 1  # from closed sockets to the exit status
 
@@ -71,7 +73,10 @@ def failed(argv: Sequence[str], complaints: str, otherwise: str) -> FwbuildError
     if wrong := complaint.explain(qemu, argv, complaints):
         return wrong
     words = last_words(complaints) or otherwise
-    return FwbuildError(ExitCode.QEMU, f"QEMU {qemu.version} failed: {words}", hint=HINT)
+    hint = HINT
+    if "-kernel" in argv[:-1] and KERNEL_WORDS.search(words):
+        hint = f"`fwbuild inspect {argv[argv.index('-kernel') + 1]}` says why"
+    return FwbuildError(ExitCode.QEMU, f"QEMU {qemu.version} failed: {words}", hint=hint)
 
 
 def stop_of(status: int) -> stop_codes.Stop | None:

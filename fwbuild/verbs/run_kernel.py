@@ -13,14 +13,16 @@ from fwbuild.files import read_file, write_all
 from fwbuild.firmware import file_names
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
+from fwbuild.image.identity import read_identity
 from fwbuild.image.template import DEFAULT, Template
+from fwbuild.inspection import KERNELS, inspect
 from fwbuild.kernel.bzimage import is_bzimage
 from fwbuild.kernel.multiboot import find_header
 from fwbuild.kernel.multiboot2 import find_header2
 from fwbuild.kernel.uki import KERNEL, is_efi, read_uki
 from fwbuild.kernel.vmlinux_cache import NoVmlinuxError, pvh_vmlinux
 from fwbuild.protocols import identify, ways
-from fwbuild.protocols.report import Way
+from fwbuild.protocols.report import Problem, Way
 from fwbuild.verbs.guest_options import guest_from
 from fwbuild.verbs.printing import Working, printable
 
@@ -97,12 +99,16 @@ def by_firmware(guest: Guest, kernel: bytes, templates: Sequence[str], image: by
     """The guest, its kernel loaded by the firmware where QEMU refuses it and the firmware takes
     it. QEMU has the last word on what neither takes, and on a bzImage. `templates` and `image` are
     as for chosen(). Raises FwbuildError for a Multiboot kernel that both refuse, and where the
-    image lacks the loader."""
+    image lacks the loader; and for a file that is no kernel, unless the image is another's."""
     if guest.kernel is None or is_bzimage(kernel):
         return guest
     where = str(guest.kernel)
     found = ways.report(kernel, where, guest.memory)
-    if found is None or found.way is Way.KERNEL or not found.by_file:
+    if found is None:
+        if image and not read_identity(image):
+            return guest  # another firmware may start what QEMU takes for a very old kernel
+        raise _no_kernel(guest.kernel, kernel)
+    if found.way is Way.KERNEL or not found.by_file:
         return guest
     by_file, refused = found.by_file, found.problems[0].what
     if by_file.refusal:
@@ -139,6 +145,13 @@ def _no_pvh(guest: Guest, templates: Sequence[str]) -> str:
         if BootProtocol.PVH not in Template.load(name).words("protocols"):
             return f"the template {name} leaves PVH out"
     return ""
+
+
+def _no_kernel(path: Path, data: bytes) -> FwbuildError:
+    """The error of a file that is no kernel, in the words of `inspect`. Raises its errors."""
+    found = inspect(data, path)
+    problem = found.problems[0] if found.problems else Problem(f"{found.what}, no kernel", KERNELS)
+    return FwbuildError(ExitCode.KERNEL, problem.what, where=str(path), hint=problem.hint)
 
 
 def _say(kernel: Path, words: str) -> None:

@@ -1,5 +1,7 @@
 """`fwbuild run` boots a bzImage as the vmlinux inside it, where that can be."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from fwbuild.guest import Guest
 from fwbuild.image.template import DEFAULT
 from fwbuild.kernel.vmlinux_cache import VARIABLE
 from fwbuild.payloads.test_kernel import build_bzimage
-from tests.support import debian
+from tests.conftest import need
+from tests.support import debian, hobby
 from tests.support.bzimages import compress
 from tests.support.offered import need_machine
 from tests.support.small_kernel import assembled, pvh_kernel
@@ -89,3 +92,61 @@ def test_the_test_kernel_on_a_machine_that_loads_no_vmlinux(
     assert main(["run", "-M", "pc-i440fx-3.1", "--accel", "tcg", "--timeout", "30"]) == ExitCode.OK
     assert "test kernel: boot_params" in capfd.readouterr().out
     assert main(["verify", "-M", "pc-i440fx-3.1", "--real"]) == ExitCode.OK
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Path:
+    """A Multiboot 2 kernel that may be moved to the end of RAM."""
+    tags = hobby.tag(10, 0x100000, 0xFFFFFFFF, 0x200000, 2)
+    return hobby.link(hobby.HEADER2.format(tags=tags), tmp_path)
+
+
+SAID = "by the firmware's own loader (Multiboot2 specification)"
+
+
+def test_verify_of_what_qemu_refuses(refused: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["verify", "--real", "--json", "-M", "pc", "--kernel", str(refused), "--append", "a"]
+    assert main(words) == ExitCode.OK
+    found = capfd.readouterr()
+    plain = json.loads(found.out)
+    assert (plain["protocol"], plain["problems"]) == ("multiboot2", [])
+    assert plain["handoff"]["cmdline"] == "a"
+    assert SAID in found.err
+
+
+def test_cost_of_what_qemu_refuses(
+    refused: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An image that loads no kernel is left out; an initrd is a module."""
+    (tmp_path / "other.bin").write_bytes(bytes(1 << 16))
+    words = ["cost", "--json", "-M", "microvm", "--kernel", str(refused), "--initrd", str(refused)]
+    assert main([*words, "--bios", str(tmp_path / "other.bin")]) == ExitCode.OK
+    found = capfd.readouterr()
+    (row,) = json.loads(found.out)
+    assert row["emulated"] == {name: row[name] for name in ("accesses", "instructions")}
+    assert SAID in found.err
+    assert "other.bin is left out" in found.err
+
+
+def test_gdb_of_what_qemu_refuses(refused: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    if not shutil.which("gdb"):
+        need("gdb")
+    words = ["gdb", "--batch", "-M", "q35", str(refused), "--at", "multiboot2_enter"]
+    assert main([*words, "--ex", "p/x 17"]) == ExitCode.OK
+    found = capfd.readouterr()
+    assert "multiboot2_enter () at" in found.out
+    assert "$1 = 0x11" in found.out
+    assert SAID in found.err
+
+
+def test_every_other_firmware_is_told(
+    refused: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It cannot be judged by a kernel that it would never see."""
+    (tmp_path / "other.bin").write_bytes(bytes(1 << 16))
+    for verb in ("verify", "run", "gdb"):
+        words = [verb, "--bios", str(tmp_path / "other.bin"), "--kernel", str(refused)]
+        assert main(words) == ExitCode.KERNEL
+        said = capfd.readouterr().err.splitlines()[-1]
+        assert said.startswith(f"fwbuild: error: {refused}: no PVH ELF note")
+        assert "--template universal" in said

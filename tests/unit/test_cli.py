@@ -46,7 +46,7 @@ BAD = {
     "out below a file": (["--out", "{tmp}/file/x.bin"], ExitCode.INPUT, "cannot write"),
     "out clashes": (["--out", "{tmp}/x.elf"], ExitCode.USAGE, "clashes"),
     "no kernel file": (["verify", "--kernel", "{tmp}/k"], ExitCode.INPUT, "no such file"),
-    "kernel is no ELF": (["verify", "--kernel", "{tmp}/file"], ExitCode.KERNEL, "no ELF"),
+    "no kernel": (["verify", "--kernel", "{tmp}/file"], ExitCode.KERNEL, "neither a kernel"),
     "no note": (["verify", "--kernel", "{tmp}/noteless"], ExitCode.KERNEL, "no PVH ELF note"),
     "truncated ELF": (["verify", "--kernel", "{tmp}/short"], ExitCode.KERNEL, ""),
     "segment past the file": (

@@ -1,6 +1,7 @@
 """Multiboot kernels that the firmware loads itself."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,6 @@ import pytest
 from fwbuild.abi import multiboot, offsets
 from fwbuild.abi.multiboot import HeaderFlag
 from fwbuild.emulator.machine import Machine
-from fwbuild.emulator.state import End
 from fwbuild.errors import FwbuildError
 from fwbuild.firmware import file_names, layout, stop_codes
 from fwbuild.guest import Guest
@@ -19,6 +19,7 @@ from fwbuild.protocols import MULTIBOOT, PVH
 from fwbuild.protocols.multiboot import MultibootHandoff
 from tests.support import hobby
 from tests.support.booted import emulated
+from tests.support.file_kernels import entered, with_modules
 from tests.support.files import bare
 from tests.support.multiboot import by_header
 
@@ -26,20 +27,12 @@ pytestmark = pytest.mark.usefixtures("sandbox")
 INFO = offsets(multiboot.INFO)
 
 
-def boot(guest: Guest, image: Image, kernel: bytes, dma: bool = True) -> Machine:
-    machine = emulated(guest, image.image, kernel, dma=dma)
-    assert machine.outcome.kind == End.HANDOFF, machine.outcome.console
-    assert MULTIBOOT.judge(machine.state()) == []
-    return machine
+boot = partial(entered, MULTIBOOT)
 
 
 @pytest.fixture
 def guest(tmp_path: Path) -> Guest:
-    """Two modules, one with arguments."""
-    (tmp_path / "one").write_bytes(bytes(range(256)) * 20)
-    (tmp_path / "t,wo").write_bytes(b"2" * 0x3001)
-    initrd = Path(f"{tmp_path}/one its arguments,{tmp_path}/t,,wo")
-    return Guest("pc", initrd=initrd, append="a=b c", firmware_loads=True)
+    return with_modules(tmp_path)
 
 
 @pytest.mark.parametrize("bits", [32, 64])
@@ -53,7 +46,7 @@ def test_kernel_reports(
     if bits == 64:
         kernel = hobby.elf64(kernel, tmp_path)
     guest = Guest(name, initrd=guest.initrd, append=guest.append, firmware_loads=True)
-    machine = boot(guest, image, kernel, dma)
+    machine = boot(guest, image, kernel, dma=dma)
     (one, two), info = modules(machine), handoff(machine).info
     outcome = machine.run_kernel()
     assert (outcome.kind, outcome.exit_value) == ("exit", 1)

@@ -1,6 +1,7 @@
 """Multiboot 2 kernels, which the firmware loads itself."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,6 @@ from elftools.elf.elffile import ELFFile
 from fwbuild.abi import multiboot2
 from fwbuild.abi.multiboot2 import HeaderTag, InfoTag
 from fwbuild.emulator.machine import Machine
-from fwbuild.emulator.state import End
 from fwbuild.errors import FwbuildError
 from fwbuild.firmware import file_names, layout, stop_codes
 from fwbuild.guest import Guest
@@ -19,7 +19,7 @@ from fwbuild.protocols import MULTIBOOT2
 from fwbuild.protocols.multiboot2 import Multiboot2Handoff
 from fwbuild.sizes import MIB
 from tests.support import hobby
-from tests.support.booted import emulated
+from tests.support.file_kernels import entered, with_modules
 from tests.support.files import bare
 from tests.support.hobby import tag
 
@@ -29,11 +29,7 @@ TOP = 512 * MIB
 LOW, HIGH = 1, 2
 
 
-def boot(guest: Guest, image: Image, kernel: bytes, **more: bool) -> Machine:
-    machine = emulated(guest, image.image, kernel, **more)  # type: ignore[arg-type]
-    assert machine.outcome.kind == End.HANDOFF, machine.outcome.console
-    assert MULTIBOOT2.judge(machine.state()) == []
-    return machine
+boot = partial(entered, MULTIBOOT2)
 
 
 def handoff(machine: Machine) -> Multiboot2Handoff:
@@ -42,11 +38,7 @@ def handoff(machine: Machine) -> Multiboot2Handoff:
 
 @pytest.fixture
 def guest(tmp_path: Path) -> Guest:
-    """Two modules, one with arguments."""
-    (tmp_path / "one").write_bytes(bytes(range(256)) * 20)
-    (tmp_path / "two").write_bytes(b"2" * 0x3001)
-    initrd = Path(f"{tmp_path}/one its arguments,{tmp_path}/two")
-    return Guest("pc", initrd=initrd, append="a=b c", firmware_loads=True)
+    return with_modules(tmp_path)
 
 
 @pytest.mark.parametrize("dma", [True, False])

@@ -1,15 +1,18 @@
 """`run` has the firmware load what QEMU refuses, and says so."""
 
+import gzip
 from pathlib import Path
 
 import pytest
 
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import Guest
+from fwbuild.image.build import Image
 from fwbuild.image.template import DEFAULT
 from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.verbs.run_kernel import chosen
 from tests.support import hobby
+from tests.support.efi import uki
 
 NONE = ""
 # a kernel's header in assembly, None for a vmlinux: the specification that the firmware takes it by
@@ -44,11 +47,35 @@ def test_way(
     assert f"by the firmware's own loader ({title})" in said or not title
 
 
-def test_a_file_that_is_none(tmp_path: Path) -> None:
-    """QEMU says what is wrong with it."""
-    path = tmp_path / "boot sector"
-    path.write_bytes(bytes(510) + b"\x55\xaa")
-    assert not chosen(Guest(kernel=path), [DEFAULT], tmp_path)[0].firmware_loads
+# name: (file, words of the error)
+NO_KERNELS = {
+    "boot sector": (bytes(510) + b"\x55\xaa", "a boot sector, not a kernel"),
+    "raw Linux": (b"Linux version 6.1.0 (a) " + bytes(0x8000), "without its ELF header"),
+    "text": (b"text" * 1000, "neither a kernel nor a firmware image"),
+    "nothing": (b"", "the file is empty"),
+    "compressed": (gzip.compress(bytes(100)), "gzip -dc"),
+    "option ROM": (b"\x55\xaa\x03".ljust(1536, b"\0"), "option ROM, no kernel"),
+    "EFI application": (uki({".text": b"code"}), "without a kernel in it"),
+}
+
+
+@pytest.mark.parametrize("name", NO_KERNELS)
+def test_a_file_that_is_none(name: str, image: Image, tmp_path: Path) -> None:
+    data, words = NO_KERNELS[name]
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    for ours in (b"", image.image):
+        with pytest.raises(FwbuildError, match=words) as raised:
+            chosen(Guest(kernel=path), [] if ours else [DEFAULT], tmp_path, image=ours)
+        assert raised.value.code == ExitCode.KERNEL
+        assert str(path) in str(raised.value)
+
+
+def test_another_firmware_may_start_a_very_old_kernel(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"text" * 1000)
+    guest, _ = chosen(Guest(kernel=path), [], tmp_path, image=bytes(1 << 16))
+    assert guest == Guest(kernel=path)
 
 
 def test_a_template_without_the_loader(tmp_path: Path) -> None:
@@ -58,8 +85,19 @@ def test_a_template_without_the_loader(tmp_path: Path) -> None:
     assert raised.value.code == ExitCode.KERNEL
 
 
+def test_an_image_without_the_loader(tmp_path: Path) -> None:
+    """SeaBIOS and qboot know nothing of the file."""
+    path = hobby.link(hobby.HEADER2.format(tags=""), tmp_path)
+    with pytest.raises(FwbuildError, match="does not know Multiboot 2"):
+        chosen(Guest(kernel=path), [], tmp_path, image=bytes(1 << 16))
+
+
 def test_a_kernel_that_both_refuse(tmp_path: Path) -> None:
-    """A tag that has to be obeyed, and that nobody knows."""
-    path = hobby.link(hobby.HEADER2.format(tags=hobby.tag(99, 0)), tmp_path)
-    with pytest.raises(FwbuildError, match="99"):
-        chosen(Guest(kernel=path), [DEFAULT], tmp_path)
+    """The firmware's reason is said: a tag that nobody knows, a video mode in a 64-bit file."""
+    for header, words in (
+        (hobby.HEADER2.format(tags=hobby.tag(99, 0)), "type 99"),
+        (hobby.HEADER1.format(flags=4), "flags 0x4"),
+    ):
+        path = hobby.link(header, tmp_path)
+        with pytest.raises(FwbuildError, match=words):
+            chosen(Guest(kernel=path), [DEFAULT], tmp_path)

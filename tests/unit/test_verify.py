@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from fwbuild.protocols.departure import Departure, by
 from fwbuild.protocols.verdict import verdict
 from fwbuild.sizes import MIB
 from fwbuild.verbs.bar import Span, bars
+from tests.support import hobby
 from tests.support.booted import emulated
 
 TYPE = 16  # offset of `type` in an entry of a PVH map
@@ -94,3 +96,19 @@ def test_both_names_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
         said.append(json.loads(capsys.readouterr().out))
     assert said[0] == said[1]
     assert {area["name"] for area in said[0]["areas"]} >= {"kernel", "start_info", "memory map"}
+
+
+def test_a_kernel_that_the_firmware_loads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """QEMU's -kernel refuses it; the initrd is a list of modules, the command line a file."""
+    kernel, module = hobby.link(hobby.HEADER2.format(tags=""), tmp_path), tmp_path / "module"
+    module.write_bytes(b"one")
+    words = ["verify", "--kernel", str(kernel), "--initrd", f"{module} its words", "--append", "a"]
+    assert cli.main([*words, "--json"]) == ExitCode.OK
+    found = capsys.readouterr()
+    plain = json.loads(found.out)
+    assert (plain["protocol"], plain["problems"]) == ("multiboot2", [])
+    assert plain["handoff"]["cmdline"] == "a"
+    assert b"its words\0".hex() in json.dumps(plain["handoff"]["tags"])
+    assert "by the firmware's own loader (Multiboot2 specification)" in found.err
