@@ -64,7 +64,7 @@ complete -c fwbuild -n '_shtab_fwbuild_using build' -l out -xka "(__fish_complet
 complete -c fwbuild -n '_shtab_fwbuild_using build' -l template -x -d 'a template or a TOML file; default: universal'
 complete -c fwbuild -n '_shtab_fwbuild_using build' -l set -x -d 'override a key of the template, and lift its budget; repeatable; default: none'
 complete -c fwbuild -n '_shtab_fwbuild_using build' -l symbols -d 'print each symbol of the assembly, its value and its declaration; build nothing'
-complete -c fwbuild -n '_shtab_fwbuild_using build' -l json -d 'print JSON instead of the usage line (keys: docs/json.md)'
+complete -c fwbuild -n '_shtab_fwbuild_using build' -l json -d 'print JSON instead of text (keys: docs/json.md)'
 complete -c fwbuild -n '_shtab_fwbuild_using; and test $_shtab_fwbuild_npos -eq 0' -a verify -d 'Run an image up to the kernel'"'"'s entry, emulated or in QEMU, and judge what it hands over.'
 complete -c fwbuild -n '_shtab_fwbuild_using verify' -s h -l help -d 'show this help message and exit'
 complete -c fwbuild -n '_shtab_fwbuild_using verify' -l bios -xka "(__fish_complete_path (commandline -ct))" -d 'a built image; default: none'

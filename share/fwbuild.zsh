@@ -91,7 +91,7 @@ _shtab_fwbuild_build_options=(
   "--template[a template or a TOML file\; default\: universal]:NAME:"
   "*--set[override a key of the template, and lift its budget\; repeatable\; default\: none]:KEY=VALUE:"
   "--symbols[print each symbol of the assembly, its value and its declaration\; build nothing]"
-  "--json[print JSON instead of the usage line (keys\: docs\/json.md)]"
+  "--json[print JSON instead of text (keys\: docs\/json.md)]"
 )
 
 # guard to ensure default positional specs are added only once per session

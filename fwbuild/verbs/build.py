@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json",
         action="store_true",
-        help="print JSON instead of the usage line (keys: docs/json.md)",
+        help="print JSON instead of text (keys: docs/json.md)",
     )
     group = parser.add_argument_group("the keys of a template (lists: words with commas)")
     group.description = "\n".join(_key(option) for option in OPTIONS)
@@ -56,8 +56,10 @@ def _key(option: Option) -> str:
 def run(args: argparse.Namespace) -> int:
     chosen = Template.load(args.template).with_values(**parse_settings(args.set))
     if args.symbols:
-        for name, value in sorted(all_symbols(chosen).items()):
-            print(f"{value:#010x}  {name:48} {declared(name)}")
+        symbols = sorted(all_symbols(chosen).items())
+        rows = [{"name": n, "value": v, "source": declared(n)} for n, v in symbols]
+        lines = [f"{row['value']:#010x}  {row['name']:48} {row['source']}" for row in rows]
+        print(json.dumps(rows, indent=1) if args.json else "\n".join(lines))
         return int(ExitCode.OK)
     with Working("assembling the image"):
         image = build(chosen)

@@ -258,6 +258,14 @@ def test_symbols_stand_where_they_are_said_to(capsys: pytest.CaptureFixture[str]
         ), f"{symbol} at {place}: {text}"
 
 
+def test_symbols_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["build", "--symbols", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    symbols = all_symbols(Template.load(DEFAULT))
+    assert {row["name"]: row["value"] for row in rows} == symbols
+    assert all(re.fullmatch(r"[\w/]+\.py:\d+", row["source"]) for row in rows)
+
+
 def test_verify_tells_a_stop_from_a_departure(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
