@@ -160,7 +160,7 @@ def html(result: Result) -> str:
         "boot.html.j2",
         result=result,
         groups=groups,
-        events=list(Event),
+        events=[e for e in Event if any(summarize(row.at(e)) for row in result.rows)],
         colours=colours(),
         memory=result.memory >> 20,
         shown=_command,

@@ -136,6 +136,17 @@ def test_an_event_is_everywhere(event: Event, page: str) -> None:
     assert len(colours) == len(Event)
 
 
+def test_the_legend_has_what_came() -> None:
+    """Not the events after the one at which the boots end."""
+    made, last = result(), list(Event).index(Event.FW_DO_BOOT)
+    for row in made.rows:
+        for run in row.runs:
+            for event in list(Event)[last + 1 :]:
+                run.events.pop(event, None)
+    legend = report.html(made).partition('<ul class="legend">')[2].partition("</ul>")[0]
+    assert re.findall(r'<rect class="(\w+)"', legend) == list(Event)[: last + 1]
+
+
 def test_bars_are_to_scale() -> None:
     ours, qboot, broken = result().rows
     chart = report.waterfall([ours, qboot, broken], 300.0)
