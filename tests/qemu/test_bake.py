@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from fwbuild.abi import ports
+from fwbuild.bake.plan import plan
 from fwbuild.bake.read import bake
-from fwbuild.bake.write import BIOS_FILE, QEMU_FILE
+from fwbuild.bake.write import BIOS_FILE, QEMU_FILE, write
 from fwbuild.firmware import stop_codes
 from fwbuild.guest import RAM_FILE, Guest
 from fwbuild.image.build import Image, build_image
@@ -40,15 +41,18 @@ def image(machine: str) -> Image:
     return build_image("baked", machines=[Guest(machine).family.name])
 
 
-def start(folder: Path, *more: str, **values: str) -> subprocess.CompletedProcess[str]:
-    """QEMU with the options in a folder, `values` of -object's replaced; text is from the serial
-    port."""
+def start(
+    folder: Path, *more: str, debug_exit: bool = True, shared: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """QEMU with the options in a folder; text is from the serial port. `debug_exit` is whether it
+    has isa-debug-exit, `shared` whether it may change the RAM file."""
     words = json.loads((folder / QEMU_FILE).read_text())["options"]
     at = words.index("-object") + 1
     parts = dict(part.partition("=")[::2] for part in words[at].split(","))
-    words[at] = ",".join(f"{k}={v}" if v else k for k, v in (parts | values).items())
-    argv = [program().path, *words, "-display", "none", "-device", "isa-debug-exit"]
-    argv += ["-nodefaults", "-serial", "stdio", *more]
+    parts |= {"share": "on", "readonly": "off"} if shared else {}
+    words[at] = ",".join(f"{k}={v}" if v else k for k, v in parts.items())
+    argv = [program().path, *words, "-display", "none", "-nodefaults", "-serial", "stdio", *more]
+    argv += ["-device", "isa-debug-exit"] if debug_exit else []
     return subprocess.run(
         argv, cwd=folder, capture_output=True, text=True, errors="replace", timeout=150, check=False
     )
@@ -118,10 +122,21 @@ def test_a_file_that_was_shared(tmp_path: Path, test_kernel: bytes) -> None:
     before = (tmp_path / "baked" / RAM_FILE).read_bytes()
     assert start(tmp_path / "baked").returncode == ports.debug_exit_status(1)
     assert (tmp_path / "baked" / RAM_FILE).read_bytes() == before
-    shared = {"share": "on", "readonly": "off"}
-    assert start(tmp_path / "baked", **shared).returncode == ports.debug_exit_status(1)
+    assert start(tmp_path / "baked", shared=True).returncode == ports.debug_exit_status(1)
     stop = stop_codes.BY_NAME["RECORD_SPENT"]
     assert start(tmp_path / "baked").returncode == ports.debug_exit_status(stop.code)
+
+
+def test_a_stop_that_ends_qemu(tmp_path: Path, test_kernel: bytes) -> None:
+    """By the options alone, where the firmware stops by a reset: once, not for ever."""
+    kernel, folder = tmp_path / "kernel", tmp_path / "baked"
+    kernel.write_bytes(test_kernel)
+    firmware = build_image("baked", machines=["pc"], stop="reset")
+    write(plan(Guest("pc", kernel=kernel)), firmware, folder)
+    assert start(folder, shared=True).returncode == ports.debug_exit_status(1)
+    done = start(folder, debug_exit=False)
+    assert done.returncode == 0
+    assert done.stdout.count(stop_codes.BY_NAME["RECORD_SPENT"].what) == 1
 
 
 @pytest.mark.parametrize(("baked", "other"), [("pc", "q35"), ("q35", "pc"), ("microvm", "pc")])
