@@ -56,13 +56,14 @@ bios_install:
     mov dword ptr [edx + x86.Apic.LVT_LINT0], bios.APIC_LINT0
     mov dword ptr [edx + x86.Apic.LVT_LINT1], bios.APIC_LINT1
     # the data area: one serial port, no disks, a text screen that is not there
-    mov word ptr [ram.bda.serial_ports], ports.SERIAL
-    mov word ptr [ram.bda.ebda_segment], e820.EBDA >> 4
+    mov edx, ram.bda
+    mov word ptr [edx + bios.BDA.serial_ports], ports.SERIAL
+    mov word ptr [edx + bios.BDA.ebda_segment], e820.EBDA >> 4
     mov byte ptr [ram.ebda.size], region.ebda.size >> 10
-    mov word ptr [ram.bda.equipment], bios.EQUIPMENT_80_COLUMNS | bios.EQUIPMENT_ONE_SERIAL
-    mov word ptr [ram.bda.base_memory], layout.CONVENTIONAL_KIB
-    mov byte ptr [ram.bda.video_mode], bios.TEXT_MODE
-    mov byte ptr [ram.bda.columns], bios.COLUMNS
+    mov word ptr [edx + bios.BDA.equipment], bios.EQUIPMENT_80_COLUMNS | bios.EQUIPMENT_ONE_SERIAL
+    mov word ptr [edx + bios.BDA.base_memory], layout.CONVENTIONAL_KIB
+    mov byte ptr [edx + bios.BDA.video_mode], bios.TEXT_MODE
+    mov byte ptr [edx + bios.BDA.columns], bios.COLUMNS
     mov byte ptr [ram.bda.last_row], bios.ROWS - 1
     jmp bios_take_memory
 

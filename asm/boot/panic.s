@@ -15,7 +15,7 @@ panic_isa:
     mov eax, fw_cfg.Key.FILE_DIR
     mov edx, fw_cfg.PORT_SELECTOR
     out dx, ax
-    mov edx, fw_cfg.PORT_DATA
+    mov dl, fw_cfg.PORT_DATA & 0xff
     mov edi, esp
     mov ecx, fw_cfg.DIR_HEADER.sizeof
     rep insb
@@ -39,7 +39,7 @@ panic_isa:
     xchg al, ah
     mov edx, fw_cfg.PORT_SELECTOR
     out dx, ax
-    mov edx, fw_cfg.PORT_DATA
+    mov dl, fw_cfg.PORT_DATA & 0xff
     mov edi, esp
     mov ecx, 2
     rep insb

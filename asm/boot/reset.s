@@ -58,3 +58,8 @@ protected_mode:
 #: mode: data
 rom_gdtr:
     .pseudo_descriptor handoff_template + work.PVH_AREA.gdt, work.GDT_LIMIT
+
+#: GDTR of the descriptors for the way back to real mode
+#: mode: data
+real_gdtr:
+    .pseudo_descriptor real_gdt, work.REAL_GDT_LIMIT

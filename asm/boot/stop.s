@@ -151,7 +151,7 @@ print_char:
     jnz .ready
     loop .wait
 .ready:
-    mov edx, ports.SERIAL
+    mov dl, ports.SERIAL & 0xff
     mov al, ah
     out dx, al
     pop ecx

@@ -28,7 +28,6 @@ fw_cfg_transfer:
     ret
 .not_done:
     # The port reads as the signature where there is DMA: then the transfer was left half done.
-    mov edx, fw_cfg.PORT_DMA_LOW
     in eax, dx
     mov edx, dword ptr [ram.work.dma.control]
     bswap edx
@@ -104,7 +103,7 @@ fw_cfg_require:
     out dx, ax
     mov edi, ram.work.signature
     mov ecx, 4
-    mov edx, fw_cfg.PORT_DATA
+    mov dl, fw_cfg.PORT_DATA & 0xff
     rep insb
     mov edx, dword ptr [ram.work.signature]  # the stop's detail
     cmp edx, 'QEMU'

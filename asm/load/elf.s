@@ -45,6 +45,10 @@ elf_read:
     dec edx
     jnz .narrow
     jmp .done
+.damaged:
+    .stop stop_codes.KERNEL_ELF
+.not_known:
+    .stop stop_codes.KERNEL_FILE
 .wide:
     movzx edx, word ptr [ebx + elf.EHDR64.phnum]
     mov esi, dword ptr [ebx + elf.EHDR64.phoff]
@@ -71,10 +75,6 @@ elf_read:
 .done:
     mov dword ptr [ram.work.segments_end], edi
     ret
-.damaged:
-    .stop stop_codes.KERNEL_ELF
-.not_known:
-    .stop stop_codes.KERNEL_FILE
 
 #: stop unless there are program headers, and all of them in the head
 #: mode: 32

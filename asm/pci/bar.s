@@ -44,7 +44,9 @@ pci_bar:
     call pci_write32
     call pci_read32
     test eax, eax
-    jz .absent
+    jnz .present
+    ret
+.present:
     # ECX: pci_plan.List, flags, key, from bit 16 down
     mov ecx, pci_plan.List.MEMORY << 16 | pci_plan.Flag.ROM << 8
     cmp bl, pci.HEADER.rom

@@ -29,7 +29,12 @@ pci_open_bus:
     cmp eax, pci.BUSES
     jae .none
     bt dword ptr [ram.plan.roots], eax
-    jc .none
+    jnc .free
+.none:
+    mov edx, ebx
+    mov al, stop_codes.PCI_BUSES
+    jmp stop_with
+.free:
     mov dword ptr [ram.plan.bus_number], eax
     mov ecx, eax
     shl ecx, pci.CONFIG_BUS_SHIFT
@@ -96,10 +101,6 @@ pci_open_bus:
     cmp ecx, pci_plan.LISTS
     jb .window
     ret
-.none:
-    mov edx, ebx
-    mov al, stop_codes.PCI_BUSES
-    jmp stop_with
 
 #: note what a bridge's capabilities tell: which kind of express port it is, and where QEMU's hints
 #: are

@@ -13,7 +13,9 @@
 smbios_load:
     mov esi, name_smbios_anchor
     call files_find
-    jc .done
+    jnc .found
+    ret
+.found:
     mov edx, ecx                # the detail of a stop
     cmp ecx, smbios.ENTRY_21.sizeof
     ja .anchor
@@ -78,8 +80,6 @@ smbios_load:
     mov esi, ebx
     mov ecx, ebp
     jmp checksum_set
-.done:
-    ret
 .no_room:
     mov edx, ebp
     mov al, stop_codes.NO_ROOM

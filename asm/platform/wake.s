@@ -71,8 +71,8 @@ wake:
 .endif
     call waking_vector
     .att lidtl {real_mode_idtr}
-    .att lgdtl {wake_gdtr}
-    .farjmp work.SELECTOR_CODE16, wake_real - region.rom.base
+    .att lgdtl {real_gdtr}
+    .farjmp work.SELECTOR_ROM16, wake_real - region.rom.base
 
 #: find the waking vector: RSDP, RSDT, FADT, FACS
 #: mode: 32
@@ -151,8 +151,3 @@ wake_real:
     push ax
     push bx
     .att lretw
-
-#: GDTR of the GDT for the way to real mode from ROM
-#: mode: data
-wake_gdtr:
-    .pseudo_descriptor wake_gdt, work.BIOS_GDT_LIMIT

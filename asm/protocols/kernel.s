@@ -131,6 +131,18 @@ kernel_check:
     jz .inside
     .stop stop_codes.KERNEL_ENTRY
 
+#: enter a kernel at its entry item; an exception of its own is none of the firmware's
+#: mode: 32
+#: in: -
+#: out: -
+#: clobbers: -
+#: reads: ram.work.item.kernel_entry
+#: returns: never
+#: source: -
+kernel_jump:
+    .att lidtl {real_mode_idtr}
+    jmp dword ptr [ram.work.item.kernel_entry]
+
 #: read the command line, and end it with zeros whatever the host sent: NetBSD copies it up to a
 #: dword of them
 #: mode: 32

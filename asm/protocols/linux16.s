@@ -50,10 +50,5 @@ linux16_enter:
     call bios_install
     # by way of 16-bit protected mode, so that the segments' limits are those of real mode
     .att lidtl {real_mode_idtr}
-    .att lgdtl {bios_gdtr16}
-    .farjmp work.SELECTOR_CODE16, work.BIOS_CODE + bios_enter_setup - group.bios.base
-
-#: GDTR of the GDT for the way to real mode
-#: mode: data
-bios_gdtr16:
-    .pseudo_descriptor bios_gdt, work.BIOS_GDT_LIMIT
+    .att lgdtl {real_gdtr}
+    .farjmp work.SELECTOR_BIOS16, work.BIOS_CODE + bios_enter_setup - group.bios.base

@@ -28,7 +28,9 @@ modules_load:
     mov esi, ram.work.module_name
     and dword ptr [esi + file_names.MODULE_DIGIT + 1], 0
     call files_find
-    jc .done
+    jnc .found
+    ret
+.found:
     push eax                    # its control word,
     push ecx                    # and its bytes
     # a place for it, in one range of RAM
@@ -72,7 +74,6 @@ modules_load:
     inc byte ptr [ram.work.module_name + file_names.MODULE_DIGIT]
     cmp byte ptr [ram.work.module_name + file_names.MODULE_DIGIT], '9'
     jbe .next
-.done:
     ret
 .no_room:
     .stop stop_codes.NO_ROOM

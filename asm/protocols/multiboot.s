@@ -76,9 +76,8 @@ multiboot_memory:
 #: returns: never
 #: source: Multiboot Specification 0.6.96, 3.2
 multiboot_jump:
-    .att lidtl {real_mode_idtr}
     mov eax, multiboot.LOADER_MAGIC
-    jmp dword ptr [ram.work.item.kernel_entry]
+    jmp kernel_jump
 
 .if option.kernel_file
 #: take the file for a Multiboot kernel if it has the header, and find its segments: those of ELF,

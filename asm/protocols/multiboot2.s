@@ -301,9 +301,8 @@ multiboot2_enter:
     sub edi, ebx
     mov dword ptr [ebx + multiboot2.INFO.total_size], edi
     # what the kernel finds: EAX, EBX, flat segments
-    .att lidtl {real_mode_idtr}
     mov eax, multiboot2.LOADER_MAGIC
-    jmp dword ptr [ram.work.item.kernel_entry]
+    jmp kernel_jump
 
 #: make the tag of an ELF file's sections: their headers, as they are in the file
 #: mode: 32

@@ -30,9 +30,8 @@ pvh_enter:
     .att lgdtl {ram_gdtr}
     mov eax, x86.SELECTOR_TSS
     ltr ax
-    .att lidtl {real_mode_idtr}
     mov ebx, ram.pvh_area.start_info
-    jmp dword ptr [ram.work.item.kernel_entry]
+    jmp kernel_jump
 
 #: GDTR of the GDT in RAM
 #: mode: data

@@ -32,12 +32,16 @@ def gdt() -> bytes:
     return b"".join(entries[selector] for selector in sorted(entries))
 
 
-def real_mode_gdt(base: int) -> bytes:
-    """A GDT for the way to real mode: null, code at `base`, data at 0, 64 KiB each as real
-    mode's segments, at work.SELECTOR_*."""
-    code = x86.descriptor(base, work.REAL_LIMIT, x86.Access.CODE, 0)
-    data = x86.descriptor(0, work.REAL_LIMIT, x86.Access.DATA, 0)
-    entries = {0: bytes(8), work.SELECTOR_CODE16: code, work.SELECTOR_DATA16: data}
+def real_mode_gdt() -> bytes:
+    """The GDT for the way to real mode: null, code in the ROM, data at 0, code of the BIOS calls,
+    64 KiB each as real mode's segments, at work.SELECTOR_*."""
+    entries = {0: bytes(8)}
+    for selector, base, access in (
+        (work.SELECTOR_ROM16, layout.ROM.base, x86.Access.CODE),
+        (work.SELECTOR_DATA16, 0, x86.Access.DATA),
+        (work.SELECTOR_BIOS16, layout.BIOS.base, x86.Access.CODE),
+    ):
+        entries[selector] = x86.descriptor(base, work.REAL_LIMIT, access, 0)
     return b"".join(entries[selector] for selector in sorted(entries))
 
 
@@ -139,8 +143,7 @@ def fragments(template: str, stops: Iterable[Stop] = STOPS) -> list[Fragment]:
         data_fragment("memmap_template", memmap_template(), "the memory map below 1 MiB"),
         data_fragment("handoff_template", handoff_template(), "what handoff_init puts into RAM"),
         data_fragment("smbios_type0", smbios_data.type0(), "SMBIOS structure of type 0"),
-        data_fragment("bios_gdt", real_mode_gdt(layout.BIOS.base), "16-bit segments of the BIOS"),
-        data_fragment("wake_gdt", real_mode_gdt(layout.ROM.base), "16-bit segments of a wake"),
+        data_fragment("real_gdt", real_mode_gdt(), "16-bit segments for the way to real mode"),
         data_fragment("pci_note_line", pci_plan.NOTE.encode("ascii"), "for a BAR without address"),
         data_fragment("stop_table", stop_table(stops), "stop codes and their words"),
     ]

@@ -149,11 +149,12 @@ EBDA = Struct(
 )
 WAKE_MARK = int.from_bytes(b"S3ok", "little")
 
-# The GDT for the way to real mode: its code segment's base is the `bios` region's.
+# The GDT for the way to real mode.
 REAL_LIMIT = 0xFFFF
-SELECTOR_CODE16 = 0x08
+SELECTOR_ROM16 = 0x08  # code, its base the ROM's
 SELECTOR_DATA16 = 0x10
-BIOS_GDT_LIMIT = SELECTOR_DATA16 + x86.DESCRIPTOR.sizeof() - 1
+SELECTOR_BIOS16 = 0x18  # code, its base that of the `bios` region
+REAL_GDT_LIMIT = SELECTOR_BIOS16 + x86.DESCRIPTOR.sizeof() - 1
 
 # The firmware's name, as a kernel that it loads is told, and its halves.
 LOADER_NAME = b"fwbuild\0"
