@@ -5,7 +5,7 @@
 #
 #     kernel_file_read ── the first protocol that the file has, in QEMU's order:
 #        ├─ multiboot2_file_read, multiboot_file_read    its segments and its entry
-#        └─ elf_read, elf_pvh_entry
+#        └─ elf_read, and elf_pvh_entry or linux64_file_read
 #     elf_span ── are the segments sound?
 #     ... everything that main.s does for any kernel
 #     kernel_file_enter ── kernel_file_load, the command line, the protocol's NAME_enter
@@ -46,6 +46,10 @@ kernel_file_read:
 .if option.protocols.pvh
     call elf_pvh_entry
     mov dword ptr [ram.work.file_enter], pvh_enter
+    jnc .entry
+.endif
+.if option.protocols.linux64
+    call linux64_file_read
     jnc .entry
 .endif
     mov edx, dword ptr [region.head.base]

@@ -47,12 +47,8 @@ linux_read:
     cmp ecx, dword ptr [ram.boot_params.hdr.cmdline_size]
     .stop_if a, stop_codes.CMDLINE_SIZE
 .cmdline_fits:
-    mov dword ptr [ram.boot_params.hdr.cmd_line_ptr], region.cmdline.base
     # The initrd's last byte may be no higher than the header says, unless any address will do.
-    mov edx, dword ptr [ram.pvh_area.modules.paddr]  # the stop's detail
-    mov ecx, dword ptr [ram.pvh_area.modules.size]
-    mov dword ptr [ram.boot_params.hdr.ramdisk_image], edx
-    mov dword ptr [ram.boot_params.hdr.ramdisk_size], ecx
+    call linux_pointers
     test ecx, ecx
     jz .initrd_fits
     test byte ptr [ram.boot_params.hdr.xloadflags], linux_boot.XLoadFlag.CAN_BE_LOADED_ABOVE_4G
@@ -63,6 +59,22 @@ linux_read:
 .initrd_fits:
     mov dword ptr [ram.work.enter], linux_enter
     jmp linux_area
+
+#: let boot_params say where command line and initrd are
+#: mode: 32
+#: in: -
+#: out: edx address of the initrd, ecx its bytes (0 without one)
+#: clobbers: -
+#: reads: ram.pvh_area.modules
+#: writes: ram.boot_params.hdr
+#: source: Linux Documentation/arch/x86/boot.rst "cmd_line_ptr", "ramdisk_image"
+linux_pointers:
+    mov dword ptr [ram.boot_params.hdr.cmd_line_ptr], region.cmdline.base
+    mov edx, dword ptr [ram.pvh_area.modules.paddr]
+    mov ecx, dword ptr [ram.pvh_area.modules.size]
+    mov dword ptr [ram.boot_params.hdr.ramdisk_image], edx
+    mov dword ptr [ram.boot_params.hdr.ramdisk_size], ecx
+    ret
 
 #: let kernel_start and kernel_span be all that the kernel uses before it looks at its memory map:
 #: where it is loaded, where it moves itself, and after both the host's setup_data. What wraps past
@@ -148,7 +160,23 @@ linux_enter:
     mov edi, dword ptr [ram.boot_params.hdr.code32_start]
     call fw_cfg_transfer
     call linux_move_setup_data
-    # the RSDP, and the map
+    call linux_tables
+    # what the kernel finds in its registers
+    xor ebx, ebx
+    xor ebp, ebp
+    xor edi, edi
+    .att lidtl {real_mode_idtr}
+    jmp dword ptr [ram.boot_params.hdr.code32_start]
+
+#: let boot_params have the RSDP's address and the memory map
+#: mode: 32
+#: in: -
+#: out: esi boot_params
+#: clobbers: eax, edi, eflags
+#: reads: ram.work.memmap_end, ram.pvh_area.start_info.rsdp_paddr, region.memmap
+#: writes: ram.boot_params.acpi_rsdp_addr, ram.boot_params.e820_entries, ram.boot_params.e820_table
+#: source: Linux Documentation/arch/x86/zero-page.rst
+linux_tables:
     mov eax, dword ptr [ram.pvh_area.start_info.rsdp_paddr]
     mov dword ptr [ram.boot_params.acpi_rsdp_addr], eax
     mov esi, region.memmap.base
@@ -158,13 +186,8 @@ linux_enter:
     inc byte ptr [ram.boot_params.e820_entries]
     cmp esi, dword ptr [ram.work.memmap_end]
     jb .range
-    # what the kernel finds in its registers
-    xor ebx, ebx
-    xor ebp, ebp
-    xor edi, edi
-    .att lidtl {real_mode_idtr}
     mov esi, ram.boot_params
-    jmp dword ptr [ram.boot_params.hdr.code32_start]
+    ret
 
 #: move the setup_data that QEMU appends to the kernel to the end of all that the kernel uses: the
 #: kernel would unpack itself over it. Pointers into the kernel's data are followed; one into the

@@ -117,6 +117,7 @@ QEMU_SETUP_ADDR = 0x10000  # boot sector and setup code
 QEMU_CMDLINE_ADDR = 0x20000
 QEMU_KERNEL_ADDR = 0x100000  # of a kernel that is loaded high
 ENTRY_64 = 0x200  # the 64-bit entry, from the 32-bit one
+TYPE_OF_LOADER = 0xFF  # one that has no number
 PROTOCOL_CMDLINE = 0x202  # the first with cmd_line_ptr
 PROTOCOL_SYSSIZE = 0x204  # the first whose syssize is true
 PROTOCOL_PAYLOAD = 0x208  # the first that tells where the payload is

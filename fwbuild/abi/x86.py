@@ -1,8 +1,8 @@
 """The x86 CPU: control registers, descriptors, MTRRs, the local APIC.
 
 Source: Intel SDM volume 3A, 2.5 (control registers), 3.4.5 (segment descriptors),
-8.2 (task state segments), 11.4 and 11.6 (local APIC), 12.11 (MTRRs); volume 4 for the MSR
-numbers.
+4.5 (4-level paging), 8.2 (task state segments), 11.4 and 11.6 (local APIC), 12.11 (MTRRs); volume
+4 for the MSR numbers.
 """
 
 from enum import IntEnum, IntFlag
@@ -24,6 +24,12 @@ class Cr0(IntFlag):
     NW = 1 << 29
     CD = 1 << 30
     PG = 1 << 31
+
+
+class Cr4(IntFlag):
+    """CR4."""
+
+    PAE = 1 << 5
 
 
 CR0_RESET = Cr0.CD | Cr0.NW | Cr0.ET
@@ -90,6 +96,8 @@ CPUID_FEATURES = 1
 CPUID_FEATURES_EDX_MTRR = 1 << 12
 CPUID_ADDRESS_SIZES = 0x80000008
 CPUID_EXTENDED_MAX = 0x80000000
+CPUID_EXTENDED_FEATURES = 0x80000001
+CPUID_EXTENDED_FEATURES_EDX_LM_BIT = 29  # long mode
 
 
 class Efer(IntFlag):
@@ -112,6 +120,19 @@ class Msr(IntEnum):
     MTRR_FIX4K_C0000 = 0x268
     MTRR_FIX4K_F8000 = 0x26F
     MTRR_DEF_TYPE = 0x2FF
+    EFER = 0xC0000080  # IA32_EFER
+
+
+class PageFlag(IntFlag):
+    """Bits of an entry of any page table in long mode."""
+
+    PRESENT = 1 << 0
+    WRITABLE = 1 << 1
+    LARGE = 1 << 7  # in a page directory: a page of 2 MiB
+
+
+PAGE_2M = 1 << 21
+PAGE_ENTRIES = 512  # of a page table, 8 bytes each
 
 
 class MemoryType(IntEnum):

@@ -372,9 +372,10 @@ class Machine:
         self.outcome = outcome
 
     def _registers(self) -> dict[str, int]:
-        return {
+        found = {
             name: self.uc.reg_read(getattr(ux, f"UC_X86_REG_{name.upper()}")) for name in REGISTERS
         }
+        return found | {"efer": self.uc.msr_read(x86.Msr.EFER)}
 
     def run_kernel(self, limit: int = 20_000_000) -> Outcome:
         """Go on after the handoff."""

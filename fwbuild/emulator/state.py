@@ -47,7 +47,8 @@ class State:
 
     protocol:  the boot protocol that the host expects for the kernel.
     end:       how the run ended, `detail` in words.
-    registers: general registers, EIP, EFLAGS, selectors, CR0, CR3 and CR4 by lower-case name.
+    registers: general registers, EIP, EFLAGS, selectors, CR0, CR3, CR4 and EFER by lower-case
+               name.
     gdtr:      base and limit; tr is the task register's selector.
     hidden:    the hidden parts of segment registers and TR by name; empty where they cannot be
                seen, as in the emulated machine.

@@ -6,7 +6,7 @@ in the docs all come from this module.
 
 from dataclasses import dataclass
 
-from fwbuild.abi import bios, e820, fw_cfg, linux_boot, low_memory, multiboot2, offsets, pvh
+from fwbuild.abi import bios, e820, fw_cfg, linux_boot, low_memory, multiboot2, offsets, pvh, x86
 from fwbuild.firmware import pci_plan, preloaded, work
 
 
@@ -30,6 +30,10 @@ class Region:
 IMAGE_SIZE = 0x10000
 ROM = Region("rom", (1 << 32) - IMAGE_SIZE, IMAGE_SIZE, "the image, ending at 4 GiB")
 
+# A table of each upper level, and the directories of 4 GiB.
+PAGE_DIRECTORIES = e820.FOUR_GIB // (x86.PAGE_ENTRIES * x86.PAGE_2M)
+PAGES_SIZE = (2 + PAGE_DIRECTORIES) * x86.PAGE
+
 # All of it is conventional memory that the map hands to the kernel as RAM: a kernel takes its
 # copies before it uses memory below 1 MiB. What is handed over lies where other loaders put it,
 # and where no kernel that is known writes before it has read it (abi/low_memory.py). What is in
@@ -49,6 +53,7 @@ RAM = (
     Region("cmdline", linux_boot.QEMU_CMDLINE_ADDR, 0x10000, "the kernel's command line"),
     Region("directory", 0x30000, 0x2000, "the fw_cfg directory"),
     Region("texts", 0x32000, 0x2000, "the modules' command lines"),
+    Region("pages", 0x34000, PAGES_SIZE, "page tables of a kernel that is entered in long mode"),
     Region("record", 0x3F000, 0x1000, "what lies in a RAM file, as `fwbuild bake` wrote it"),
     Region("script", 0x40000, 0x10000, "the ACPI table loader's script"),
     Region("pci", 0x50000, 0x20000, "PCI functions, BARs and buses while they get addresses"),
@@ -95,6 +100,7 @@ MULTIBOOT2_END = region("setup").end - 0x200
 HANDED_OVER = {
     "pvh": ("pvh", "memmap", "cmdline", "texts"),
     "linux": ("setup", "cmdline"),
+    "linux64": ("setup", "cmdline", "pages", "pvh"),
     "multiboot2": ("setup", "texts"),
     "multiboot": ("multiboot", "pvh", "cmdline", "texts"),
 }

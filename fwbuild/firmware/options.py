@@ -17,6 +17,7 @@ class BootProtocol(StrEnum):
     PVH = "pvh"
     LINUX = "linux"
     LINUX16 = "linux16"
+    LINUX64 = "linux64"
     MULTIBOOT = "multiboot"
     MULTIBOOT2 = "multiboot2"
     PRELOADED = "preloaded"

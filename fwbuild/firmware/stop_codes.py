@@ -44,7 +44,8 @@ STOPS: tuple[Stop, ...] = (
     Stop(0x23, "KERNEL_OVERLAP", "kernel overlaps firmware", "kernel address",
          "link the kernel at 1 MiB or higher"),
     Stop(0x24, "KERNEL_ENTRY", "entry outside kernel", "kernel address",
-         "the ELF note's entry does not lie in a loaded segment; relink the kernel"),
+         "the entry of the ELF note, or of the file, does not lie in a loaded segment; relink the "
+         "kernel"),
     Stop(0x25, "SETUP_SIZE", "bad size of the setup code", "size in bytes",
          "the bzImage is damaged: its setup code takes 1 KiB at least and 32 KiB at most"),
     Stop(0x26, "GAVE_UP", "the payload gave up", "none",
@@ -52,7 +53,8 @@ STOPS: tuple[Stop, ...] = (
     Stop(0x27, "SETUP_DATA", "bad setup_data", "its address",
          "the bzImage's setup_data points into the kernel itself; build or copy the kernel again"),
     Stop(0x28, "KERNEL_FILE", "kernel file not supported", "a number from its ELF header",
-         "opt/fwbuild/kernel has to be a Multiboot kernel, or an ELF file for x86 with a PVH note"),
+         "opt/fwbuild/kernel has to be a Multiboot kernel, or an ELF file for x86 with a PVH note; "
+         "without a note a 64-bit one, and the CPU has long mode (-cpu)"),
     Stop(0x29, "KERNEL_ELF", "bad kernel file", "a segment's address, or a number from its headers",
          "the kernel's file is damaged (readelf -lW shows its program headers), or the addresses "
          "in its Multiboot header contradict each other"),

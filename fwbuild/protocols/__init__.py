@@ -13,6 +13,7 @@ from fwbuild.protocols.departure import Departure
 from fwbuild.protocols.kernel_file import load_file
 from fwbuild.protocols.linux import LINUX
 from fwbuild.protocols.linux16 import LINUX16
+from fwbuild.protocols.linux64 import LINUX64
 from fwbuild.protocols.multiboot import MULTIBOOT
 from fwbuild.protocols.multiboot2 import MULTIBOOT2
 from fwbuild.protocols.preloaded import PRELOADED, load_baked
@@ -21,9 +22,9 @@ from fwbuild.protocols.pvh import PVH
 
 # In the order in which QEMU looks at a file. Source: QEMU, hw/i386/x86.c x86_load_linux().
 PROTOCOLS: tuple[Protocol, ...] = (LINUX, LINUX16, MULTIBOOT, PVH)
-# Besides those, what QEMU takes no file for: the firmware reads the one, `fwbuild bake` makes the
+# Besides those, what QEMU takes no file for: the firmware reads two, `fwbuild bake` makes the
 # other's guests.
-BY_NAME = {protocol.name: protocol for protocol in (*PROTOCOLS, MULTIBOOT2, PRELOADED)}
+BY_NAME = {protocol.name: protocol for protocol in (*PROTOCOLS, MULTIBOOT2, LINUX64, PRELOADED)}
 
 
 def identify(data: bytes) -> Protocol | None:
@@ -70,7 +71,8 @@ def read(state: State) -> Handoff:
 
 
 __all__ = [
-    "BY_NAME", "LINUX", "LINUX16", "MULTIBOOT", "MULTIBOOT2", "PRELOADED", "PROTOCOLS", "PVH",
-    "BootProtocol", "Departure", "Handoff", "Protocol", "describing", "expect", "identify", "judge",
+    "BY_NAME", "LINUX", "LINUX16", "LINUX64", "MULTIBOOT", "MULTIBOOT2", "PRELOADED", "PROTOCOLS",
+    "PVH", "BootProtocol", "Departure", "Handoff", "Protocol", "describing", "expect", "identify",
+    "judge",
     "load", "read",
 ]  # fmt: skip

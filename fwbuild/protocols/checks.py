@@ -50,13 +50,13 @@ def descriptor(state: State, selector: int) -> tuple[int, int, int, int]:
     )
 
 
-def flat_segments(state: State) -> Iterator[str]:
-    """CS, DS, ES and SS as every 32-bit protocol wants them: in the GDT, and as the CPU uses
-    them. Flat, 32-bit, 4 KiB granularity."""
-    flat = x86.FLAGS_32 | x86.FLAGS_4K
-    for name, kind in (("cs", CODE_TYPE), ("ds", DATA_TYPE), ("es", DATA_TYPE), ("ss", DATA_TYPE)):
+def flat_segments(state: State, code: int = x86.FLAGS_32) -> Iterator[str]:
+    """CS, DS, ES and SS as every protocol wants them that is none of real mode: in the GDT, and as
+    the CPU uses them. Flat, 4 KiB granularity, `code` the flags by which CS is of 32 or 64 bits."""
+    for name in ("cs", "ds", "es", "ss"):
+        kind, mode = (CODE_TYPE, code) if name == "cs" else (DATA_TYPE, x86.FLAGS_32)
         base, limit, access, flags = descriptor(state, state.registers[name])
-        if (base, limit, access & ~1, flags) != (0, FLAT_LIMIT, kind, flat):
+        if (base, limit, access & ~1, flags) != (0, FLAT_LIMIT, kind, mode | x86.FLAGS_4K):
             yield f"{name.upper()} is not flat: base {base:#x} limit {limit:#x} {access:#x}"
         used = state.hidden.get(name)
         if used and (used.base, used.limit, used.access & ~1) != (0, FLAT_BYTES, kind):
@@ -97,11 +97,13 @@ def command_line(state: State, handoff: Handoff) -> Iterator[str]:
         yield Departure(what, source)
 
 
-def module_files(state: State, found: Sequence[tuple[int, int, bytes]]) -> Iterator[str]:
+def module_files(
+    state: State, found: Sequence[tuple[int, int, bytes]], most: int = 9
+) -> Iterator[str]:
     """The modules that the user numbered, up to the first number that is missing: `found` are
-    (address, bytes, command line) of those that are handed over."""
+    (address, bytes, command line) of those that are handed over, `most` of them."""
     wanted = []
-    for number in range(1, 10):
+    for number in range(1, most + 1):
         name = file_names.module(number)
         data = state.file(name)
         if not data and state.host.file(name) is None:  # an empty file is a module, too

@@ -16,15 +16,16 @@ from fwbuild.guest import Guest
 from fwbuild.kernel.elf_file import LimitError
 from fwbuild.kernel.placed import Placed
 from fwbuild.kernel.vmlinux import MEMORY_MAX, TOO_LARGE, beyond_limit
+from fwbuild.protocols.linux64 import LINUX64
 from fwbuild.protocols.multiboot import MULTIBOOT
 from fwbuild.protocols.multiboot2 import MULTIBOOT2
 from fwbuild.protocols.protocol import Protocol
 from fwbuild.protocols.pvh import PVH
 
 # In the order in which the firmware looks at a file.
-ORDER: tuple[Protocol, ...] = (MULTIBOOT2, MULTIBOOT, PVH)
+ORDER: tuple[Protocol, ...] = (MULTIBOOT2, MULTIBOOT, PVH, LINUX64)
 NO_WAY = "the firmware finds no boot protocol in it"
-HINT = "it has to have a Multiboot header, or to be an ELF file with a PVH note"
+HINT = "it has to have a Multiboot header, or to be an ELF file: with a PVH note, or a 64-bit one"
 
 
 def load_file(guest: Guest, recording: Recording, data: bytes, where: str) -> Loaded:

@@ -93,15 +93,7 @@ class Linux(BzimageProtocol):
         found.protocol = self.name
 
     def read(self, state: State) -> LinuxHandoff:
-        address = state.registers[self.pointer]
-        params = BOOT_PARAMS.parse(state.read(address, BOOT_PARAMS.sizeof()))
-        return LinuxHandoff(
-            address=address,
-            boot_params=params,
-            memmap=params.e820_table[: min(params.e820_entries, linux_boot.E820_MAX)],
-            cmdline=read_string(state.read, params.hdr.cmd_line_ptr),
-            setup_data=_setup_list(state.read, params.hdr.setup_data),
-        )
+        return LinuxHandoff(**read_boot_params(state, state.registers[self.pointer]))
 
     def registers(self, state: State) -> Iterator[str]:
         wanted = {"cs": BOOT_CS, "ds": BOOT_DS, "es": BOOT_DS, "ss": BOOT_DS}
@@ -113,7 +105,7 @@ class Linux(BzimageProtocol):
         yield from flat_segments(state)
 
     def handed(self, state: State, handoff: LinuxHandoff) -> Iterator[str]:
-        yield from _boot_params(handoff)
+        yield from empty_fields(handoff)
         yield from _header(state, handoff)
         yield from tables.memmap_problems(state, handoff.memmap, e820.EBDA)
         yield from tables.table_problems(state, handoff.memmap, handoff.boot_params.acpi_rsdp_addr)
@@ -125,8 +117,20 @@ class Linux(BzimageProtocol):
 LINUX = Linux()
 
 
-def _boot_params(handoff: LinuxHandoff) -> Iterator[str]:
-    """Everything that the loader does not fill is zero."""
+def read_boot_params(state: State, address: int) -> dict[str, Any]:
+    """The fields of a LinuxHandoff, by boot_params at an address."""
+    params = BOOT_PARAMS.parse(state.read(address, BOOT_PARAMS.sizeof()))
+    return {
+        "address": address,
+        "boot_params": params,
+        "memmap": params.e820_table[: min(params.e820_entries, linux_boot.E820_MAX)],
+        "cmdline": read_string(state.read, params.hdr.cmd_line_ptr),
+        "setup_data": _setup_list(state.read, params.hdr.setup_data),
+    }
+
+
+def empty_fields(handoff: LinuxHandoff) -> Iterator[str]:
+    """Everything of boot_params that no loader fills is zero."""
     page = BOOT_PARAMS.parse(BOOT_PARAMS.build(handoff.boot_params))
     empty = BOOT_PARAMS.parse(bytes(BOOT_PARAMS.sizeof()))
     for field in BOOT_PARAMS.subcons:

@@ -8,6 +8,7 @@ import re
 import socket
 
 CHUNK = 1024  # bytes of memory a request
+GENERAL = "ax bx cx dx si di bp sp ip fl".split()
 IP_NUMBER = 16  # of the registers of 8 bytes that an x86-64 stub lists, whatever the mode
 
 
@@ -94,10 +95,12 @@ class GdbStub:
 
     def registers(self, cpu: int = 0) -> dict[str, int]:
         """Registers of a CPU by lower-case name; for a segment the selector, and NAME_base,
-        NAME_limit and NAME_flags as `info registers` shows the hidden parts."""
+        NAME_limit and NAME_flags as `info registers` shows the hidden parts. In 64-bit code a
+        general register has its 32-bit name too, with all of its bits."""
         text = self.monitor(f"info registers {cpu}")
         pairs = re.findall(r"\b([A-Z0-9]{3,5}) *=([0-9a-f]+)", text)
         found = {name.lower(): int(value, 16) for name, value in pairs}
+        found |= {f"e{name}": found[f"r{name}"] for name in GENERAL if f"r{name}" in found}
         for name, *parts in re.findall(
             r"^(\w\w) *=([0-9a-f]+) ([0-9a-f]+) ([0-9a-f]+) ([0-9a-f]+)", text, re.MULTILINE
         ):

@@ -4,6 +4,7 @@ import pytest
 
 # `make test` leaves them out, `make qemu` has them.
 LONG = {
+    "test_kernel_file.py::test_linux_without_a_note[pc]": "as on q35",
     "test_boot_linux.py::test_memtest86plus[x64]": "ia32 is loaded in the same way",
     "test_peers.py::test_the_kernel_has_no_more_to_do[pc]": "as on microvm",
     "test_peers.py::test_the_kernel_has_no_more_to_do[q35]": "as on microvm",

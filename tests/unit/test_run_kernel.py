@@ -9,26 +9,30 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 from fwbuild.image.template import DEFAULT
-from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.verbs.run_kernel import chosen
 from tests.support import hobby
 from tests.support.efi import uki
+from tests.support.elf_files import LOAD, elf_file
+from tests.support.small_kernel import vmlinux
+from tests.support.vmlinux64 import vmlinux64
 
 NONE = ""
-# a kernel's header in assembly, None for a vmlinux: the specification that the firmware takes it by
-CASES: dict[str, tuple[str | None, str]] = {
+# a kernel's header in assembly, or its file: the specification that the firmware takes it by
+CASES: dict[str, tuple[str | bytes, str]] = {
     "Multiboot 2": (hobby.HEADER2.format(tags=""), "Multiboot2 specification"),
     "Multiboot in a 64-bit file": (hobby.HEADER1.format(flags=0), "Multiboot specification"),
-    "no header": ("", NONE),
-    "a PVH note": (None, NONE),
+    "no header, and a virtual entry": ("", NONE),
+    "a PVH note": (vmlinux(b"\xf4"), NONE),
+    "no PVH note": (vmlinux64(), "Linux 64-bit boot protocol"),
+    "no PVH note, and 32 bits": (elf_file([LOAD], bits=32), NONE),
 }
 
 
-def kernel_of(header: str | None, folder: Path) -> Path:
-    if header is not None:
+def kernel_of(header: str | bytes, folder: Path) -> Path:
+    if isinstance(header, str):
         return hobby.link(header, folder)
     path = folder / "vmlinux"
-    path.write_bytes(build_test_kernel())
+    path.write_bytes(header)
     return path
 
 
