@@ -231,7 +231,8 @@ memmap_covers:
     pop edx
     ret
 
-#: turn RAM into ACPI NVS; what is left of its range on either side stays RAM
+#: turn RAM that high_find has found into ACPI NVS; what is left of its range on either side stays
+#: RAM
 #: mode: 32
 #: in: eax address, ecx bytes
 #: out: -
@@ -244,21 +245,19 @@ memmap_take:
     lea edx, [eax + ecx]
     mov esi, dword ptr [ram.work.memmap_end]
 .next:
+    # the range of RAM that starts below it holds all of it: it is part of the RAM from 1 MiB on
     sub esi, pvh.MEMMAP_ENTRY.sizeof
-    cmp esi, region.memmap.base
-    jb .none
     cmp dword ptr [esi + pvh.MEMMAP_ENTRY.type], e820.Type.RAM
     jnz .next
     cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4], 0
     jnz .next
     mov ebp, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]
-    # EDI: what is left below. The range must reach from there to EDX.
+    # EDI: what is left below
     mov edi, eax
     sub edi, ebp
     jbe .next
     add ebp, dword ptr [esi + pvh.MEMMAP_ENTRY.size]
     cmp edx, ebp
-    ja .next
     mov dword ptr [esi + pvh.MEMMAP_ENTRY.size], edi
     jnz .insert
     # What was taken before is above: let it grow.
@@ -294,7 +293,3 @@ memmap_take:
 .done:
     pop eax
     ret
-.none:
-    mov edx, ecx
-    mov al, stop_codes.NO_ROOM
-    jmp stop_with

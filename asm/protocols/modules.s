@@ -36,9 +36,6 @@ modules_load:
     # a place for it, in one range of RAM
     xor edx, edx
     call high_find
-    mov edx, ecx                # the stop's detail
-    call memmap_covers
-    jc .no_room
     # the entry, a pvh.MODLIST_ENTRY: EAX is the address, ECX the size
     pop ecx
     push eax
@@ -55,9 +52,9 @@ modules_load:
     jc .counted
     mov edx, ecx                # the stop's detail
     mov edi, dword ptr [ram.work.texts_size]
-    add ecx, edi
+    stc                         # and a zero
+    adc ecx, edi
     jc .too_long
-    inc ecx
     cmp ecx, region.texts.size
     ja .too_long
     mov dword ptr [ram.work.texts_size], ecx
@@ -75,7 +72,5 @@ modules_load:
     cmp byte ptr [ram.work.module_name + file_names.MODULE_DIGIT], '9'
     jbe .next
     ret
-.no_room:
-    .stop stop_codes.NO_ROOM
 .too_long:
     .stop stop_codes.CMDLINE_SIZE

@@ -77,3 +77,13 @@ def elf64(kernel: bytes, folder: Path) -> bytes:
     argv = ["objcopy", "-I", "elf32-i386", "-O", "elf64-x86-64", "k32", "k64"]
     subprocess.run(argv, cwd=folder, check=True, capture_output=True)
     return (folder / "k64").read_bytes()
+
+
+def elf32(kernel: bytes, folder: Path) -> bytes:
+    """A 64-bit ELF file as a 32-bit one."""
+    if not shutil.which("objcopy"):
+        need("objcopy (package binutils)")
+    (folder / "k64").write_bytes(kernel)
+    argv = ["objcopy", "-I", "elf64-x86-64", "-O", "elf32-i386", "k64", "k32"]
+    subprocess.run(argv, cwd=folder, check=True, capture_output=True)
+    return (folder / "k32").read_bytes()

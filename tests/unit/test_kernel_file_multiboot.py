@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fwbuild.abi import multiboot, offsets
+from fwbuild.abi import elf, multiboot, offsets
 from fwbuild.abi.multiboot import HeaderFlag
+from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.errors import FwbuildError
 from fwbuild.firmware import file_names, layout, stop_codes
@@ -20,7 +21,7 @@ from fwbuild.protocols.multiboot import MultibootHandoff
 from tests.support import hobby
 from tests.support.booted import emulated
 from tests.support.file_kernels import entered, with_modules
-from tests.support.files import bare
+from tests.support.files import bare, put_sizes
 from tests.support.multiboot import by_header
 
 pytestmark = pytest.mark.usefixtures("sandbox")
@@ -99,6 +100,25 @@ def test_a_header_with_addresses(name: str, guest: Guest, image: Image) -> None:
     machine = boot(guest, image, data)
     assert machine.outcome.registers["eip"] == 0x100040
     assert machine.read(0x100000, size) == data[48 : 48 + from_file].ljust(size, b"\0")
+
+
+def test_a_magic_without_its_sum_is_no_header(image: Image) -> None:
+    """And a kernel may have no module."""
+    data = bytearray(by_header())
+    data[:12] = multiboot.HEADER_MAGIC.to_bytes(4, "little") + bytes(8)
+    machine = boot(Guest("pc", firmware_loads=True), image, bytes(data))
+    assert machine.outcome.registers["eip"] == 0x100040
+    assert modules(machine) == []
+
+
+def test_an_entry_below_another_segment(image: Image, tmp_path: Path) -> None:
+    """The segment that is looked at first is not the entry's, which lies below it."""
+    kernel = bytearray(hobby.link(hobby.HEADER1.format(flags=0), tmp_path, virtual=0).read_bytes())
+    table, size = elf.EHDR64.parse(kernel).phoff, elf.PHDR64.sizeof()
+    first, second = kernel[table : table + size], kernel[table + size : table + 2 * size]
+    kernel[table : table + 2 * size] = second + first
+    machine = boot(Guest("pc", firmware_loads=True), image, bytes(kernel))
+    assert machine.read(machine.outcome.registers["eip"], 1) == b"\xf4"
 
 
 def test_multiboot_goes_before_pvh(guest: Guest, image: Image) -> None:
@@ -203,6 +223,19 @@ def test_room_for_command_lines(name: str, image: Image) -> None:
     if fits:
         said = [line.count("x") for line in outcome.console.splitlines() if "module" in line]
         assert said == sizes
+
+
+@pytest.mark.parametrize("less", [0, 1, 2, 3])
+@pytest.mark.parametrize("before", [0, 2])
+def test_a_command_line_of_nearly_4_gib(before: int, less: int, image: Image) -> None:
+    """Its size and that of what is there already wrap."""
+    files = {file_names.module(1): b"m", file_names.module_cmdline(1): b"x" * (before - 1)}
+    last = 2 if before else 1
+    files |= {file_names.module(last): b"m", file_names.module_cmdline(last): b"x"}
+    files |= {file_names.KERNEL: build_test_multiboot()}
+    machine = Machine(image.image, recording.find(Guest("microvm")).with_files(files))
+    put_sizes(machine, {file_names.module_cmdline(last): 0xFFFFFFFF - less})
+    assert machine.run().exit_value == stop_codes.BY_NAME["CMDLINE_SIZE"].code
 
 
 # name: (field of the information, its value in memory, words of the complaint)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from fwbuild.abi import multiboot2
+from fwbuild.abi import elf, multiboot2, offsets, smbios
 from fwbuild.abi.multiboot2 import HeaderTag, InfoTag
 from fwbuild.emulator.machine import Machine
 from fwbuild.errors import FwbuildError
@@ -19,6 +19,7 @@ from fwbuild.protocols import MULTIBOOT2
 from fwbuild.protocols.multiboot2 import Multiboot2Handoff
 from fwbuild.sizes import MIB
 from tests.support import hobby
+from tests.support.booted import emulated
 from tests.support.file_kernels import entered, with_modules
 from tests.support.files import bare
 from tests.support.hobby import tag
@@ -94,6 +95,7 @@ MOVED = {
     "it does not fit": Moved(0x100000, 0x106003, 0x1000, LOW, None),
     "it just fits": Moved(0x100000, 0x106004, 0x1000, LOW, 0x100000),
     "not above the lowest": Moved(0x1F000000, 0x1F001000, 0x1000, HIGH, None),
+    "past 4 GiB": Moved(0xFFFFF000, 0xFFFFFFFF, 0x1000, LOW, None),
 }
 
 
@@ -263,6 +265,37 @@ def test_no_acpi(image: Image, tmp_path: Path) -> None:
     found = handoff(machine)
     assert found.of(InfoTag.ACPI_OLD) is None
     assert found.of(InfoTag.ACPI_NEW) is None
+
+
+def test_smbios_3(image: Image, tmp_path: Path) -> None:
+    """The entry point has its numbers in other places."""
+    anchor = smbios.ENTRY_30.build(
+        smbios.ENTRY_30.parse(bytes(smbios.ENTRY_30.sizeof()))
+        | {"anchor": smbios.ANCHOR_30, "length": smbios.ENTRY_30.sizeof(), "major": 3, "minor": 2}
+    )
+    tables = bytes([1, 27, 0, 1]) + bytes(25) + bytes([127, 4, 0, 2, 0, 0])
+    files = {file_names.SMBIOS_ANCHOR: anchor, file_names.SMBIOS_TABLES: tables}
+    kernel = hobby.link(hobby.HEADER2.format(tags=""), tmp_path).read_bytes()
+    machine = emulated(Guest("pc", firmware_loads=True), image.image, kernel, files=files)
+    assert MULTIBOOT2.judge(machine.state()) == []
+    found = handoff(machine).of(InfoTag.SMBIOS) or b""
+    assert found[:8] == bytes([3, 2]) + bytes(6)
+    assert found.endswith(tables)
+
+
+@pytest.mark.parametrize("width", [32, 64])
+@pytest.mark.parametrize("sections", [True, False])
+def test_sections_of_both_classes(
+    width: int, sections: bool, guest: Guest, image: Image, tmp_path: Path
+) -> None:
+    kernel = bytearray(hobby.link(hobby.HEADER2.format(tags=""), tmp_path, virtual=0).read_bytes())
+    if width == 32:
+        kernel = bytearray(hobby.elf32(bytes(kernel), tmp_path))
+    if not sections:
+        at = offsets(elf.EHDR64 if width == 64 else elf.EHDR)["shnum"]
+        kernel[at : at + 2] = bytes(2)
+    found = handoff(boot(guest, image, bytes(kernel))).of(InfoTag.ELF_SECTIONS)
+    assert (found is not None) == sections
 
 
 # name: (tag, offset in what follows its size, bytes to put there, words of the complaint)

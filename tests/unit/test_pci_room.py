@@ -234,6 +234,28 @@ def test_a_hint_that_cannot_be_met(name: str) -> None:
     ]
 
 
+# BARs behind a bridge, and the hint: 2^64 bytes or nearly; what is named
+HUGE: dict[str, tuple[dict[int, tuple[int, int]], Reserve, set[tuple[int, int, int]]]] = {
+    "two halves": (
+        {0: (WIDE_PREFETCH, 1 << 63), 2: (WIDE_PREFETCH, 1 << 63)},
+        Reserve(),
+        {(1, slot(1), 0x10), (1, slot(1), 0x18)},
+    ),
+    "all but two bytes": ({}, Reserve(prefetch_64=(1 << 64) - 2), {(0, slot(3), 0x24)}),
+}
+
+
+@WITH_PCI
+@pytest.mark.parametrize("case", HUGE)
+def test_a_window_of_all_that_can_be_addressed(name: str, case: str) -> None:
+    """It has no place, and wraps to no small one."""
+    bars, reserve, expected = HUGE[case]
+    machine = run(name, [bridge((slot(3),), reserve=reserve), endpoint((slot(3), slot(1)), bars)])
+    assert complaints(machine) == []
+    assert unassigned(machine) == {(1, slot(1), 0x10 + 4 * number) for number in bars}
+    assert {(b, d, r) for b, d, r, _ in named(machine)} == expected
+
+
 def crowd(size: int, count: int, kind: int) -> list[PciFunction]:
     """Devices of one 32-bit BAR each, on bus 0 from device 3 on."""
     return [endpoint((slot(3 + n),), {0: (MEMORY, size)}, kind=kind) for n in range(count)]
