@@ -162,7 +162,8 @@ class Multiboot(Protocol):
             Key.KERNEL_DATA: blob,
             Key.INITRD_DATA: multiboot.INFO.build(info)[: multiboot.INFO_SIZE_QEMU],
         }
-        return Loaded(self.name, kernel.entry, [], keys)
+        placed = [Placed(kernel.address, memoryview(kernel.content), kernel.size)]
+        return Loaded(self.name, kernel.entry, keys=keys, placed=placed)
 
     def place(self, data: bytes, where: str, top: int) -> tuple[int, list[Placed]] | None:
         return parse_file(data, where)
@@ -266,12 +267,26 @@ def _contents(state: State, handoff: MultibootHandoff) -> Iterator[str]:
             yield f"the loader's name is {handoff.loader!r}"
         yield from files_modules(state, handoff)
         return
-    blob, base = state.items[Key.KERNEL_DATA], number(state, Key.KERNEL_ADDR)
-    if not holds(state, base, blob):
+    whole = all(placed.is_at(state.read) for placed in state.segments)
+    if not (whole and all(holds(state, at, data) for at, data in _from_qemu(state))):
         yield "the kernel or a module is damaged"
+    blob, base = state.items[Key.KERNEL_DATA], number(state, Key.KERNEL_ADDR)
     for index, (start, end, _) in enumerate(handoff.modules):
         if not base <= start <= end <= base + len(blob):
             yield f"module {index} lies outside what was loaded"
+
+
+def _from_qemu(state: State) -> Iterator[tuple[int, bytes]]:
+    """(address, bytes) of what QEMU adds to the kernel: the list of modules with all texts, and
+    each module. What fills a page up after each, QEMU leaves as its own heap has it."""
+    blob, base = state.items[Key.KERNEL_DATA], number(state, Key.KERNEL_ADDR)
+    host = INFO.parse(state.items[Key.INITRD_DATA].ljust(INFO.sizeof(), b"\0"))
+    start, end = host.mods_addr, host.boot_loader_name + len(LOADER_NAME)
+    yield start, blob[start - base : end - base]
+    size = multiboot.MODULE.sizeof()
+    for index in range(host.mods_count):
+        module = multiboot.MODULE.parse(blob[start - base + index * size :])
+        yield module.start, blob[module.start - base : module.end - base]
 
 
 def _places(state: State, handoff: MultibootHandoff) -> Iterator[str]:

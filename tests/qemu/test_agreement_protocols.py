@@ -131,3 +131,14 @@ def test_numbered_modules(name: str, image: Image, tmp_path: Path) -> None:
     with booted(guest, image, tmp_path) as pair:
         modules = PVH.read(pair.real).modules
         assert [pair.stub.read(m.paddr, m.size) for m in modules] == contents
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_same_state_of_a_kernel_that_ends_within_a_page(
+    name: str, image: Image, tmp_path: Path
+) -> None:
+    """GRUB for coreboot, by its Multiboot header: low, and what follows its bss is of QEMU's
+    heap."""
+    kernel = debian.package_file("grub-coreboot-bin", "usr/lib/grub/i386-coreboot/kernel.img")
+    with booted(Guest(name, kernel=kernel, append="a"), image, tmp_path) as pair:
+        pair.agree()
