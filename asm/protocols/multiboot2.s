@@ -106,6 +106,14 @@ multiboot2_file_read:
     jz .by_elf
     lea esi, [ebx + multiboot2.ADDRESSES.header_addr]
     mov ebx, edi
+    # the file's start: as far before the header as in the file
+    cmp dword ptr [esi + 4], multiboot2.FROM_START
+    jnz .given
+    mov eax, dword ptr [esi]
+    sub eax, ebx
+    add eax, region.head.base
+    mov dword ptr [esi + 4], eax
+.given:
     call multiboot_segment
     xor edx, edx
     jmp .placed

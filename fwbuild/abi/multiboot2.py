@@ -41,6 +41,7 @@ class HeaderTag(IntEnum):
 
 OPTIONAL = 1  # of a tag's flags: a loader may ignore the tag
 CONSOLE_REQUIRED = 1  # of a CONSOLE tag's flags: there has to be one
+FROM_START = 0xFFFFFFFF  # a load_addr: the file is loaded from its start
 PREFER_HIGH = 2  # of a RELOCATABLE tag: as high as it can be
 
 HEADER_TAG = Struct(
@@ -52,7 +53,7 @@ HEADER_TAG = Struct(
 ADDRESSES = Struct(
     "tag" / HEADER_TAG,
     "header_addr" / Int32ul * "as in Multiboot 1's header",
-    "load_addr" / Int32ul,
+    "load_addr" / Int32ul * "as there, or FROM_START",
     "load_end_addr" / Int32ul,
     "bss_end_addr" / Int32ul,
 )

@@ -81,6 +81,9 @@ def parse_multiboot2(data: bytes, where: str) -> Multiboot2Kernel | None:
         found = dict(_tags(data, at))
         entry = found.get(HeaderTag.ENTRY)
         if addresses := found.get(HeaderTag.ADDRESSES):
+            if addresses.load_addr == abi.FROM_START:
+                # as far before the header as in the file
+                addresses.load_addr = (addresses.header_addr - at) % (1 << 32)
             address, content, size = by_addresses(data, at, addresses)
             placed, start = [Placed(address, content, size)], 0
         else:

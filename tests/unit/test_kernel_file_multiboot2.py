@@ -131,13 +131,33 @@ def test_addresses_in_the_header(guest: Guest, image: Image) -> None:
     assert handoff(machine).of(InfoTag.ELF_SECTIONS) is None
 
 
-def flat(at: int, fields: dict[str, int]) -> bytes:
-    """A kernel of no format: a header with addresses at an offset."""
+@pytest.mark.parametrize("at", [0x800, 0x4008])
+def test_a_kernel_that_is_loaded_from_the_files_start(at: int, guest: Guest, image: Image) -> None:
+    """A load_addr of -1 says so. It is entered 4 bytes behind its start, in this test."""
+    start = 0x200000
+    kernel = flat(at, {"load_addr": multiboot2.FROM_START, "header_addr": start + at}, start + 4)
+    machine = boot(guest, image, kernel)
+    assert machine.outcome.registers["eip"] == start + 4
+    assert machine.read(start, len(kernel)) == kernel
+
+
+def test_a_file_that_would_start_below_0(image: Image) -> None:
+    kernel = flat(0x800, {"load_addr": multiboot2.FROM_START, "header_addr": 0x7F8}, 0x100000)
+    outcome = bare(image.image, {file_names.KERNEL: kernel}).run()
+    assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_ELF"].code
+    with pytest.raises(FwbuildError, match="invalid load_addr"):
+        MULTIBOOT2.place(kernel, "k", TOP)
+
+
+def flat(at: int, fields: dict[str, int], entry: int | None = None) -> bytes:
+    """A kernel of no format: a header with addresses at an offset; it is entered 4 bytes behind
+    its load_addr, or at `entry`."""
     head = {"type": ADDRESSES, "flags": 0, "size": multiboot2.ADDRESSES.sizeof()}
     values = {"load_end_addr": 0, "bss_end_addr": 0} | fields
     tags = multiboot2.ADDRESSES.build({"tag": head} | values)
     head = {"type": ENTRY, "flags": 0, "size": multiboot2.ENTRY.sizeof()}
-    tags += multiboot2.ENTRY.build({"tag": head, "entry_addr": values["load_addr"] + 4}) + bytes(4)
+    tags += multiboot2.ENTRY.build({"tag": head, "entry_addr": entry or values["load_addr"] + 4})
+    tags += bytes(4)
     tags += multiboot2.HEADER_TAG.build({"type": 0, "flags": 0, "size": 8})
     size = multiboot2.HEADER.sizeof() + len(tags)
     magic = multiboot2.HEADER_MAGIC
