@@ -14,7 +14,7 @@ linux16_read:
     cmp edx, linux_boot.PROTOCOL_CMDLINE
     .stop_if b, stop_codes.KERNEL_KIND
     test byte ptr [ram.boot_params.hdr.loadflags], linux_boot.LoadFlag.LOADED_HIGH
-    .stop_if z, stop_codes.KERNEL_KIND
+    jz stop_with                # with the same code
     # how long the setup code is
     mov ecx, 4
     mov edi, ram.work.setup_size
