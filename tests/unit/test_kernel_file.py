@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fwbuild import protocols
-from fwbuild.abi import elf, offsets
+from fwbuild.abi import elf, offsets, pvh
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.state import End
@@ -191,6 +191,18 @@ def test_more_notes_than_are_looked_at(before: bytes, ends: str, image: Image) -
         assert outcome.exit_value == stop_codes.BY_NAME[ends].code
     else:
         assert (outcome.kind, outcome.registers["eip"]) == (End.HANDOFF, BASE)
+
+
+@pytest.mark.parametrize("numbers", [(), (0x200000,), (0x200000, BASE, 0x3FFFFFFF)])
+def test_a_kernel_that_may_be_moved_stays(numbers: tuple[int, ...], image: Image) -> None:
+    """The note of that says nothing of the entry, wherever it stands: the other one has it."""
+    data = b"".join(map(word, numbers))
+    move = word(4) + word(len(data)) + word(pvh.ELF_NOTE_PHYS32_RELOC) + b"Xen\0" + data
+    for notes in (move + pvh_note(BASE), pvh_note(BASE) + move):
+        kernel = write_elf([Segment(BASE, bytes(16), 16, 7)], [], BASE, notes)
+        machine = boot(Guest("microvm", firmware_loads=True), image, kernel)
+        assert machine.outcome.registers["eip"] == BASE
+        assert PVH.judge(machine.state()) == []
 
 
 def test_64_bit_program_headers_of_another_size(image: Image, tmp_path: Path) -> None:
