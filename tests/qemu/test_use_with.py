@@ -159,6 +159,7 @@ def wait_for(path: Path, words: str) -> None:
 
 
 def test_virtme_ng(bios: Path) -> None:
+    installed("depmod")  # which virtme-ng looks for
     (shown,) = re.findall(r"^    (vng .*)", PAGE, re.MULTILINE)
     line = shlex.split(shown.replace(IMAGE, str(bios)))
     line[:1] = [installed("vng"), "--dry-run", "--disable-kvm", "--force-9p"]
