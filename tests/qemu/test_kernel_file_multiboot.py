@@ -46,15 +46,15 @@ def test_a_hobby_kernel(image: Image, tmp_path: Path) -> None:
         pair.agree()
 
 
-@pytest.mark.parametrize("bits", [32, 64])
-def test_gnumach(bits: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", debian.GNUMACH)
+def test_gnumach(kind: str, tmp_path: Path) -> None:
     """The Hurd's kernel, by Multiboot 1 or 2, reads map, ACPI and module. The module is no program:
     it says so."""
     module = tmp_path / "module"
     module.write_bytes(b"no script")
     guest = Guest(
         "pc",
-        kernel=debian.gnumach(bits),
+        kernel=debian.gnumach(kind),
         initrd=Path(f"{module} prog $(task-create)"),
         append="gnumach console=com0",
         firmware_loads=True,

@@ -72,7 +72,7 @@ def test_kernel(name: str, kernel: Path, tmp_path: Path, capfd: pytest.CaptureFi
 def test_what_qemu_refuses(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Debian's gnumach for amd64: a 64-bit ELF file with Multiboot headers, and a module."""
     (tmp_path / "module").write_bytes(b"no script")
-    argv = ["run", str(debian.gnumach(64)), "-M", "pc", "--accel", "tcg", "--timeout", "60"]
+    argv = ["run", str(debian.gnumach("amd64-up")), "-M", "pc", "--accel", "tcg", "--timeout", "60"]
     argv += [
         "--initrd",
         f"{tmp_path}/module prog $(task-create)",

