@@ -124,6 +124,8 @@ BAD = {
         [allocate("a"), pointer("a", TABLES, 0)], {"a": b"\x24\0\0\0"}, 6),
     "pointer of 2 bytes": Case([pointer(TABLES, TABLES, 0, 2)], bad=5),
     "pointer of no bytes": Case([pointer(TABLES, TABLES, 0, 0)], bad=5),
+    "pointer of 2 bytes in zeros": Case(
+        [allocate("a"), pointer("a", "a", 0, 2)], {"a": bytes(16)}, 6),
     "pointer with an upper half": Case(
         [allocate("a"), pointer("a", "a", 0, 8)], {"a": bytes(4) + b"\1\0\0\0"}, 6),
     "sum past the end": Case([checksum(TABLES, 9, 0, 37)], bad=5),
