@@ -43,7 +43,7 @@ MEANINGS = {
     ExitCode.QEMU: "QEMU is missing, failed, or was ended by a signal",
     ExitCode.PANICKED: "the guest panicked: it told pvpanic",
     ExitCode.TIMEOUT: "the guest was still running after --timeout",
-    ExitCode.UNEXPECTED: "the guest ended and had not printed what --expect wants",
+    ExitCode.UNEXPECTED: "the guest missed what --expect wants, or no boot of a bench ended well",
     ExitCode.INTERRUPTED: "the user interrupted fwbuild",
     ExitCode.BROKEN_PIPE: "nobody reads the output any more, as behind `head -1`",
 }

@@ -192,7 +192,17 @@ def run(args: argparse.Namespace) -> int:
         for note in result.notes:
             console.print(f"Note: {note}")
         console.print(f"Raw results: {args.out / 'results.json'}")
+    _check_measured(result, args.until)
     return int(ExitCode.OK)
+
+
+def _check_measured(result: Result, until: str | None) -> None:
+    """Raise the error of a bench in which no image booted, or none to the line."""
+    if any(row.runs and (row.whole or until is None) for row in result.rows):
+        return
+    why = next((row.failure for row in result.rows if row.failure), "; ".join(result.notes))
+    hint = "`fwbuild run` with the same guest shows its console; --timeout gives it more time"
+    raise FwbuildError(ExitCode.UNEXPECTED, f"no boot got to its end: {why}", hint=hint)
 
 
 def _last(args: argparse.Namespace) -> Event:

@@ -226,11 +226,22 @@ def test_a_guest_of_the_users(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_a_line_that_never_comes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [*UNTIL, "-M", "pc", "--kernel", str(debian.cloud_vmlinux()), "--until", "^never$"]
-    assert main([*arguments, "--out", str(tmp_path), "--json"]) == ExitCode.OK
-    (row,) = Result.from_json(capsys.readouterr().out).rows
+    assert main([*arguments, "--out", str(tmp_path), "--json"]) == ExitCode.UNEXPECTED
+    printed = capsys.readouterr()
+    (row,) = Result.from_json(printed.out).rows
+    assert f"no boot got to its end: {row.failure} (hint: " in printed.err
     assert "'^never$' did not come (the serial port's last line is '" in row.failure
     assert row.failure.endswith("the guest ended after linux_start_user")  # at our initrd's program
     assert (row.runs, row.accesses) == ([], {})
+
+
+def test_a_device_that_qemu_does_not_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*UNTIL, "-M", "pc", "--kernel", str(debian.cloud_vmlinux()), "--until", "x"]
+    arguments += ["--out", str(tmp_path), "--", "-device", "nonesuch"]
+    assert main(arguments) == ExitCode.UNEXPECTED
+    assert "has no device 'nonesuch'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("row", ADVICE, ids=lambda row: row.append or row.machine)
