@@ -48,4 +48,5 @@ HANDOFF_LIMIT = 1 << 30
 ELF_NOTE_NAME = b"Xen"
 ELF_NOTE_PHYS32_ENTRY = 18  # descriptor: the 32-bit physical entry
 ELF_NOTE_PHYS32_RELOC = 19  # descriptor: how the kernel may be moved: alignment, lowest, highest
+RELOC_DEFAULTS = (0x200000, 0, 0xFFFFFFFF)  # of what its descriptor leaves out
 ELF_NOTE_SIZES = (4, 8)  # bytes of the descriptor

@@ -10,6 +10,7 @@ get_elf_note_type and hw/i386/x86.c read_pvh_start_addr.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fwbuild.abi import elf, pvh
 from fwbuild.kernel.elf_file import ElfError, ElfFile
@@ -50,6 +51,15 @@ class PvhNote:
     in_segment: bool
 
 
+class Relocation(NamedTuple):
+    """What limits where a kernel may be moved to: its start's alignment, the lowest address of its
+    start, and the highest of its last byte."""
+
+    alignment: int
+    lowest: int
+    highest: int
+
+
 def written_note(file: ElfFile) -> PvhNote | None:
     """The PVH note that QEMU comes to, as it is written, else the last one in a section; None
     without one."""
@@ -78,7 +88,19 @@ def qemu_entry(file: ElfFile) -> int | None:
     return found & 0xFFFFFFFF if found else None
 
 
-def _first(area: memoryview, align: int) -> Note | None:
-    """The first note of the PVH note's type in a segment or section."""
-    notes = walk(bytes(area), align)
-    return next((n for n in notes if n.type == pvh.ELF_NOTE_PHYS32_ENTRY), None)
+def relocation(file: ElfFile) -> Relocation | None:
+    """Where Xen may move the kernel to, None for one that cannot be moved. What the note leaves
+    out has its default. Source: Xen, xen/include/public/elfnote.h, XEN_ELFNOTE_PHYS32_RELOC."""
+    areas = [s.content for s in file.of(elf.PT_NOTE)]
+    areas += [s.content for s in file.sections if s.type == elf.SHT_NOTE]
+    for area in areas:
+        if note := _first(area, elf.NOTE_ALIGN, pvh.ELF_NOTE_PHYS32_RELOC):
+            words = [note.rest[at : at + 4] for at in range(0, min(note.descsz, 12) & ~3, 4)]
+            given = [int.from_bytes(word, "little") for word in words]
+            return Relocation(*given, *pvh.RELOC_DEFAULTS[len(given) :])
+    return None
+
+
+def _first(area: memoryview, align: int, kind: int = pvh.ELF_NOTE_PHYS32_ENTRY) -> Note | None:
+    """The first note of a type in a segment or section."""
+    return next((n for n in walk(bytes(area), align) if n.type == kind), None)

@@ -6,7 +6,7 @@ from itertools import pairwise
 from fwbuild.abi import e820, elf
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.kernel.elf_file import ElfError, ElfFile, LimitError, Segment, read_elf
-from fwbuild.kernel.notes import PvhNote, qemu_entry, written_note
+from fwbuild.kernel.notes import PvhNote, Relocation, qemu_entry, relocation, written_note
 from fwbuild.kernel.placed import Placed
 
 MACHINES = (elf.EM_386, elf.EM_X86_64)
@@ -34,7 +34,7 @@ class Load:
 class Elf:
     """An ELF file for x86: `bits` 32 or 64, the entry in its header, its lowest and highest
     physical address, its PVH note as it is written and the entry as QEMU reads it there, both None
-    without one, and its segments once they are loaded."""
+    without one, its segments once they are loaded, and where Xen may move it to."""
 
     bits: int
     elf_entry: int
@@ -43,6 +43,7 @@ class Elf:
     pvh_note: PvhNote | None
     pvh_qemu: int | None
     placed: list[Placed]
+    relocation: Relocation | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def parse_elf(data: bytes) -> Elf:
         written_note(file),
         qemu_entry(file),
         memory.placed,
+        relocation(file),
     )
 
 

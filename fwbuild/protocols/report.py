@@ -146,6 +146,7 @@ def elf_facts(elf: Elf) -> dict[str, Any]:
         "load_end": elf.high,
         "pvh_entry": elf.pvh_note and elf.pvh_note.entry,
         "pvh_note_name": elf.pvh_note and elf.pvh_note.name.decode("ascii", "replace"),
+        "pvh_relocation": elf.relocation and elf.relocation._asdict(),
     }
 
 

@@ -203,6 +203,8 @@ def test_a_kernel_that_may_be_moved_stays(numbers: tuple[int, ...], image: Image
         machine = boot(Guest("microvm", firmware_loads=True), image, kernel)
         assert machine.outcome.registers["eip"] == BASE
         assert PVH.judge(machine.state()) == []
+        found = PVH.report(kernel).facts["pvh_relocation"]
+        assert tuple(found.values()) == numbers + (0x200000, 0, 0xFFFFFFFF)[len(numbers) :]
 
 
 def test_64_bit_program_headers_of_another_size(image: Image, tmp_path: Path) -> None:
