@@ -5,6 +5,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,13 +55,15 @@ Content = bytes | Callable[[BinaryIO], None]
 def write_all(contents: Mapping[Path, Content]) -> None:
     """Write files so that each is whole or was never touched, whatever signal comes.
 
-    A folder or a device in the way of any of them is found before the first is replaced."""
+    A folder or a device in the way of any of them is found before the first is replaced. Folders
+    that they need are made, and go again where the files cannot be written."""
     with interrupted_later():
         _write_all(contents)
 
 
 def _write_all(contents: Mapping[Path, Content]) -> None:
     pending: list[tuple[str, Path]] = []
+    made: list[Path] = []  # folders, outer ones first
     path = Path()
     try:
         for path, data in contents.items():
@@ -68,6 +71,7 @@ def _write_all(contents: Mapping[Path, Content]) -> None:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             if path.exists() and not path.is_file():
                 raise OSError(errno.EINVAL, "not a regular file")
+            made += [p for p in reversed(path.parents) if not p.exists()]
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
             pending.append((name, path))
@@ -86,3 +90,6 @@ def _write_all(contents: Mapping[Path, Content]) -> None:
     finally:
         for name, _ in pending:
             Path(name).unlink(missing_ok=True)
+        for folder in reversed(made):  # but for what holds a file
+            with suppress(OSError):
+                folder.rmdir()

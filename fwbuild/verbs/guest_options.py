@@ -218,6 +218,9 @@ def _baked(folder: Path, guest: Guest) -> Guest:
 def image_from(args: argparse.Namespace) -> bytes:
     """The image's bytes."""
     folder = getattr(args, "baked", None)
+    if folder and args.template != template.DEFAULT:
+        what, hint = "a baked guest has its image", "leave out --template; `fwbuild bake` has one"
+        raise FwbuildError(ExitCode.USAGE, what, hint=hint)
     path = args.bios or (folder / BIOS_FILE if folder else None)
     if not path:
         with Working("assembling the image"):

@@ -345,13 +345,20 @@ def test_a_file_whose_record_lies(
         assert "(hint: " in said.err
 
 
-@pytest.mark.parametrize("words", [["-m", "128M"], ["-M", "q35"]])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-m", "128M"], "it is baked for -M pc -m 512M (hint: leave out"),
+        (["-M", "q35"], "it is baked for -M pc -m 512M (hint: leave out"),
+        (["--template", "linux"], "a baked guest has its image (hint: leave out --template"),
+    ],
+)
 def test_options_for_another_guest(
-    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = bake(tmp_path, "pc").baked
     assert main(["verify", "--baked", str(folder), *words]) == ExitCode.USAGE
-    assert f"{folder}: it is baked for -M pc -m 512M (hint: leave out" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
 
 
 def test_a_file_that_may_only_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,6 +386,19 @@ def test_no_room(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, most)
     assert {path.name: path.read_bytes() for path in guest.baked.iterdir()} == before
+
+
+def test_a_bake_that_fails_leaves_no_folder(tmp_path: Path) -> None:
+    kernel = write_test_kernel(tmp_path)
+    out = tmp_path / "new" / "folder"
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, most[1]))
+    try:
+        argv = ["bake", "--kernel", str(kernel), "--out", str(out)]
+        assert main(argv) == ExitCode.INPUT
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    assert sorted(tmp_path.iterdir()) == [kernel]
 
 
 def test_what_cannot_be_baked(tmp_path: Path) -> None:
