@@ -38,9 +38,10 @@ class Advice:
     def said(self, family: MachineFamily, number: int) -> str:
         """The advice to a guest with so many accesses."""
         option = f"--append {self.append}" if self.append else f"-M {family.name},{self.machine}"
+        measured = f"with Debian's kernel on {self.families[0].name}"
         return (
             f"{self.device.name}, {number:,} accesses: {option} takes most of them away "
-            f"({self.before:,} became {self.after:,} on {self.families[0].name}). {self.price}"
+            f"({measured} {self.before:,} became {self.after:,}). {self.price}"
         )
 
 

@@ -122,7 +122,7 @@ class _Boot:
             self.stub.send("c")
             return self._follow(process, deadline)
         except OSError as error:
-            return str(self.session.failure(error))
+            return self.session.failure(error).what
         finally:
             os.close(process)
 

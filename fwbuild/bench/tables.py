@@ -80,7 +80,8 @@ def spans(row: Row) -> list[tuple[str, Values]]:
 def title(rows: Sequence[Row], rounds: int) -> str:
     """The subject of a group's table."""
     row = rows[0]
-    return f"{row.kernel} ({row.kind}) on {row.machine}, {row.accel.upper()}, {rounds} runs"
+    runs = "1 run" if rounds == 1 else f"{rounds} runs"
+    return f"{row.kernel} ({row.kind}) on {row.machine}, {row.accel.upper()}, {runs}"
 
 
 def lines(result: Result, rows: Sequence[Row]) -> list[Line]:
