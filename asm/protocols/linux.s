@@ -65,7 +65,7 @@ linux_read:
 #: in: -
 #: out: edx address of the initrd, ecx its bytes (0 without one)
 #: clobbers: -
-#: reads: ram.pvh_area.modules
+#: reads: ram.pvh_area.modules, region.cmdline
 #: writes: ram.boot_params.hdr
 #: source: Linux Documentation/arch/x86/boot.rst "cmd_line_ptr", "ramdisk_image"
 linux_pointers:
@@ -173,7 +173,7 @@ linux_enter:
 #: in: -
 #: out: esi boot_params
 #: clobbers: eax, edi, eflags
-#: reads: ram.work.memmap_end, ram.pvh_area.start_info.rsdp_paddr, region.memmap
+#: reads: ram.work.memmap_end, ram.boot_params, ram.pvh_area.start_info.rsdp_paddr, region.memmap
 #: writes: ram.boot_params.acpi_rsdp_addr, ram.boot_params.e820_entries, ram.boot_params.e820_table
 #: source: Linux Documentation/arch/x86/zero-page.rst
 linux_tables:

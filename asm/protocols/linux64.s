@@ -34,8 +34,8 @@ linux64_file_read:
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, cr0, cr3, cr4, eflags
 #: reads: ram.work.high_top, ram.work.memmap_end, ram.work.item.kernel_entry,
-#:   ram.work.kernel_start, ram.work.kernel_span, ram.pvh_area.start_info, ram.pvh_area.gdt,
-#:   ram.pvh_area.modules, region.memmap, region.pages
+#:   ram.work.kernel_start, ram.work.kernel_span, ram.boot_params, ram.pvh_area.start_info,
+#:   ram.pvh_area.gdt, ram.pvh_area.modules, region.memmap, region.cmdline, region.pages
 #: writes: ram.work.high_top, ram.boot_params, ram.pvh_area.start_info.nr_modules,
 #:   ram.pvh_area.start_info.modlist_paddr, ram.pvh_area.gdt, ram.pvh_area.modules, region.pages
 #: returns: never

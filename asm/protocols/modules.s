@@ -8,9 +8,9 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.high_top, ram.work.memmap_end, ram.work.kernel_start, ram.work.kernel_span,
-#:   ram.work.module_name, ram.work.texts_size, ram.pvh_area.start_info.nr_modules,
-#:   ram.pvh_area.empty_string, ram.pvh_area.modules, region.memmap
+#: reads: ram.work.high_top, ram.work.kernel_start, ram.work.kernel_span, ram.work.module_name,
+#:   ram.work.texts_size, ram.pvh_area.start_info.nr_modules, ram.pvh_area.empty_string,
+#:   ram.pvh_area.modules
 #: writes: ram.work.high_top, ram.work.module_name, ram.work.texts_size,
 #:   ram.pvh_area.start_info.nr_modules, ram.pvh_area.start_info.modlist_paddr,
 #:   ram.pvh_area.modules, region.texts

@@ -72,7 +72,6 @@ multiboot_memory:
 #: in: ebx information
 #: out: -
 #: clobbers: eax, eflags
-#: reads: ram.work.item.kernel_entry
 #: returns: never
 #: source: Multiboot Specification 0.6.96, 3.2
 multiboot_jump:

@@ -195,7 +195,7 @@ multiboot2_move:
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
 #: reads: ram.work.high_top, ram.work.memmap_end, ram.work.kernel_start, ram.work.kernel_span,
-#:   ram.work.item.kernel_entry, ram.work.smbios, ram.work.relocated, ram.pvh_area.start_info,
+#:   ram.work.smbios, ram.work.relocated, ram.pvh_area.start_info,
 #:   ram.pvh_area.modules, region.memmap, region.cmdline, region.head
 #: writes: ram.work.high_top, ram.pvh_area.start_info.nr_modules,
 #:   ram.pvh_area.start_info.modlist_paddr, ram.pvh_area.modules, ram.multiboot2_info,

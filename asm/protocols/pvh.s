@@ -7,8 +7,8 @@
 #: in: -
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, esi, edi, ebp, eflags
-#: reads: ram.work.high_top, ram.work.memmap_end, ram.work.item.kernel_entry, ram.work.kernel_start,
-#:   ram.work.kernel_span, ram.pvh_area.start_info, ram.pvh_area.gdt, ram.pvh_area.modules,
+#: reads: ram.work.high_top, ram.work.memmap_end, ram.work.kernel_start, ram.work.kernel_span,
+#:   ram.pvh_area.start_info, ram.pvh_area.gdt, ram.pvh_area.modules,
 #:   region.memmap
 #: writes: ram.work.high_top, ram.pvh_area.start_info.nr_modules,
 #:   ram.pvh_area.start_info.modlist_paddr, ram.pvh_area.start_info.memmap_entries,
