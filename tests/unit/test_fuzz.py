@@ -42,6 +42,17 @@ def test_an_input_is_its_text() -> None:
     assert Input.read(found.text) == found
 
 
+def test_which_inputs_must_boot() -> None:
+    honest, lie = ["honest", "memmap", 1], ["count", 5]
+    assert Input(BASES[0], (honest, ["no dma"])).is_honest
+    for found in (
+        Input(BASES[0], (honest, lie)),
+        Input(BASES[0], (honest, ["honest", "memmap", 2])),  # the second is of the first's host
+        Input("baked/11.1/pc-512M/pvh", (honest,)),
+    ):
+        assert not found.is_honest
+
+
 def test_a_kernel_may_wrap_at_4_gib() -> None:
     """Of the seed 68: more segments than fit below 4 GiB."""
     found = Input("universal/11.1/microvm-512M/file", (["file", "elf", 68],))
