@@ -136,7 +136,7 @@ def test_no_room_for_the_file(verb: str, server: Server, tmp_path: Path) -> None
     assert code == ExitCode.INPUT
     assert said.startswith(f"fwbuild: error: {out}: cannot write: File too large (hint: ")
     assert said.count("\n") == 1
-    assert list(out.parent.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [kernel]
 
 
 @pytest.mark.parametrize(("redirection", "code"), [("2>/dev/full", 2), ("2>&-", 2), (">&-", 0)])
