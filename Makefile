@@ -2,8 +2,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
-DEBIAN := binutils busybox-static bzip2 chromium cpio gdb libvirt-clients libvirt-daemon \
-	libvirt-daemon-driver-qemu lz4 lzop qemu-system-x86 xz-utils zstd
+DEBIAN := binutils busybox-static bzip2 chromium cpio fish gdb libvirt-clients libvirt-daemon \
+	libvirt-daemon-driver-qemu lz4 lzop mandoc qemu-system-x86 xz-utils zsh zstd
 
 COUNT ?= 300
 SEED ?= 1

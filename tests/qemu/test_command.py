@@ -85,7 +85,7 @@ def test_no_qemu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 def test_dry_run_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bios, kernel = tmp_path / "bios.bin", tmp_path / "my kernel"
     bios.touch()
-    kernel.touch()
+    kernel.write_bytes(build_test_kernel())
     arguments = ["run", "--dry-run", "--bios", str(bios), "--kernel", str(kernel)]
     assert main(arguments) == ExitCode.OK
     argv = shlex.split(capsys.readouterr().out)
@@ -98,7 +98,7 @@ def test_what_follows_dashes_is_for_qemu(
 ) -> None:
     bios, kernel = tmp_path / "bios.bin", tmp_path / "kernel"
     bios.touch()
-    kernel.touch()
+    kernel.write_bytes(build_test_kernel())
     more = ["-device", "virtio-rng-device", "--", "-S"]
     assert main(["run", str(kernel), "--bios", str(bios), "--dry-run", "--", *more]) == ExitCode.OK
     argv = shlex.split(capsys.readouterr().out)
