@@ -34,12 +34,17 @@ smp_init:
     mov edx, dword ptr [ram.work.cpus_awake]
     cmp edx, dword ptr [ram.work.cpus]
     jae .done
-    # CPUID takes long in a guest, and the other CPUs get time
+    # The other CPUs get time: a pause hands the turn on where one host thread runs them all (TCG
+    # with thread=single or -icount), and CPUID takes long under KVM
+    .rept work.CPU_PAUSES
+    pause
+    .endr
     push ecx
     xor eax, eax
     cpuid
     pop ecx
-    loop .wait
+    dec ecx
+    jnz .wait
     mov edx, dword ptr [ram.work.cpus_awake]
     mov al, stop_codes.CPUS
     jmp stop_with

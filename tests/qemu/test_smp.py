@@ -5,6 +5,7 @@ nothing in this MSR, so what is looked at is each CPU's WRMSR and not the MSR.
 """
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,12 @@ from fwbuild.firmware import file_names
 from fwbuild.firmware.layout import ROM
 from fwbuild.guest import Guest
 from fwbuild.image.build import build_image
+from fwbuild.machines import MACHINES
 from fwbuild.qemu.command import command
 from fwbuild.qemu.gdbstub import GdbStub
 from fwbuild.qemu.record import record
 from fwbuild.qemu.session import stopped
+from fwbuild.verbs.run import TEST_PASSED
 
 pytestmark = pytest.mark.qemu
 
@@ -62,3 +65,22 @@ def test_feature_control(tmp_path: Path, test_kernel: bytes) -> None:
             stub.clear_breakpoint(write + len(WRMSR))
         assert len(set(seen)) == CPUS
         stub.run_to(loaded.entry)
+
+
+ONE_THREAD = {
+    "single": ("-accel", "tcg,thread=single"),
+    "icount": ("-icount", "shift=auto"),
+}
+
+
+@pytest.mark.parametrize("extra", ONE_THREAD.values(), ids=ONE_THREAD)
+@pytest.mark.parametrize("machine", MACHINES)
+def test_one_host_thread_runs_all_cpus(
+    machine: str, extra: tuple[str, ...], tmp_path: Path, test_kernel: bytes
+) -> None:
+    bios, kernel = tmp_path / "bios.bin", tmp_path / "kernel"
+    bios.write_bytes(build_image("all-cpus").image)
+    kernel.write_bytes(test_kernel)
+    guest = Guest(machine, smp=8, kernel=kernel, extra=extra)
+    done = subprocess.run(command(guest, bios=bios), timeout=60, check=False)
+    assert done.returncode == TEST_PASSED
