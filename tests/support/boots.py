@@ -61,6 +61,7 @@ PCI = (
     "sdhci-pci",
 )  # fmt: skip
 ONCE = ("VGA", "virtio-balloon-pci", "virtio-balloon-device")  # QEMU takes no second one
+ACCELERATORS = ("tcg", "tcg", "tcg", "tcg,thread=single")  # a host thread for each CPU, or one
 APPEND = ("", "quiet", "console=ttyS0 root=/dev/vda1 ro", "x" * 1000)
 
 
@@ -75,7 +76,8 @@ class Boot:
 
     def __str__(self) -> str:
         words = [f"seed {self.seed}: {self.form} by {self.template}", self.guest.machine]
-        words += [f"-m {self.guest.memory // MIB}M -smp {self.guest.smp}"]
+        words += [f"-accel {self.guest.accel} -m {self.guest.memory // MIB}M"]
+        words += [f"-smp {self.guest.smp}"]
         return " ".join([*words, shlex.join(self.guest.extra)])
 
 
@@ -97,8 +99,10 @@ def draw(seed: int) -> Boot:
         machine += dice.choice(("", ",acpi=off", ",pcie=on", NO_TIMER, ",rtc=on"))
     if machine.endswith(NO_TIMER):
         forms = [name for name in forms if name not in WAITS]
-    guest = Guest(machine, memory, smp, append=dice.choice(APPEND), extra=tuple(extra))
-    return Boot(seed, guest, template, dice.choice(forms))
+    append, form = dice.choice(APPEND), dice.choice(forms)
+    accel = dice.choice(ACCELERATORS)
+    guest = Guest(machine, memory, smp, append=append, extra=tuple(extra), accel=accel)
+    return Boot(seed, guest, template, form)
 
 
 def _types(prefix: str) -> list[str]:
