@@ -25,6 +25,14 @@ def data_dir(name: str) -> Path:
     return installed if installed.is_dir() else PACKAGE.parent / name
 
 
+def is_file(path: Path) -> bool:
+    """Whether a regular file has this name; a name that no file can have is one of none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def read_file(path: Path, limit: int | None = None) -> bytes:
     """A file's bytes, or the error that a user can act on; `limit` in bytes. Without one a pipe or
     a device still has one, for it may have no end."""

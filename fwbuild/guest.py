@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from fwbuild import machines
+from fwbuild.files import is_file
 from fwbuild.machines import MachineFamily
 from fwbuild.sizes import MIB
 
@@ -47,8 +48,11 @@ class Guest:
     @property
     def modules(self) -> list[tuple[str, str]]:
         """(file, arguments) of each module in the initrd, for a kernel that takes several: QEMU's
-        list `FILE ARGUMENTS,FILE ARGUMENTS`, in which a comma of a name is doubled.
+        list `FILE ARGUMENTS,FILE ARGUMENTS`, in which a comma of a name is doubled. Where QEMU does
+        not read it, a file of that very name goes first.
         Source: QEMU, hw/i386/multiboot.c."""
+        if self.firmware_loads and self.initrd and is_file(self.initrd):
+            return [(str(self.initrd), "")]
         named = re.split(r"(?<!,),(?!,)", str(self.initrd)) if self.initrd else []
         parts = [module.replace(",,", ",").partition(" ") for module in named]
         return [(file, arguments) for file, _, arguments in parts]

@@ -94,6 +94,18 @@ elf_table:
 .damaged:
     .stop stop_codes.KERNEL_ELF
 
+#: go on to the next segment
+#: mode: 32
+#: in: ebx segment
+#: out: ebx the next one, eflags CF clear behind the last
+#: clobbers: -
+#: reads: ram.work.segments_end
+#: source: -
+elf_next:
+    add ebx, work.SEGMENT.sizeof
+    cmp ebx, dword ptr [ram.work.segments_end]
+    ret
+
 .if option.protocols.multiboot | option.protocols.multiboot2
 #: read the program headers, and find the physical address of the file's entry in the segment whose
 #: virtual addresses have it
@@ -128,8 +140,7 @@ elf_entry:
     clc
     ret
 .skip:
-    add ebx, work.SEGMENT.sizeof
-    cmp ebx, dword ptr [ram.work.segments_end]
+    call elf_next
     jb .next
     xor edx, edx
     ret
@@ -176,8 +187,7 @@ elf_span:
     jbe .skip
     mov edi, ecx
 .skip:
-    add ebx, work.SEGMENT.sizeof
-    cmp ebx, dword ptr [ram.work.segments_end]
+    call elf_next
     jb .next
     mov dword ptr [ram.work.kernel_start], esi
     sub edi, esi
@@ -261,8 +271,7 @@ elf_pvh_entry:
     mov edx, dword ptr [esi]
     ret
 .skip:
-    add ebx, work.SEGMENT.sizeof
-    cmp ebx, dword ptr [ram.work.segments_end]
+    call elf_next
     jb .segment
     stc
     ret

@@ -81,33 +81,41 @@ kernel_file_enter:
 .enter:
     jmp dword ptr [ram.work.file_enter]
 
-#: put each segment to its physical address, and zeros after it
+#: put each segment to its physical address, and zeros after it. All zeros go first: those of one
+#: segment may lie where another has bytes
 #: mode: 32
 #: in: -
 #: out: -
-#: clobbers: eax, ebx, ecx, edx, edi, eflags
+#: clobbers: eax, ebx, ecx, edx, edi, ebp, eflags
 #: reads: ram.work.file_control, ram.work.segments_end, region.segments
-#: source: System V ABI, chapter 5 "Program Header"
+#: source: System V ABI, chapter 5 "Program Header"; QEMU include/hw/elf_ops.h (the zeros)
 kernel_file_load:
+    # EBP: 0 while there are zeros to write, then 1
+    xor ebp, ebp
+.again:
     mov ebx, region.segments.base
 .next:
     cmp dword ptr [ebx + work.SEGMENT.type], elf.PT_LOAD
     jnz .skip
     mov edi, dword ptr [ebx + work.SEGMENT.paddr]
     mov ecx, dword ptr [ebx + work.SEGMENT.filesz]
-    jecxz .zeros
-    mov eax, dword ptr [ebx + work.SEGMENT.offset]
-    call kernel_file_copy
+    test ebp, ebp
+    jnz .bytes
     add edi, ecx
-.zeros:
     neg ecx
     add ecx, dword ptr [ebx + work.SEGMENT.memsz]
     xor eax, eax
     rep stosb
+.bytes:
+    # after the zeros ECX is 0
+    jecxz .skip
+    mov eax, dword ptr [ebx + work.SEGMENT.offset]
+    call kernel_file_copy
 .skip:
-    add ebx, work.SEGMENT.sizeof
-    cmp ebx, dword ptr [ram.work.segments_end]
+    call elf_next
     jb .next
+    xor ebp, 1
+    jnz .again
     ret
 
 #: read a part of the kernel's file: a skip from its start, and one transfer

@@ -69,7 +69,7 @@ modules_load:
     mov dword ptr [ram.pvh_area.start_info.modlist_paddr], ram.pvh_area.modules
     add ebx, pvh.MODLIST_ENTRY.sizeof
     inc byte ptr [ram.work.module_name + file_names.MODULE_DIGIT]
-    cmp byte ptr [ram.work.module_name + file_names.MODULE_DIGIT], '9'
+    cmp byte ptr [ram.work.module_name + file_names.MODULE_DIGIT], '0' + file_names.MODULES_MAX
     jbe .next
     ret
 .too_long:

@@ -74,10 +74,9 @@ multiboot2_file_read:
     jb .damaged
 .next:
     # tags are aligned
-    mov ecx, dword ptr [esi + multiboot2.HEADER_TAG.size]
-    add ecx, multiboot2.HEADER_ALIGN - 1
-    and ecx, -multiboot2.HEADER_ALIGN
-    add esi, ecx
+    add esi, dword ptr [esi + multiboot2.HEADER_TAG.size]
+    add esi, multiboot2.HEADER_ALIGN - 1
+    and esi, -multiboot2.HEADER_ALIGN
     cmp esi, region.head.end
     jb .tag
 .damaged:
@@ -160,12 +159,15 @@ multiboot2_move:
     and eax, edx
     jmp .found
 .high:
+    # The limit is the kernel's alone: modules and tables may lie above it. ESI keeps the end of RAM
+    mov esi, dword ptr [ram.work.high_top]
     mov eax, dword ptr [ebp + multiboot2.RELOCATABLE.max_addr]
-    cmp eax, dword ptr [ram.work.high_top]
+    cmp eax, esi
     jae .find
     mov dword ptr [ram.work.high_top], eax
 .find:
     call high_find
+    mov dword ptr [ram.work.high_top], esi
 .found:
     mov edx, eax                # a stop's detail
     cmp eax, dword ptr [ebp + multiboot2.RELOCATABLE.min_addr]
@@ -181,8 +183,7 @@ multiboot2_move:
     mov ebx, region.segments.base
 .next:
     add dword ptr [ebx + work.SEGMENT.paddr], eax
-    add ebx, work.SEGMENT.sizeof
-    cmp ebx, dword ptr [ram.work.segments_end]
+    call elf_next
     jb .next
     # CF is clear
     ret

@@ -19,6 +19,7 @@ APPEND = "opt/fwbuild/append"
 MODULE = "opt/fwbuild/module/1"
 MODULE_DIGIT = len(MODULE) - 1
 MODULE_CMDLINE = f"{MODULE}/cmdline"
+MODULES_MAX = 9  # their numbers have one digit
 
 
 def module(number: int) -> str:

@@ -6,6 +6,7 @@ Nothing outside the firmware relies on this layout; where it lies is in layout.p
 from construct import Array, Bytes, Int8ul, Int32ul, Int64ul, Padding, Struct
 
 from fwbuild.abi import acpi, e820, fw_cfg, multiboot, offsets, pvh, x86
+from fwbuild.firmware import file_names
 
 GDT_ENTRIES = 4  # null, TSS, code, data: the order of x86.SELECTOR_*
 GDT_LIMIT = GDT_ENTRIES * x86.DESCRIPTOR.sizeof() - 1
@@ -34,7 +35,7 @@ EXCEPTION_ADDRESS = (1 << EXCEPTION_SHIFT) - 1
 SUMS_MAX = 4 << 20  # bytes that the ACPI loader script may have added up; QEMU's tables: 128 KiB
 SUM_ROUND = 64  # bytes that a round of checksum_set adds up
 
-MODULES_MAX = 10  # the initrd and nine files
+MODULES_MAX = 1 + file_names.MODULES_MAX  # the initrd and the files
 
 # What a PVH kernel is handed, in layout's `pvh` region. The image holds a template of it, up to
 # the second module.

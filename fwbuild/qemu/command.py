@@ -11,6 +11,8 @@ from fwbuild.qemu.program import find, program
 from fwbuild.sizes import KIB, MIB
 
 RAM_ID = "ram"  # of a baked guest's memory
+# QEMU has room for 32 files of fw_cfg, many of which are its own, and aborts at one too many.
+SLOTS = ("-global", "fw_cfg.x-file-slots=64")
 FROM_FILE = f"memory-backend={RAM_ID}"  # a property of its machine
 
 
@@ -46,7 +48,7 @@ def _files(guest: Guest) -> list[str]:
         texts[file_names.module_cmdline(number)] = text
     found = [f"name={name},file={escaped(path)}" for name, path in files.items()]
     found += [f"name={name},string={escaped(text)}" for name, text in texts.items() if text]
-    return [word for value in found for word in ("-fw_cfg", value)]
+    return [*SLOTS, *(word for value in found for word in ("-fw_cfg", value))]
 
 
 def escaped(text: Path | str) -> str:

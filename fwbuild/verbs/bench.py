@@ -29,6 +29,7 @@ from fwbuild.verbs.guest_options import (
     add_qemu_argument,
     add_size_arguments,
     check_files,
+    check_initrd,
     positive,
     regex,
 )
@@ -143,7 +144,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    check_files(*args.kernel, *args.bios, args.initrd)
+    check_files(*args.kernel, *args.bios)
+    check_initrd(args.initrd)
     last = _last(args)
     images = [contenders.ours(name, args.out) for name in args.template or [DEFAULT]]
     images += [contenders.theirs(path) for path in args.bios]

@@ -31,7 +31,12 @@ from fwbuild.protocols import expect
 from fwbuild.qemu.count import Count, count
 from fwbuild.qemu.program import program
 from fwbuild.qemu.record import record
-from fwbuild.verbs.guest_options import add_kernel_arguments, add_qemu_argument, check_files
+from fwbuild.verbs.guest_options import (
+    add_kernel_arguments,
+    add_qemu_argument,
+    check_files,
+    check_initrd,
+)
 from fwbuild.verbs.printing import Working, output
 from fwbuild.verbs.run_kernel import chosen, loads_files
 
@@ -70,7 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    check_files(args.kernel, args.initrd, *(args.bios or ()))
+    check_files(args.kernel, *(args.bios or ()))
+    check_initrd(args.initrd)
     with tempfile.TemporaryDirectory(prefix="fwbuild-") as name, Working("assembling") as shown:
         counter = _Counter(args, Path(name), shown.say)
         rows = list(counter.growth() if args.grow else counter.rows())

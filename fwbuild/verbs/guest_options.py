@@ -1,6 +1,7 @@
 """The options that describe a guest, in QEMU's own vocabulary, for every verb that takes one."""
 
 import argparse
+import os
 import re
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from fwbuild.api import build
 from fwbuild.bake.read import baked_guest
 from fwbuild.bake.write import BIOS_FILE
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.files import read_file
+from fwbuild.files import is_file, read_file
 from fwbuild.firmware.layout import IMAGE_SIZE
 from fwbuild.guest import Guest
 from fwbuild.image import template
@@ -175,9 +176,15 @@ def check_files(*paths: Path | None) -> None:
     """Raise the error of a file that is not there, or none that can be read twice: QEMU reads it,
     too."""
     for path in paths:
-        if path and not path.is_file():
-            what = "not a regular file" if path.exists() else "no such file"
+        if path and not is_file(path):
+            what = "not a regular file" if os.access(path, os.F_OK) else "no such file"
             raise FwbuildError(ExitCode.INPUT, what, where=str(path), hint="give another file")
+
+
+def check_initrd(initrd: Path | None) -> None:
+    """Raise the error of an initrd that is neither a file nor a list of modules."""
+    if initrd and not is_file(initrd):
+        check_files(*(Path(file) for file, _ in Guest(initrd=initrd).modules))
 
 
 def guest_from(args: argparse.Namespace) -> Guest:
@@ -193,8 +200,7 @@ def guest_from(args: argparse.Namespace) -> Guest:
         tuple(word for pair in args.extra for word in pair),
     )
     check_files(guest.kernel)
-    if guest.initrd and not guest.initrd.is_file():
-        check_files(*(Path(file) for file, _ in guest.modules))
+    check_initrd(guest.initrd)
     folder = getattr(args, "baked", None)
     if folder and (guest.kernel or guest.initrd):
         raise FwbuildError(

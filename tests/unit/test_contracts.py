@@ -178,6 +178,7 @@ ROWS: dict[str, dict[str, int | str]] = {
     "elf_read": {},
     "elf_table": {"edx": 1, "esi": 52},
     "elf_entry": {},
+    "elf_next": {"ebx": DESTINATION},
     "elf_span": {},
     "elf_in_file": {"ebx": SEGMENT},
     "elf_pvh_entry": {},
