@@ -11,8 +11,9 @@ from fwbuild.abi import e820, elf, multiboot
 from fwbuild.abi.multiboot import HeaderFlag
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.kernel.elf_file import ElfError, LimitError, read_elf
+from fwbuild.kernel.file_elf import read_file_elf
 from fwbuild.kernel.placed import Placed
-from fwbuild.kernel.vmlinux import RELINK, beyond_limit, load, physical_entry
+from fwbuild.kernel.vmlinux import RELINK, beyond_limit, load
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +104,8 @@ def parse_file(data: bytes, where: str) -> tuple[int, list[Placed]] | None:
         if header.flags & HeaderFlag.ADDRESSES:
             kernel = _by_header(data, at, header)
             return kernel.entry, [Placed(kernel.address, kernel.parts[0][1], kernel.size)]
-        file = read_elf(data)
-        return physical_entry(file), load(file).placed
-    except LimitError as error:
-        raise beyond_limit(error, where) from None
+        file = read_file_elf(data)
+        return file.physical_entry(), file.placed
     except (ElfError, ValueError) as error:
         what = f"a Multiboot kernel that cannot be loaded: {error}"
         raise FwbuildError(ExitCode.KERNEL, what, where=where, hint=RELINK) from None

@@ -11,10 +11,10 @@ from typing import Any
 from fwbuild.abi import multiboot2 as abi
 from fwbuild.abi.multiboot2 import HeaderTag, InfoTag
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.kernel.elf_file import ElfError, LimitError, read_elf
+from fwbuild.kernel.elf_file import ElfError
+from fwbuild.kernel.file_elf import read_file_elf
 from fwbuild.kernel.multiboot import by_addresses
 from fwbuild.kernel.placed import Placed
-from fwbuild.kernel.vmlinux import beyond_limit, load, physical_entry
 from fwbuild.sizes import align_up
 
 IGNORED = (
@@ -79,7 +79,8 @@ def parse_multiboot2(data: bytes, where: str) -> Multiboot2Kernel | None:
         return None
     try:
         found = dict(_tags(data, at))
-        entry = found.get(HeaderTag.ENTRY)
+        # a tag without an address is none: the entry is that of ELF
+        entry = HeaderTag.ENTRY in found and found[HeaderTag.ENTRY].entry_addr
         if addresses := found.get(HeaderTag.ADDRESSES):
             if addresses.load_addr == abi.FROM_START:
                 # as far before the header as in the file
@@ -87,16 +88,14 @@ def parse_multiboot2(data: bytes, where: str) -> Multiboot2Kernel | None:
             address, content, size = by_addresses(data, at, addresses)
             placed, start = [Placed(address, content, size)], 0
         else:
-            file = read_elf(data)
-            placed = load(file).placed
-            start = 0 if entry else physical_entry(file)
+            file = read_file_elf(data)
+            placed = file.placed
+            start = 0 if entry else file.physical_entry()
         return Multiboot2Kernel(
-            entry=entry.entry_addr if entry else start,
+            entry=entry or start,
             placed=placed,
             relocatable=found.get(HeaderTag.RELOCATABLE),
         )
-    except LimitError as error:
-        raise beyond_limit(error, where) from None
     except (ElfError, ValueError) as error:
         what = f"a Multiboot 2 kernel that cannot be loaded: {error}"
         hint = "change its header or its linker script, or start it by GRUB"

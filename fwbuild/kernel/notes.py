@@ -72,9 +72,10 @@ def written_note(file: ElfFile) -> PvhNote | None:
 
 
 def _pvh_note(note: Note, in_segment: bool) -> PvhNote:
-    if note.descsz not in pvh.ELF_NOTE_SIZES:
+    # QEMU keeps the lower 4 bytes of a descriptor, however many it has
+    if note.descsz < min(pvh.ELF_NOTE_SIZES):
         raise ElfError(f"a PVH note of {note.descsz} bytes")
-    entry = int.from_bytes(note.rest[: note.descsz], "little")
+    entry = int.from_bytes(note.rest[: min(note.descsz, QEMU_READS)], "little")
     return PvhNote(entry & 0xFFFFFFFF, note.name, in_segment)
 
 

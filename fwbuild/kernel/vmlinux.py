@@ -129,16 +129,6 @@ def refusal(error: ElfError, where: str) -> FwbuildError:
     return FwbuildError(ExitCode.KERNEL, what, where=where, hint=hint)
 
 
-def physical_entry(file: ElfFile) -> int:
-    """The physical address of the file's entry, which is a virtual one. Raises ElfError if no
-    segment has it.
-    Source: GRUB, grub-core/loader/multiboot_elfxx.c."""
-    for s in file.of(elf.PT_LOAD):
-        if s.vaddr <= file.entry < s.vaddr + s.memsz:
-            return file.entry - s.vaddr + s.paddr
-    raise ElfError(f"no segment has its entry {file.entry:#x}")
-
-
 def beyond_limit(error: LimitError, where: str) -> FwbuildError:
     """The error for a file that QEMU may load, and fwbuild does not."""
     return FwbuildError(ExitCode.KERNEL, f"{LIMITED}: {error}", where=where, hint=RELINK)

@@ -34,6 +34,8 @@ def load_file(guest: Guest, recording: Recording, data: bytes, where: str) -> Lo
     `where`. Raises FwbuildError for a file that the firmware refuses."""
     top = max((a + s for a, s in recording.ram() if a < e820.FOUR_GIB), default=0)
     protocol, entry, placed = placing(data, where, top)
+    if sum(p.size for p in placed) > MEMORY_MAX:
+        raise beyond_limit(LimitError(TOO_LARGE), where)
     return Loaded(protocol.name, entry, files=_files(guest, data), placed=placed)
 
 
@@ -43,13 +45,20 @@ def placing(data: bytes, where: str, top: int) -> tuple[Protocol, int, list[Plac
     for protocol in ORDER:
         if found := protocol.place(data, where, top):
             entry, placed = found
-            if sum(p.size for p in placed) > MEMORY_MAX:
-                raise beyond_limit(LimitError(TOO_LARGE), where)
             return protocol, entry, placed
     raise FwbuildError(ExitCode.KERNEL, NO_WAY, where=where, hint=HINT)
 
 
+def check_modules(guest: Guest) -> None:
+    """Raise the error of more modules than the firmware looks for."""
+    if len(guest.modules) > file_names.MODULES_MAX:
+        what = f"{len(guest.modules)} modules"
+        hint = f"the firmware takes {file_names.MODULES_MAX}; put several into one file"
+        raise FwbuildError(ExitCode.USAGE, what, where="--initrd", hint=hint)
+
+
 def _files(guest: Guest, data: bytes) -> dict[str, bytes]:
+    check_modules(guest)
     files = {file_names.KERNEL: data}
     if guest.append:
         files[file_names.CMDLINE] = os.fsencode(guest.append)

@@ -19,6 +19,7 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
 from fwbuild.kernel.elf_file import ElfError
+from fwbuild.kernel.file_elf import read_file_elf
 from fwbuild.kernel.placed import Placed
 from fwbuild.kernel.vmlinux import Elf, parse_elf, refusal
 from fwbuild.protocols import tables
@@ -76,12 +77,15 @@ class Linux64(Protocol):
         raise FwbuildError(ExitCode.KERNEL, NO_KERNEL, where=where, hint=BY_FILE)
 
     def place(self, data: bytes, where: str, top: int) -> tuple[int, list[Placed]] | None:
-        elf = _elf(data, where)
-        if elf.bits != 64 or (elf.pvh_note and elf.pvh_note.in_segment):
+        try:
+            file = read_file_elf(data)
+        except ElfError as error:
+            raise refusal(error, where) from None
+        if not file.wide or file.pvh_entry is not None:
             return None
-        if elf.elf_entry >= e820.FOUR_GIB:
+        if file.entry >= e820.FOUR_GIB:
             raise FwbuildError(ExitCode.KERNEL, TOO_HIGH, where=where, hint=LINK_LOW)
-        return elf.elf_entry, elf.placed
+        return file.entry, file.placed
 
     def entries(self, data: bytes, where: str) -> dict[str, int]:
         return {"64-bit": _elf(data, where).elf_entry}

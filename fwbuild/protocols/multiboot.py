@@ -198,6 +198,9 @@ class Multiboot(Protocol):
         found.protocol = self.name
         if not found.templates:
             found.stops("KERNEL_KIND", f"{kernel.entry:08x}")
+        # QEMU loads whole pages
+        if not 0 <= kernel.entry - kernel.address < align_up(kernel.size, x86.PAGE):
+            found.stops("KERNEL_ENTRY", f"{kernel.address:08x}")
         fits = layout.multiboot_fits(kernel.address, kernel.size)
         if kernel.address < e820.EXTENDED and not fits:
             found.stops("KERNEL_OVERLAP", f"{kernel.address:08x}")

@@ -23,6 +23,7 @@ from fwbuild.firmware import layout
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
 from fwbuild.kernel.elf_file import ElfError, LimitError
+from fwbuild.kernel.file_elf import read_file_elf
 from fwbuild.kernel.multiboot2 import find_header2
 from fwbuild.kernel.placed import Placed
 from fwbuild.kernel.vmlinux import (
@@ -140,11 +141,10 @@ class Pvh(Protocol):
 
     def place(self, data: bytes, where: str, top: int) -> tuple[int, list[Placed]] | None:
         try:
-            elf = parse_elf(data)
+            file = read_file_elf(data)
         except ElfError as error:
             raise refusal(error, where) from None
-        note = elf.pvh_note
-        return (note.entry, elf.placed) if note and note.in_segment else None
+        return None if file.pvh_entry is None else (file.pvh_entry, file.placed)
 
     def entries(self, data: bytes, where: str) -> dict[str, int]:
         return {"PVH": parse_vmlinux(data, where).pvh_entry}

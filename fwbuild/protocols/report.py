@@ -9,7 +9,7 @@ from fwbuild.firmware import stop_codes
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.image import template
 from fwbuild.image.template import Template
-from fwbuild.kernel.vmlinux import Elf
+from fwbuild.kernel.vmlinux import LIMITED, Elf
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,18 @@ class Report:
         self.problems.append(stop_problem(name, detail))
 
     @property
+    def limited(self) -> bool:
+        """Whether QEMU may take what fwbuild does not read."""
+        return any(problem.what.startswith(LIMITED) for problem in self.problems)
+
+    @property
     def way(self) -> Way | None:
-        """The way by which the file itself boots; None for none. QEMU goes first."""
+        """The way by which the file itself boots; None for none, or an unknown one. QEMU goes
+        first."""
         if not self.problems:
             return Way.KERNEL
+        if self.limited:
+            return None
         return Way.FILE if self.by_file and self.by_file.protocol else None
 
     def plain(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from fwbuild.kernel.multiboot2 import find_header2
 from fwbuild.kernel.uki import KERNEL, is_efi, read_uki
 from fwbuild.kernel.vmlinux_cache import NoVmlinuxError, pvh_vmlinux
 from fwbuild.protocols import identify, ways
+from fwbuild.protocols.kernel_file import check_modules
 from fwbuild.protocols.report import Problem, Way
 from fwbuild.verbs.guest_options import guest_from
 from fwbuild.verbs.printing import Working, printable
@@ -108,7 +109,7 @@ def by_firmware(guest: Guest, kernel: bytes, templates: Sequence[str], image: by
         if image and not read_identity(image):
             return guest  # another firmware may start what QEMU takes for a very old kernel
         raise _no_kernel(guest.kernel, kernel)
-    if found.way is Way.KERNEL or not found.by_file:
+    if found.way is Way.KERNEL or found.limited or not found.by_file:
         return guest
     by_file, refused = found.by_file, found.problems[0].what
     if by_file.refusal:
@@ -120,7 +121,9 @@ def by_firmware(guest: Guest, kernel: bytes, templates: Sequence[str], image: by
     if lacks or (image and not loads_files(image)):
         raise FwbuildError(ExitCode.KERNEL, refused, where=where, hint=hint)
     _say(guest.kernel, f"by the firmware's own loader ({by_file.title}), for QEMU's: {refused}")
-    return replace(guest, firmware_loads=True)
+    guest = replace(guest, firmware_loads=True)
+    check_modules(guest)
+    return guest
 
 
 def loads_files(image: bytes) -> bool:

@@ -14,7 +14,9 @@ def multiboot1(
     load: int = 0x100000,
     header: int = 0x100000,
     bss_end: int = 0,
+    entry: int = 64,
 ) -> bytes:
+    """`entry`: bytes from where it is loaded."""
     fields = dict.fromkeys(offsets(multiboot.HEADER), 0)
     checksum = -(multiboot.HEADER_MAGIC + flags) % (1 << 32)
     fields |= {
@@ -24,7 +26,7 @@ def multiboot1(
         "header_addr": header,
         "load_addr": load,
         "bss_end_addr": bss_end,
-        "entry_addr": load + 64,
+        "entry_addr": load + entry,
     }
     return bytes(multiboot.HEADER.build(fields)).ljust(4096, b"\x90")
 

@@ -117,6 +117,11 @@ FILES: dict[str, tuple[bytes, str, str | None, str]] = {
     "Multiboot over the vectors": (
         multiboot1(load=0x400, header=0x400), "multiboot", "multiboot",
         stop_words("KERNEL_OVERLAP")),
+    "Multiboot, entered in its last page": (multiboot1(entry=4095), "multiboot", "multiboot", ""),
+    "Multiboot, entered after it": (
+        multiboot1(entry=4096), "multiboot", "multiboot", stop_words("KERNEL_ENTRY")),
+    "Multiboot, entered before it": (
+        multiboot1(entry=-1), "multiboot", "multiboot", stop_words("KERNEL_ENTRY")),
     "Multiboot 2, no ELF file": (
         by_header2(), "multiboot2", None, "does not know Multiboot 2"),
     "compressed": (gzip.compress(KERNEL), "compressed", None, "gzip -dc"),

@@ -16,7 +16,7 @@ from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.elf import Segment, pvh_note, write_elf
 from fwbuild.machines import MACHINES
-from fwbuild.protocols import PVH
+from fwbuild.protocols import PVH, ways
 from tests.support.booted import emulated
 from tests.support.files import bare
 from tests.support.noted import ENTRY, LAYOUTS, WIDTHS, link
@@ -139,6 +139,8 @@ def test_stop(name: str, image: Image) -> None:
     stop = stop_codes.BY_NAME[case.stop]
     assert outcome.console == f"fwbuild: {stop.code:02x} {stop.what} {case.detail:08x}\n"
     assert max(machine.writes) < 0xA0  # pages: only below 1 MiB
+    if case.stop != "KERNEL_RANGE":  # of the guest's memory
+        assert ways.by_file(bytes(kernel[: case.size]), "k").refusal
 
 
 def test_a_kernel_below_1_mib(image: Image) -> None:
@@ -169,6 +171,32 @@ def test_segments_in_any_order(order: str, image: Image) -> None:
         assert (start, start + span) == (0x100000, 0x200100)
 
 
+OVER = {
+    # the zeros of the second lie over bytes of the first, which come later in memory
+    "zeros over bytes": [(0x101000, 0x800, 0x800), (0x100000, 0x1000, 0x3000)],
+    "zeros over bytes that follow": [(0x100000, 0x1000, 0x3000), (0x101000, 0x800, 0x800)],
+    "zeros over zeros": [(0x100000, 0x100, 0x3000), (0x101000, 0x100, 0x1800)],
+    "bytes over bytes": [(0x100000, 0x1000, 0x1000), (0x100800, 0x1000, 0x1000)],
+    "bytes within bytes": [(0x100000, 0x1000, 0x1000), (0x100800, 0x100, 0x900)],
+    "the same place": [(0x100000, 0x1000, 0x1000), (0x100000, 0x1000, 0x1000)],
+}
+
+
+@pytest.mark.parametrize("name", OVER)
+def test_segments_over_each_other(name: str, image: Image) -> None:
+    """Bytes go over zeros, and over the bytes of those before."""
+    rows = [(at, bytes([n + 1]) * length, size) for n, (at, length, size) in enumerate(OVER[name])]
+    wanted = bytearray(0x4000)
+    for at, data, _ in rows:
+        wanted[at - BASE : at - BASE + len(data)] = data
+    kernel = write_elf([Segment(at, d, s, 7) for at, d, s in rows], [], BASE, pvh_note(BASE))
+    machine = boot(Guest("microvm", firmware_loads=True), image, kernel)
+    assert machine.outcome.kind == End.HANDOFF
+    assert PVH.judge(machine.state()) == []
+    end = max(at + size for at, _, size in rows)
+    assert machine.read(BASE, end - BASE) == wanted[: end - BASE]
+
+
 def variable(machine: Machine, name: str) -> int:
     return int.from_bytes(machine.read(layout.address("work", name), 4), "little")
 
@@ -186,10 +214,12 @@ def test_more_notes_than_are_looked_at(before: bytes, ends: str, image: Image) -
         BASE,
         before + pvh_note(BASE) + (before or FILLER)[:0x2000],
     )
-    outcome = boot(Guest("microvm", firmware_loads=True), image, kernel).outcome
     if ends:
+        outcome = bare(image.image, {file_names.KERNEL: kernel}).run()
         assert outcome.exit_value == stop_codes.BY_NAME[ends].code
+        assert ways.by_file(kernel, "k").refusal
     else:
+        outcome = boot(Guest("microvm", firmware_loads=True), image, kernel).outcome
         assert (outcome.kind, outcome.registers["eip"]) == (End.HANDOFF, BASE)
 
 
@@ -212,6 +242,42 @@ def test_64_bit_program_headers_of_another_size(image: Image, tmp_path: Path) ->
     kernel[offsets(elf.EHDR64)["phentsize"]] -= 1
     outcome = bare(image.image, {file_names.KERNEL: bytes(kernel)}).run()
     assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_ELF"].code
+
+
+LAST = layout.region("head").size - work.SEGMENTS_MAX * elf.PHDR64.sizeof()
+
+
+@pytest.mark.parametrize(("at", "taken"), [(LAST, True), (LAST + 8, False), (0x9000, False)])
+def test_where_program_headers_may_lie(at: int, taken: bool, image: Image, tmp_path: Path) -> None:
+    """What the tool says of the file is what the firmware does with it."""
+    kernel = bytearray(link("alone", 4, tmp_path).read_bytes().ljust(0xA000, b"\0"))
+    header = elf.EHDR64.parse(bytes(kernel))
+    size = header.phnum * header.phentsize
+    kernel[at : at + size] = kernel[header.phoff : header.phoff + size]
+    field = offsets(elf.EHDR64)["phoff"]
+    kernel[field : field + 8] = at.to_bytes(8, "little")
+    outcome = bare(image.image, {file_names.KERNEL: bytes(kernel)}).run()
+    assert outcome.console.startswith("fwbuild: 29") != taken
+    assert (ways.by_file(bytes(kernel), "k").refusal is None) == taken
+
+
+@pytest.mark.parametrize("size", [4, 5, 8, 12])
+def test_a_note_of_any_size(size: int, image: Image) -> None:
+    """The entry is its first 4 bytes, for QEMU as well."""
+    note = word(4) + word(size) + word(pvh.ELF_NOTE_PHYS32_ENTRY) + b"Xen\0" + word(BASE)
+    note = note.ljust(16 + -(-size // 4) * 4, b"\0")
+    kernel = write_elf([Segment(BASE, bytes(16), 16, 7)], [], BASE + 4, note)
+    machine = boot(Guest("microvm", firmware_loads=True), image, kernel)
+    assert machine.outcome.registers["eip"] == BASE
+    assert PVH.report(kernel).problems == []
+
+
+def test_segments_without_memory_do_not_count(image: Image) -> None:
+    """Wherever they say that they lie."""
+    rows = [Segment(BASE, bytes(16), 16, 7), Segment(0xFFFFF000, b"", 0, 7), Segment(0, b"", 0, 7)]
+    kernel = write_elf(rows, [], BASE, pvh_note(BASE))
+    machine = boot(Guest("microvm", firmware_loads=True), image, kernel)
+    assert PVH.judge(machine.state()) == []
 
 
 @pytest.mark.parametrize("field", ["paddr", "offset", "filesz", "memsz"])

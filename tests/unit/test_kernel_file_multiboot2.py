@@ -175,6 +175,11 @@ def test_an_entry_of_the_header_goes_before_elfs(
     assert boot(guest, image, kernel).outcome.registers["eip"] == entry
 
 
+def test_an_entry_of_0_is_none(guest: Guest, image: Image, tmp_path: Path) -> None:
+    kernel = hobby.link(hobby.HEADER2.format(tags=tag(ENTRY, 0)), tmp_path).read_bytes()
+    assert boot(guest, image, kernel).outcome.registers["eip"] == hobby.PHYSICAL + 0x28
+
+
 ALL = range(22)
 # name: tags that the firmware takes as they are
 TAKEN = {
