@@ -105,7 +105,7 @@ class Linux(BzimageProtocol):
         yield from flat_segments(state)
 
     def handed(self, state: State, handoff: LinuxHandoff) -> Iterator[str]:
-        yield from empty_fields(handoff)
+        yield from empty_fields(handoff, _header_end(state))
         yield from _header(state, handoff)
         yield from tables.memmap_problems(state, handoff.memmap, e820.EBDA)
         yield from tables.table_problems(state, handoff.memmap, handoff.boot_params.acpi_rsdp_addr)
@@ -129,24 +129,32 @@ def read_boot_params(state: State, address: int) -> dict[str, Any]:
     }
 
 
-def empty_fields(handoff: LinuxHandoff) -> Iterator[str]:
-    """Everything of boot_params that no loader fills is zero."""
+def empty_fields(handoff: LinuxHandoff, header_end: int = 0) -> Iterator[str]:
+    """Everything of boot_params that no loader fills is zero, but for what the kernel's header
+    reaches: it ends at that offset, and has its own bytes up to there."""
     page = BOOT_PARAMS.parse(BOOT_PARAMS.build(handoff.boot_params))
     empty = BOOT_PARAMS.parse(bytes(BOOT_PARAMS.sizeof()))
-    for field in BOOT_PARAMS.subcons:
-        if field.name and field.name not in FILLED and page[field.name] != empty[field.name]:
-            yield f"boot_params.{field.name} is not 0"
+    places = offsets(BOOT_PARAMS)
+    for name in (field.name for field in BOOT_PARAMS.subcons if field.name):
+        is_header = linux_boot.HEADER_OFFSET < places[name] < header_end
+        if name not in FILLED and not is_header and page[name] != empty[name]:
+            yield f"boot_params.{name} is not 0"
     for entry in page.e820_table[page.e820_entries :]:
         if entry.type or entry.size:
             yield "boot_params.e820_table holds more than e820_entries says"
             return
 
 
+def _header_end(state: State) -> int:
+    """The offset where the kernel's header ends, in its file and in boot_params. Source: boot.rst,
+    "Details of Header Fields"."""
+    return linux_boot.HEADER_JUMP_BASE + int(state.items[Key.SETUP_DATA][OFFSETS["jump"] + 1])
+
+
 def _header(state: State, handoff: LinuxHandoff) -> Iterator[str]:
     header = handoff.boot_params.hdr
     setup = state.items[Key.SETUP_DATA]
-    end = linux_boot.HEADER_JUMP_BASE + setup[OFFSETS["jump"] + 1]
-    given = linux_boot.SETUP_HEADER.parse(setup[:end].ljust(len(setup), b"\0"))
+    given = linux_boot.SETUP_HEADER.parse(setup[: _header_end(state)].ljust(len(setup), b"\0"))
     for name in OFFSETS.keys() - LOADERS_OWN:
         if header[name] != given[name]:
             yield f"header: {name} is {header[name]!r}, the kernel's is {given[name]!r}"

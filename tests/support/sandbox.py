@@ -16,7 +16,7 @@ from unicorn import Uc
 from unicorn import x86_const as ux
 
 from fwbuild import protocols
-from fwbuild.abi import e820, pvh
+from fwbuild.abi import e820, multiboot, pvh
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.machine import Machine, Outcome
 from fwbuild.emulator.memory import Memory
@@ -132,7 +132,9 @@ def _claimed(machine: Machine) -> list[tuple[int, int]]:
 def _memmap(machine: Machine) -> list[Any]:
     """The memory map. A Multiboot kernel may lie over the one that its own was made from."""
     state = machine.state()
-    if state.end == End.HANDOFF and state.protocol == BootProtocol.MULTIBOOT:
+    initrd = machine.fw_cfg.items.get(Key.INITRD_ADDR, b"")
+    told = int.from_bytes(initrd, "little") in (0, multiboot.INFO_ADDRESS_QEMU)
+    if state.end == End.HANDOFF and state.protocol == BootProtocol.MULTIBOOT and told:
         return protocols.read(state).memmap
     area = layout.region("memmap")
     size = min(max(_variable(machine, "memmap_end") - area.base, 0), area.size)

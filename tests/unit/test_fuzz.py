@@ -141,6 +141,23 @@ ENDS = {
         '["universal/11.1/microvm-acpi-off-512M/pvh",["set","#5",0,"0700"]]',
         End.HANDOFF,
     ),
+    "a Multiboot kernel without its mark": (
+        '["universal/7.2/microvm-512M/multiboot",["generate","#a","u32",542683805],["cut","#b",0]]',
+        End.HANDOFF,
+    ),
+    "a bzImage's header that reaches past its place": (
+        '["all-cpus/11.1/microvm-3072M/linux",["generate","#18","setup",3304459872]]',
+        End.HANDOFF,
+    ),
+    "a module that is gone": (
+        '["universal/11.1/microvm-3072M/file",["drop","opt/fwbuild/module/1"]]',
+        End.HANDOFF,
+    ),
+    "tables of a machine without ACPI": (
+        '["universal/10.0/microvm-acpi-off-512M/linux16",'
+        '["generate","etc/table-loader","script",3541086797],["honest","script",904251489]]',
+        End.HANDOFF,
+    ),
     "CPUs that an MP table has no room for": (
         '["universal/11.1/microvm-acpi-off-512M/pvh",["set","#5",0,"0002"]]',
         End.HANDOFF,

@@ -61,6 +61,7 @@ CASES: dict[str, dict[str, Any]] = {
 }
 KERNELS: dict[str, Callable[[], bytes]] = {
     "protocol 2.12": lambda: build_test_bzimage(version=0x20C),
+    "a header that reaches into what follows": lambda: build_test_bzimage(jump=0xFFEB),
     "a header that ends early": lambda: build_test_bzimage(jump=0x66EB, kernel_info_offset=7),
     "relocatable": relocatable,
     "setup_sects is 0": lambda: build_test_bzimage(setup_sects=0).ljust(0x10000, b"\x90"),

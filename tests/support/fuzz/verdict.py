@@ -163,11 +163,10 @@ def _is_as_loaded(machine: Machine, host: Host) -> bool:
 
 def _tells_of_tables(machine: Machine, host: Host) -> bool:
     """Whether the host's ACPI tables and their script are a QEMU's own."""
-    return all(
-        host.get(f.name) == f.data
-        for f in machine.recording.files
-        if f.name.startswith("etc/acpi") or f.name == file_names.TABLE_LOADER
-    )
+    own = {f.name: f.data for f in machine.recording.files}
+    names = own.keys() | {f.name.decode("latin-1") for f in host.files}
+    tables = {n for n in names if n.startswith("etc/acpi") or n == file_names.TABLE_LOADER}
+    return all(host.get(name) == own.get(name, b"") for name in tables)
 
 
 def as_the_host_sees(machine: Machine, host: Host) -> State | None:
@@ -190,7 +189,9 @@ def as_the_host_sees(machine: Machine, host: Host) -> State | None:
     files = {file_names.E820: host.get(file_names.E820)}
     names = (f.name.decode("latin-1") for f in host.files if options["modules"])
     files |= {name: file(name) for name in names if name.startswith(MODULE_FILES)}
-    offer = replace(machine.recording.with_files(files), smp=_cpus(number(Key.NB_CPUS)))
+    kept = [f for f in machine.recording.files if not f.name.startswith(MODULE_FILES)]
+    offer = replace(machine.recording, files=kept, smp=_cpus(number(Key.NB_CPUS)))
+    offer = offer.with_files(files)
     told = not any(kind == "no dma" for kind, *_ in host.behaviour)
     state = replace(machine.state(), file=file, host=offer, items=items, told=told)
     entry: int | None = number(Key.KERNEL_ENTRY)
@@ -210,7 +211,8 @@ def as_the_host_sees(machine: Machine, host: Host) -> State | None:
     else:
         start = number(Key.KERNEL_ADDR)
         end = start + number(Key.KERNEL_SIZE)
-        inside = [p for p in state.segments if start <= p.address and p.end <= end]
+        known = state.segments if state.protocol == BootProtocol.PVH else ()
+        inside = [p for p in known if start <= p.address and p.end <= end]
         state = replace(state, protocol=BootProtocol.PVH, segments=inside)
     if entry is not None and state.registers["eip"] != entry:
         return replace(state, end=End.FAULT, detail=f"entered at {state.registers['eip']:#x}")
