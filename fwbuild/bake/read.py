@@ -1,10 +1,11 @@
 """A baked guest's folder, made here or found, as a Guest."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fwbuild.bake.plan import plan
 from fwbuild.bake.write import DESCRIPTION, TEMPLATE, write
@@ -12,6 +13,7 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
 from fwbuild.guest import RAM_FILE, Guest
 from fwbuild.image.build import build_image
+from fwbuild.kernel.placed import PIECE
 from fwbuild.protocols.preloaded import AGAIN, read_record
 
 
@@ -32,8 +34,44 @@ def _described(path: Path) -> dict[str, Any]:
             return {"machine": machine, "memory": memory}
     except (ValueError, KeyError, TypeError, RecursionError):
         pass  # as for one that has other values
+    raise _undescribed(path)
+
+
+def _undescribed(path: Path) -> FwbuildError:
     what = "it does not describe a baked guest"
-    raise FwbuildError(ExitCode.INPUT, what, where=str(path), hint=AGAIN)
+    return FwbuildError(ExitCode.INPUT, what, where=str(path), hint=AGAIN)
+
+
+def check_pieces(folder: Path) -> None:
+    """Raise the error of a RAM file that no longer holds what was baked."""
+    path = folder / DESCRIPTION
+    where = str(folder / RAM_FILE)
+    try:
+        pieces = [
+            (int(p["address"]), int(p["size"]), p["sha256"])
+            for p in json.loads(read_file(path))["pieces"]
+        ]
+        if any(at < 0 or size < 0 for at, size, _ in pieces):
+            raise _undescribed(path)
+        with (folder / RAM_FILE).open("rb") as file:
+            wrong = [at for at, size, wanted in pieces if _sha256(file, at, size) != wanted]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _undescribed(path) from None
+    except OSError as error:
+        what = f"cannot read: {error.strerror}"
+        raise FwbuildError(ExitCode.INPUT, what, where=where, hint=AGAIN) from None
+    if wrong:
+        what = f"what lies at {wrong[0]:#x} is not what was baked"
+        raise FwbuildError(ExitCode.INPUT, what, where=where, hint=AGAIN)
+
+
+def _sha256(file: BinaryIO, at: int, size: int) -> str:
+    found = hashlib.sha256()
+    file.seek(at)
+    while piece := file.read(min(PIECE, size)):
+        found.update(piece)
+        size -= len(piece)
+    return found.hexdigest()
 
 
 def bake(guest: Guest, folder: Path, modules: Sequence[Path] = ()) -> Guest:

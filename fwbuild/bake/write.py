@@ -41,8 +41,7 @@ def write(plan: Plan, image: Image, out: Path) -> dict[str, Any]:
         "memory": guest.memory,
         "append": guest.append,
         "pieces": [
-            {"address": p.address, "size": p.size, "sha256": hashlib.sha256(p.content).hexdigest()}
-            for p in plan.pieces
+            {"address": p.address, "size": p.size, "sha256": p.sha256()} for p in plan.pieces
         ],
         "image": hashlib.sha256(image.image).hexdigest(),
     }
@@ -71,7 +70,8 @@ def qemu_options(guest: Guest, *, once: bool) -> list[str]:
 
 def _libvirt(guest: Guest, *, once: bool) -> str:
     """A domain, with DIR for the folder's path."""
-    words = ["-object", _memory(guest, Path("DIR")), "-machine", FROM_FILE]
+    properties = ",".join([FROM_FILE, *guest.machine.split(",")[1:]])
+    words = ["-object", _memory(guest, Path("DIR")), "-machine", properties]
     return render("libvirt.xml.j2", guest=guest, words=words, once=once)
 
 

@@ -1,6 +1,7 @@
 """Bytes of a kernel in physical memory, compared and written piece by piece: a kernel of a file
 of some MiB may take all of memory for its zeros."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -28,6 +29,13 @@ class Placed:
             yield self.address + at, bytes(self.content[at : at + PIECE])
         for at in range(whole, self.size, PIECE):
             yield self.address + at, ZEROS[: self.size - at]
+
+    def sha256(self) -> str:
+        """Of all its bytes, zeros included."""
+        found = hashlib.sha256()
+        for _, piece in self.pieces():
+            found.update(piece)
+        return found.hexdigest()
 
     def is_at(self, read: Callable[[int, int], bytes]) -> bool:
         """Whether memory holds it."""

@@ -16,19 +16,20 @@ from fwbuild.guest import Guest
 from fwbuild.image import template
 from fwbuild.qemu.command import size_text
 from fwbuild.qemu.program import VARIABLE
-from fwbuild.sizes import GIB, KIB, MIB
+from fwbuild.sizes import GIB, KIB, MIB, align_up
 from fwbuild.verbs.printing import Working
 
 FURTHER = ("device", "object", "blockdev", "netdev")  # QEMU's options that add devices
+MEMORY_UNIT = 8 * KIB  # to which QEMU rounds -m up (softmmu/vl.c)
 UNITS = {"": MIB, "K": KIB, "M": MIB, "G": GIB, "T": 1 << 40}
 
 
 def memory_size(text: str) -> int:
-    """QEMU's -m: a number of MiB, or with a suffix K, M, G or T. Bytes."""
+    """QEMU's -m: a number of MiB, or with a suffix K, M, G or T. Bytes, as many as QEMU gives."""
     match = re.fullmatch(r"(\d+)([KMGT]?)", text.upper())
     if not match or int(match[1]) == 0:
         raise argparse.ArgumentTypeError(f"'{text}' is not a memory size; say 512M or 2G")
-    return int(match[1]) * UNITS[match[2]]
+    return align_up(int(match[1]) * UNITS[match[2]], MEMORY_UNIT)
 
 
 def positive(text: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from fwbuild.abi import pci
 from fwbuild.api import Emulation, emulate
+from fwbuild.bake.read import check_pieces
 from fwbuild.emulator import recording
 from fwbuild.emulator.recording import Recording
 from fwbuild.emulator.state import End
@@ -64,6 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="fwbuild-") as folder:
         guest, _ = chosen_guest(args, Path(folder), pvh=False)
+        if guest.baked:
+            check_pieces(guest.baked)
         return _real(guest, args) if args.real else _emulated(guest, args)
 
 

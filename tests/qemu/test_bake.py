@@ -12,6 +12,8 @@ from fwbuild.abi import ports
 from fwbuild.bake.plan import plan
 from fwbuild.bake.read import bake
 from fwbuild.bake.write import BIOS_FILE, QEMU_FILE, write
+from fwbuild.cli import main
+from fwbuild.errors import ExitCode
 from fwbuild.firmware import stop_codes
 from fwbuild.guest import RAM_FILE, Guest
 from fwbuild.image.build import Image, build_image
@@ -56,6 +58,16 @@ def start(
     return subprocess.run(
         argv, cwd=folder, capture_output=True, text=True, errors="replace", timeout=150, check=False
     )
+
+
+@pytest.mark.versions
+@pytest.mark.parametrize("name", MACHINES)
+def test_memory_of_no_whole_pages(name: str, tmp_path: Path, test_kernel: bytes) -> None:
+    """QEMU makes whole pages of it."""
+    (tmp_path / "kernel").write_bytes(test_kernel)
+    words = ["bake", "--kernel", str(tmp_path / "kernel"), "-M", name, "-m", "100001K"]
+    assert main([*words, "--out", str(tmp_path / "baked")]) == ExitCode.OK
+    assert start(tmp_path / "baked").returncode == ports.debug_exit_status(1)
 
 
 @pytest.mark.versions

@@ -129,7 +129,7 @@ def test_libvirt_starts_a_baked_guest(machine: str, shared: Path) -> None:
     need_libvirt()
     (shared / "kernel").write_bytes(build_test_kernel())
     folder = shared / "baked"
-    bake(fwbuild.Guest(machine, memory=128 * MIB, kernel=shared / "kernel"), folder)
+    bake(fwbuild.Guest(machine, 128 * MIB, 2, shared / "kernel"), folder)
     for path in (folder, *folder.iterdir()):
         path.chmod(0o777)  # for the other user
     domain = (folder / "libvirt.xml").read_text()
