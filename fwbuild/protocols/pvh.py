@@ -25,6 +25,7 @@ from fwbuild.guest import Guest
 from fwbuild.kernel.elf_file import ElfError, LimitError
 from fwbuild.kernel.file_elf import read_file_elf
 from fwbuild.kernel.multiboot2 import find_header2
+from fwbuild.kernel.near_header import near_header
 from fwbuild.kernel.placed import Placed
 from fwbuild.kernel.vmlinux import (
     LIMITED,
@@ -170,6 +171,8 @@ class Pvh(Protocol):
         found.facts["multiboot2"] = find_header2(data) is not None
         if banner := BANNER.search(data):
             found.facts["kernel_version"] = banner[1].decode("ascii")
+        if not (elf.pvh_note or found.facts["multiboot2"]) and (why := near_header(data)):
+            found.notes.append(why)
         _note(elf, found)
         return found
 

@@ -121,6 +121,8 @@ def by_firmware(guest: Guest, kernel: bytes, templates: Sequence[str], image: by
     if lacks or (image and not loads_files(image)):
         raise FwbuildError(ExitCode.KERNEL, refused, where=where, hint=hint)
     _say(guest.kernel, f"by the firmware's own loader ({by_file.title}), for QEMU's: {refused}")
+    for note in found.notes:
+        print(printable(f"fwbuild: note: {note}"), file=sys.stderr, flush=True)
     guest = replace(guest, firmware_loads=True)
     check_modules(guest)
     return guest
