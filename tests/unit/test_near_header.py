@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from fwbuild.abi import multiboot, multiboot2
+from fwbuild.abi.multiboot import HeaderFlag
 from fwbuild.guest import Guest
 from fwbuild.kernel.near_header import near_header
 from fwbuild.protocols import ways
-from fwbuild.protocols.multiboot import HeaderFlag
 from fwbuild.verbs.run_kernel import by_firmware
 from tests.support.elf_files import LOAD, elf_file
 from tests.support.multiboot import multiboot1
