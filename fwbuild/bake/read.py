@@ -18,20 +18,24 @@ from fwbuild.protocols.preloaded import AGAIN, read_record
 
 
 def baked_guest(folder: Path, guest: Guest) -> Guest:
-    """`guest` with machine type and memory of the baked guest in a folder. Raises FwbuildError for
-    another folder, and for one whose RAM file no guest may use."""
-    found = replace(guest, baked=folder, **_described(folder / DESCRIPTION))
+    """`guest` with machine type and memory of the baked guest in a folder, and with its CPUs unless
+    there are several already. Raises FwbuildError for another folder, and for one whose RAM file no
+    guest may use."""
+    described = _described(folder / DESCRIPTION)
+    smp = guest.smp if guest.smp > 1 else described["smp"]
+    found = replace(guest, baked=folder, **described | {"smp": smp})
     read_record(folder / RAM_FILE, found.memory)
     return found
 
 
 def _described(path: Path) -> dict[str, Any]:
-    """Machine type and memory in a description. Raises FwbuildError for none."""
+    """Machine type, memory and CPUs in a description. Raises FwbuildError for none."""
     try:
         plain = json.loads(read_file(path))
-        machine, memory = plain["machine"], plain["memory"]
-        if isinstance(machine, str) and "\0" not in machine and type(memory) is int and memory > 0:
-            return {"machine": machine, "memory": memory}
+        machine, *numbers = plain["machine"], plain["memory"], plain["smp"]
+        whole = all(type(number) is int and number > 0 for number in numbers)
+        if isinstance(machine, str) and "\0" not in machine and whole:
+            return {"machine": machine, "memory": plain["memory"], "smp": plain["smp"]}
     except (ValueError, KeyError, TypeError, RecursionError):
         pass  # as for one that has other values
     raise _undescribed(path)

@@ -39,6 +39,7 @@ def write(plan: Plan, image: Image, out: Path) -> dict[str, Any]:
         "fwbuild": __version__,
         "machine": guest.machine,
         "memory": guest.memory,
+        "smp": guest.smp,
         "append": guest.append,
         "pieces": [
             {"address": p.address, "size": p.size, "sha256": p.sha256()} for p in plan.pieces

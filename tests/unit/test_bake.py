@@ -272,7 +272,7 @@ def sized(size: int) -> Callable[[Path], object]:
 
 
 def described(**values: object) -> Callable[[Path], object]:
-    plain = {"machine": "microvm", "memory": Guest().memory} | values
+    plain = {"machine": "microvm", "memory": Guest().memory, "smp": 1} | values
     return lambda folder: (folder / "bake.json").write_text(json.dumps(plain))
 
 
@@ -303,6 +303,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "other JSON": (lambda f: (f / "bake.json").write_text("[]"), NONE),
     "no text": (lambda f: (f / "bake.json").write_bytes(b"\xff\xfe"), NONE),
     "other memory": (described(memory=128 << 20), "and the guest's memory 134217728"),
+    "no CPUs": (described(smp=0), NONE),
     "no memory": (described(memory=0), NONE),
     "negative memory": (described(memory=-5), NONE),
     "infinite memory": (described(memory=float("inf")), NONE),

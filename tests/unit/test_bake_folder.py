@@ -119,3 +119,14 @@ def test_a_piece_larger_than_the_file(tmp_path: Path, capsys: pytest.CaptureFixt
     (folder / "bake.json").write_text(json.dumps(plain))
     assert main(["verify", "--baked", str(folder)]) == ExitCode.INPUT
     assert "is not what was baked" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("given", "wanted"), [([], "4"), (["--smp", "2"], "2")])
+def test_the_cpus_are_those_of_the_options(
+    given: list[str], wanted: str, kernel: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = baked(kernel, "--smp", "4")
+    assert " -smp 4 " in (folder / "options").read_text()
+    capsys.readouterr()
+    assert main(["run", "--baked", str(folder), "--accel", "tcg", "--dry-run", *given]) == 0
+    assert f" -smp {wanted} " in capsys.readouterr().out
