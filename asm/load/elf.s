@@ -111,7 +111,7 @@ elf_next:
 #: virtual addresses have it
 #: mode: 32
 #: in: -
-#: out: edx entry (0 if no segment has it), eflags CF clear
+#: out: edx entry (-1 if no segment has it: no kernel reaches there), eflags CF clear
 #: clobbers: eax, ebx, ecx, esi, edi
 #: reads: ram.work.segments_end, region.head, region.segments
 #: writes: ram.work.segments_end, region.segments
@@ -142,7 +142,7 @@ elf_entry:
 .skip:
     call elf_next
     jb .next
-    xor edx, edx
+    or edx, -1
     ret
 .endif
 

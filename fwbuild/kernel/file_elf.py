@@ -27,14 +27,13 @@ FORMS = {
 @dataclass(frozen=True)
 class FileElf:
     """An ELF file as the firmware sees it. `wide` is whether it is a 64-bit one; `entry` is that of
-    its header, a virtual address for some protocols; `pvh_entry` is that of its first PVH note,
-    None without one; `segments` are the program headers of what is loaded, with memory of their
-    own."""
+    its header, a virtual address for some protocols; `segments` are the program headers of what is
+    loaded, with memory of their own, and `notes` those of notes."""
 
     wide: bool
     entry: int
-    pvh_entry: int | None
     segments: list[Any]
+    notes: list[Any]
     data: memoryview
 
     @property
@@ -58,6 +57,15 @@ class FileElf:
                 found.append(Placed(low, self.data[:0], high - low))
                 taken.append((low, high))
         return sorted(found, key=lambda p: p.address)
+
+    def pvh_entry(self) -> int | None:
+        """The entry in its first PVH note, None without one. Raises ElfError for notes that lie in
+        no file."""
+        for row in self.notes:
+            notes = bytes(_content(self.data, row, "a segment of notes")[:NOTES])
+            if (entry := _pvh_entry(notes)) is not None:
+                return entry
+        return None
 
     def physical_entry(self) -> int:
         """The physical address of the header's entry, a virtual one. Raises ElfError if no segment
@@ -83,17 +91,15 @@ def read_file_elf(data: bytes) -> FileElf:
     file, program = FORMS[ident]
     header = file.parse(head)
     rows = list(_rows(head, header, program))
-    notes = [_content(data, row, "its notes") for row in rows if row.type == elf.PT_NOTE]
     segments = [row for row in rows if row.type == elf.PT_LOAD and row.memsz]
     for row in segments:
-        _content(data, row, "a segment")
+        _content(memoryview(data), row, "a segment")
         if row.filesz > row.memsz or row.paddr + row.memsz >= e820.FOUR_GIB:
             raise ElfError(f"a segment of {row.memsz:#x} bytes at {row.paddr:#x}")
     if not segments:
         raise ElfError("nothing to load")
-    entries = (_pvh_entry(bytes(note[:NOTES])) for note in notes)
-    pvh_entry = next((entry for entry in entries if entry is not None), None)
-    return FileElf(ident == elf.IDENT_64, header.entry, pvh_entry, segments, memoryview(data))
+    notes = [row for row in rows if row.type == elf.PT_NOTE]
+    return FileElf(ident == elf.IDENT_64, header.entry, segments, notes, memoryview(data))
 
 
 def _rows(head: bytes, header: Any, program: Any) -> Iterator[Any]:
@@ -109,11 +115,11 @@ def _rows(head: bytes, header: Any, program: Any) -> Iterator[Any]:
         yield program.parse(head[at : at + size])
 
 
-def _content(data: bytes, row: Any, what: str) -> memoryview:
+def _content(data: memoryview, row: Any, what: str) -> memoryview:
     end = row.offset + row.filesz
     if end > len(data):
         raise ElfError(f"{what} passes the end of the file")
-    return memoryview(data)[row.offset : end]
+    return data[row.offset : end]
 
 
 def _pvh_entry(notes: bytes) -> int | None:

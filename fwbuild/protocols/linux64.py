@@ -79,9 +79,10 @@ class Linux64(Protocol):
     def place(self, data: bytes, where: str, top: int) -> tuple[int, list[Placed]] | None:
         try:
             file = read_file_elf(data)
+            noted = file.pvh_entry() is not None
         except ElfError as error:
             raise refusal(error, where) from None
-        if not file.wide or file.pvh_entry is not None:
+        if not file.wide or noted:
             return None
         if file.entry >= e820.FOUR_GIB:
             raise FwbuildError(ExitCode.KERNEL, TOO_HIGH, where=where, hint=LINK_LOW)

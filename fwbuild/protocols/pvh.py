@@ -143,9 +143,10 @@ class Pvh(Protocol):
     def place(self, data: bytes, where: str, top: int) -> tuple[int, list[Placed]] | None:
         try:
             file = read_file_elf(data)
+            entry = file.pvh_entry()
         except ElfError as error:
             raise refusal(error, where) from None
-        return None if file.pvh_entry is None else (file.pvh_entry, file.placed)
+        return None if entry is None else (entry, file.placed)
 
     def entries(self, data: bytes, where: str) -> dict[str, int]:
         return {"PVH": parse_vmlinux(data, where).pvh_entry}

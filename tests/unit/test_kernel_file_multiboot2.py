@@ -175,6 +175,26 @@ def test_an_entry_of_the_header_goes_before_elfs(
     assert boot(guest, image, kernel).outcome.registers["eip"] == entry
 
 
+@pytest.mark.parametrize("physical", [0, hobby.PHYSICAL])
+@pytest.mark.parametrize("moved", [False, True])
+def test_an_entry_in_no_segment(
+    moved: bool, physical: int, guest: Guest, image: Image, tmp_path: Path
+) -> None:
+    """Wherever the kernel is linked, and however far it is moved. At its start it would be one."""
+    tags = tag(MOVE, 0x100000, 0xFFFFFFFF, 0x1000, LOW) if moved else ""
+    path = hobby.link(hobby.HEADER2.format(tags=tags), tmp_path, virtual=1 << 40, physical=physical)
+    kernel = bytearray(path.read_bytes())
+    at = offsets(elf.EHDR64)["entry"]
+    kernel[at : at + 8] = ((1 << 40) + physical - 1).to_bytes(8, "little")
+    outcome = bare(image.image, {file_names.KERNEL: bytes(kernel)}).run()
+    assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_ENTRY"].code
+    with pytest.raises(FwbuildError, match="no segment has its entry"):
+        MULTIBOOT2.place(bytes(kernel), "k", TOP)
+    if moved:
+        kernel[at : at + 8] = ((1 << 40) + physical).to_bytes(8, "little")
+        assert boot(guest, image, bytes(kernel)).outcome.registers["eip"] == 0x100000
+
+
 def test_an_entry_of_0_is_none(guest: Guest, image: Image, tmp_path: Path) -> None:
     kernel = hobby.link(hobby.HEADER2.format(tags=tag(ENTRY, 0)), tmp_path).read_bytes()
     assert boot(guest, image, kernel).outcome.registers["eip"] == hobby.PHYSICAL + 0x28
@@ -373,3 +393,16 @@ def test_judge_of_registers(name: str, guest: Guest, image: Image, tmp_path: Pat
     machine = boot(guest, image, kernel)
     machine.outcome.registers[register] = value
     assert words in " / ".join(map(str, MULTIBOOT2.judge(machine.state())))
+
+
+def test_notes_are_of_no_concern(guest: Guest, image: Image, tmp_path: Path) -> None:
+    """Even where they lie in no file: the protocol does not ask for them."""
+    kernel = bytearray(hobby.link(hobby.HEADER2.format(tags=""), tmp_path).read_bytes())
+    header = elf.EHDR64.parse(bytes(kernel))
+    at = header.phoff + header.phnum * header.phentsize
+    row = dict.fromkeys((f.name for f in elf.PHDR64.subcons), 0)
+    row |= {"type": elf.PT_NOTE, "offset": 1 << 40, "filesz": 16}
+    kernel[at : at + header.phentsize] = elf.PHDR64.build(row)
+    field = offsets(elf.EHDR64)["phnum"]
+    kernel[field : field + 2] = (header.phnum + 1).to_bytes(2, "little")
+    boot(guest, image, bytes(kernel))
