@@ -35,6 +35,8 @@ SERVED = (
 )
 
 EMPTY = (0, 0)  # a vector that leads nowhere
+# Pointers that the loader fills. SeaBIOS's option ROM and qboot place the initrd themselves.
+FILLED = ("cmd_line_ptr", "ramdisk_image")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,11 +167,12 @@ def _contents(state: State, handoff: SetupHandoff) -> Iterator[str]:
     items = state.items
     if handoff.address != number(state, Key.SETUP_ADDR):
         yield f"the setup code is at {handoff.address:#x}, not where the host wants it"
-    at = offsets(linux_boot.SETUP_HEADER)["cmd_line_ptr"]  # which the loader fills
-    pointer = handoff.header.cmd_line_ptr.to_bytes(4, "little")
-    setup = items[Key.SETUP_DATA]
+    setup = bytearray(items[Key.SETUP_DATA])
+    for name in FILLED:
+        at = offsets(linux_boot.SETUP_HEADER)[name]
+        setup[at : at + 4] = handoff.header[name].to_bytes(4, "little")
     pieces = {
-        "setup code": (handoff.address, setup[:at] + pointer + setup[at + len(pointer) :]),
+        "setup code": (handoff.address, bytes(setup)),
         "kernel": (number(state, Key.KERNEL_ADDR), items[Key.KERNEL_DATA]),
         "initrd": (handoff.header.ramdisk_image, items.get(Key.INITRD_DATA, b"")),
     }

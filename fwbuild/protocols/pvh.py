@@ -276,7 +276,9 @@ def _contents(state: State, handoff: PvhHandoff) -> Iterator[str]:
 
 
 def _text(state: State, module: Any) -> bytes:
-    """A module's command line."""
+    """A module's command line: nothing where its address is 0, at which there is no text."""
+    if not module.cmdline_paddr:
+        return b""
     try:
         return read_string(state.read, module.cmdline_paddr)
     except MemoryError:

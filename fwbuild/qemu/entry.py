@@ -12,7 +12,7 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.guest import Guest
 from fwbuild.qemu.command import command
 from fwbuild.qemu.gdbstub import GdbStub
-from fwbuild.qemu.session import stopped
+from fwbuild.qemu.session import FOR_MACHINE, stopped
 
 SECONDS = 60  # to the entry
 SEGMENTS = ("cs", "ds", "es", "fs", "gs", "ss", "tr")
@@ -28,8 +28,7 @@ def at_entry(guest: Guest, bios: Path, *entries: int) -> Iterator[GdbStub]:
             stub.run_to(*entries)
         except TimeoutError:
             what = f"the kernel was not entered within {SECONDS} s"
-            hint = "is the image made for this machine?"
-            raise FwbuildError(ExitCode.JUDGEMENT, what, hint=hint) from None
+            raise FwbuildError(ExitCode.JUDGEMENT, what, hint=FOR_MACHINE) from None
         yield stub
 
 

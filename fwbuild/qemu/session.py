@@ -23,6 +23,9 @@ REMARK = re.compile(r"^\[[IRS] |: warning: ")  # of a log of qtest's, or no fail
 HINT = "try the same guest with QEMU alone: `fwbuild run --show-command`"
 # QEMU, hw/i386/x86.c and multiboot.c: what the complaints of a kernel's loader have
 KERNEL_WORDS = re.compile(r"kernel|x86-64 image")
+# With -no-reboot QEMU ends at either, with exit status 0.
+TOO_EARLY = "the guest reset or powered off too early"
+FOR_MACHINE = "is the image made for this machine?"
 PR_SET_PDEATHSIG = 1
 END_SECONDS = 1  # from closed sockets to the exit status
 
@@ -36,12 +39,16 @@ class Session:
     errors: IO[str]
 
     def failure(self, error: OSError) -> FwbuildError:
-        """Why a socket to it gave `error`: the firmware's stop, or QEMU's last words."""
-        if stop := self._stop():
+        """Why a socket to it gave `error`: the firmware's stop, the guest's end, or QEMU's last
+        words."""
+        status, complaints = self._status(), self._complaints()
+        if stop := stop_of(status):
             return FwbuildError(
                 ExitCode.STOPPED, f"the firmware stopped: {stop.what}", hint=stop.hint
             )
-        return failed(self.argv, self._complaints(), str(error))
+        if status == 0 and not last_words(complaints):
+            return FwbuildError(ExitCode.JUDGEMENT, TOO_EARLY, hint=FOR_MACHINE)
+        return failed(self.argv, complaints, str(error))
 
     def last_words(self) -> str:
         """The last line of its complaints, or nothing."""
@@ -51,11 +58,10 @@ class Session:
         self.errors.seek(0)
         return self.errors.read().strip()
 
-    def _stop(self) -> stop_codes.Stop | None:
-        """Why the firmware ended QEMU, if it did: isa-debug-exit closes the sockets
-        unannounced."""
+    def _status(self) -> int | None:
+        """Its exit status, if it has ended: a guest that ends it closes the sockets unannounced."""
         try:
-            return stop_of(self.process.wait(END_SECONDS))
+            return self.process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             return None
 
@@ -79,7 +85,7 @@ def failed(argv: Sequence[str], complaints: str, otherwise: str) -> FwbuildError
     return FwbuildError(ExitCode.QEMU, f"QEMU {qemu.version} failed: {words}", hint=hint)
 
 
-def stop_of(status: int) -> stop_codes.Stop | None:
+def stop_of(status: int | None) -> stop_codes.Stop | None:
     """The firmware's stop that makes QEMU end with an exit status."""
     stops = stop_codes.STOPS
     return next((s for s in stops if ports.debug_exit_status(s.code) == status), None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fwbuild.abi import e820
 from fwbuild.sizes import GIB, KIB, MIB
 
-# What a column shows where several things lie in it: the later in this list.
+# First the types of memory. What lies in memory is drawn over them.
 LETTERS = {
     ".": "RAM",
     "-": "reserved",
@@ -18,6 +18,7 @@ LETTERS = {
     "H": "handed over",
 }
 MEMORY = ".N"  # what lies in RAM
+TYPES = ".-?N"
 OF_TYPE = {e820.Type.RAM: ".", e820.Type.RESERVED: "-", e820.Type.NVS: "N"}
 
 
@@ -57,11 +58,15 @@ def bars(spans: Sequence[Span], columns: int) -> Iterator[Bar]:
             yield _bar(spans, low, high if high == e820.EXTENDED else max(ends), columns)
 
 
+def _order(span: Span) -> tuple[bool, int]:
+    """Of two in one column the smaller is seen, for the larger has others."""
+    return span.letter not in TYPES, span.start - span.end
+
+
 def _bar(spans: Sequence[Span], start: int, end: int, columns: int) -> Bar:
     unit = -(-(end - start) // columns)
     cells = [" "] * -(-(end - start) // unit)
-    order = list(LETTERS)
-    for span in sorted(spans, key=lambda span: order.index(span.letter)):
+    for span in sorted(spans, key=_order):
         first, last = max(span.start, start) - start, min(span.end, end) - 1 - start
         for cell in range(first // unit, last // unit + 1) if first <= last else ():
             cells[cell] = span.letter

@@ -89,7 +89,8 @@ def _memmap(console: Console, found: Verdict) -> None:
     for entry in found.handoff.memmap:
         known = entry.type in set(e820.Type)
         kind = e820.Type(entry.type).name if known else str(entry.type)
-        table.add_row(f"{entry.addr:#x}", f"{entry.addr + entry.size - 1:#x}", kind)
+        last = f"{entry.addr + entry.size - 1:#x}" if entry.size else "empty"
+        table.add_row(f"{entry.addr:#x}", last, kind)
     console.print(table)
 
 

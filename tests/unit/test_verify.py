@@ -12,14 +12,18 @@ from fwbuild.errors import ExitCode
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 from fwbuild.protocols.departure import Departure, by
+from fwbuild.protocols.pvh import PvhHandoff
 from fwbuild.protocols.verdict import verdict
 from fwbuild.sizes import MIB
 from fwbuild.verbs.bar import Span, bars
+from fwbuild.verbs.printing import output
+from fwbuild.verbs.verify_view import show
 from tests.support import hobby
 from tests.support.booted import emulated
 
 TYPE = 16  # offset of `type` in an entry of a PVH map
 ENTRY_SIZE = 24
+MODULE_CMDLINE = 16  # offset of `cmdline_paddr` in an entry of a PVH module list
 
 
 def test_a_bar_is_to_scale() -> None:
@@ -27,6 +31,46 @@ def test_a_bar_is_to_scale() -> None:
     (bar,) = bars(spans, 8)
     assert (bar.start, bar.end, bar.unit, bar.text) == (MIB, 9 * MIB, MIB, "..KK...T")
     assert bar.scale == "1 MiB"
+
+
+def test_the_smaller_of_two_in_a_column_is_seen() -> None:
+    """A kernel before a module that begins in the same column, and a table in an initrd's."""
+    kernel, module = Span(MIB + 3, MIB + 6, "K"), Span(MIB + 6, MIB + 40, "I")
+    table, reserved = Span(MIB + 30, MIB + 31, "T"), Span(MIB + 60, MIB + 61, "-")
+    spans = [Span(MIB, MIB + 80, "."), kernel, module, table, reserved]
+    for order in (spans, spans[::-1]):
+        assert [bar.text for bar in bars(order, 8)] == ["KIIT..-."]
+
+
+def test_an_empty_range_is_called_so(image: Image, capsys: pytest.CaptureFixture[str]) -> None:
+    """As in qboot's map: it has no last address."""
+    machine = emulated(Guest("microvm"), image.image)
+    handoff = protocols.read(machine.state())
+    last = len(handoff.memmap) - 1
+    at = handoff.areas()["memory map"][0] + last * ENTRY_SIZE
+    machine.uc.mem_write(at, bytes(ENTRY_SIZE))
+    state = machine.state()
+    assert any("an empty one at 0x0 of type 0" in problem for problem in protocols.judge(state))
+    show(output(), verdict(state))
+    shown = capsys.readouterr().out
+    assert "empty" in shown
+    assert "-0x1" not in shown
+
+
+def test_a_module_without_a_command_line(image: Image, tmp_path: Path) -> None:
+    """An address of 0 is no text: what lies there is the vectors of real mode."""
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(b"one")
+    machine = emulated(Guest("microvm", initrd=initrd), image.image)
+    handoff = protocols.read(machine.state())
+    assert isinstance(handoff, PvhHandoff)
+    at = int(handoff.start_info.modlist_paddr) + MODULE_CMDLINE
+    machine.uc.mem_write(at, bytes(8))
+    machine.uc.mem_write(0, b"not a command line")
+    found = [str(problem) for problem in protocols.judge(machine.state())]
+    assert [problem for problem in found if "command line" in problem] == [
+        "module 0: no command line, where FreeBSD reads a string"
+    ]
 
 
 def test_a_bar_for_each_stretch_with_ram() -> None:

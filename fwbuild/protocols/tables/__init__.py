@@ -65,7 +65,11 @@ def _memmap_problems(state: State, memmap: Sequence[Any], low_end: int | None) -
 
 def _text(spans: Sequence[Span]) -> str:
     """Ranges as a reader takes them in."""
-    return ", ".join(f"{a:#x}-{b - 1:#x} of type {int(kind)}" for a, b, kind in spans) or "none"
+    words = [
+        (f"{a:#x}-{b - 1:#x}" if a < b else f"an empty one at {a:#x}") + f" of type {int(kind)}"
+        for a, b, kind in spans
+    ]
+    return ", ".join(words) or "none"
 
 
 def _kept(state: State) -> tuple[e820.Type, ...]:
