@@ -129,9 +129,14 @@ class _Boot:
     def _follow(self, process: int, deadline: int) -> str:
         serial = self.serial
         watched: list[Any] = [process, self.port.ours, self.connection, *serial.watched]
+        came = 0  # when the serial port's last bytes did
         while (left := deadline - time.time_ns()) > 0:
-            ready, _, _ = select.select(watched, [], [], left / NS)
+            ready, _, _ = select.select(watched, [], [], serial.console.patience(left / NS))
             now = time.time_ns()
+            if serial.ours in ready:
+                came = now
+            elif not ready and serial.console.settle():
+                now = came
             if not serial.drain() and serial.ours in watched:
                 watched.remove(serial.ours)
             if serial.found:

@@ -42,8 +42,9 @@ class SerialPort:
             except BlockingIOError:
                 return True
             except OSError:
-                return False
+                data = b""
             if not data:
+                self.console.settle()
                 return False
             self.console.take(data)
 

@@ -13,21 +13,36 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.qemu.ending import Ending
 
 CHUNK = 1 << 16
+SETTLED = 0.5  # seconds of silence after which a line counts as it is
 
 
 class Console:
     """The text so far, its lines ended by a newline alone, and the first match of `until`, a
     regular expression that stays in a line; ^ and $ are a line's. All that comes goes to `echo`
-    at once."""
+    at once.
+
+    QEMU writes a byte at a time. So a match that reaches the end of an unfinished line waits for
+    the line to go on: "tests: 1" may become "tests: 10", which "1$" does not match."""
 
     def __init__(self, until: str | None, echo: IO[bytes] | None = None) -> None:
-        self.text = ""
         self.match: re.Match[str] | None = None
         self._pattern = re.compile(until, re.MULTILINE) if until else None
         decoder = getincrementaldecoder("utf-8")("replace")
         self._decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
-        self._from = 0  # a line's start; the pattern is in none before
+        self._lines: list[str] = []  # the pattern is in none of them
+        self._from = 0  # how long they are
+        self._last = ""  # the line that is not finished
         self._echo = echo
+
+    @property
+    def text(self) -> str:
+        """All that has come."""
+        return "".join((*self._lines, self._last))
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the last line has no newline."""
+        return bool(self._last)
 
     def read(self, process: subprocess.Popen[bytes], seconds: float | None) -> bool:
         """Read to the end of a QEMU, to the match or for so long. Whether time ran out."""
@@ -36,10 +51,12 @@ class Console:
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             while not self.match:
-                if not selector.select(end and max(0, end - time.monotonic())):
-                    return True
+                left = None if end is None else max(0, end - time.monotonic())
+                if not selector.select(self.patience(left)):
+                    return not self.settle()
                 data = os.read(process.stdout.fileno(), CHUNK)
                 if not data:
+                    self.settle()
                     process.wait()  # it closes its output as it ends
                     return False
                 self.take(data)
@@ -50,10 +67,31 @@ class Console:
         if self._echo:
             self._echo.write(data)
             self._echo.flush()
-        self.text += self._decoder.decode(data)
+        self._last += self._decoder.decode(data)
         if self._pattern and not self.match:
+            found = self._pattern.search(self._last)
+            if found and found.end() < len(self._last):
+                self.settle()
+        if finished := self._last.rfind("\n") + 1:
+            self._lines.append(self._last[:finished])
+            self._from += finished
+            self._last = self._last[finished:]
+
+    def patience(self, seconds: float | None) -> float | None:
+        """How long to wait for more before `settle`: not longer than `seconds`."""
+        if not self._matched():
+            return seconds
+        return SETTLED if seconds is None else min(SETTLED, seconds)
+
+    def settle(self) -> bool:
+        """Take the last line as it is, for no more of it came. Whether the text has a match."""
+        if self._pattern and self._matched():
             self.match = self._pattern.search(self.text, self._from)
-            self._from = self.text.rfind("\n") + 1
+        return self.match is not None
+
+    def _matched(self) -> bool:
+        """Whether the last line has a match that is not taken yet."""
+        return bool(self._pattern and not self.match and self._pattern.search(self._last))
 
 
 def did_not_come(until: str, text: str, end: Ending) -> FwbuildError:

@@ -1,5 +1,6 @@
 """QEMU on the user's terminal: the guest's serial port is its standard input and output."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -74,6 +75,8 @@ class Terminal:
                     process.kill()
             seconds = self.seconds if late else None
             end = ending(process.wait(), watch.events(), self._debug(), seconds)
+        if serial and serial.unfinished and _one_place():
+            sys.stderr.write("\n")  # what is said next is not the guest's
         if serial and serial.match:
             end = Ending(How.EXPECTED, end.status, serial.match[0])
         return end, complaints.result()
@@ -95,6 +98,14 @@ class Terminal:
 
     def _debug(self) -> str:
         return self.console.read_text(errors="replace") if self.console.exists() else ""
+
+
+def _one_place() -> bool:
+    """Whether stdout and stderr are one terminal, pipe or file."""
+    try:
+        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except OSError:  # of a stream without a file
+        return False
 
 
 def _pass_on(process: subprocess.Popen[bytes]) -> str:

@@ -1,6 +1,9 @@
 """QEMU on the user's terminal: programs that end in every way stand in for it."""
 
 import shlex
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +62,26 @@ def test_all_is_passed_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> 
     assert capfd.readouterr() == ("a\nb", "c\n")
 
 
+def test_what_is_said_next_has_a_line_of_its_own(tmp_path: Path) -> None:
+    """The guest's last line may have no newline, where it and fwbuild write to one place."""
+    code = """
+import sys
+from pathlib import Path
+from fwbuild.qemu.terminal import Terminal
+end = Terminal(["sh", "-c", "printf 'a prompt: '"], Path(sys.argv[1]), 60, "prompt").run()
+print(end.line, file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "console")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[0] == "a prompt: "
+    assert done.stdout.splitlines()[1].startswith("the guest printed")
+
+
 def test_qemu_may_write_its_disks_back(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     script = (
@@ -81,8 +104,45 @@ def test_a_long_line_is_not_searched_again_and_again() -> None:
     for _ in range(20000):
         serial.take(b"0123456789" * 10 + b"\n")
     assert not serial.match
-    serial.take(b"z")
+    serial.take(b"z\n")
     assert serial.match and serial.match.start() == 20000 * 101
+
+
+# an expression, what comes bit by bit: the match before the line is over, and after it
+GROWING: dict[str, tuple[str, list[bytes], str | None, str | None]] = {
+    "an end that is none": ("tests: 1$", [b"tests: 1", b"0"], None, None),
+    "an end": ("tests: 1$", [b"tests: ", b"1", b"\r"], None, "tests: 1"),
+    "a number": (r"count \d+", [b"count 1", b"2"], None, "count 12"),
+    "a number that is over": (r"count \d+", [b"count 1", b"2 "], "count 12", "count 12"),
+    "a prompt": ("login:", [b"login", b":", b" "], "login:", "login:"),
+    "a start": ("^b", [b"ab\n", b"b", b"c"], "b", "b"),
+    "not what follows": ("ok(?!:)", [b"ok", b": not at all"], None, None),
+    "no start": ("^b", [b"a", b"b"], None, None),
+}
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_a_line_that_is_not_over(name: str) -> None:
+    pattern, parts, before, after = GROWING[name]
+    serial = Console(pattern)
+    for part in parts:
+        serial.take(part)
+    assert (serial.match and serial.match[0]) == before
+    serial.take(b"\n")
+    assert (serial.match and serial.match[0]) == after
+
+
+@pytest.mark.parametrize("rest", ["exit", "sleep 60", "while :; do sleep 0.1; echo x; done"])
+def test_a_prompt_without_a_newline(rest: str, tmp_path: Path) -> None:
+    """Nothing follows it: QEMU ends, or waits for input. Where a line follows it was no prompt."""
+    end = Terminal(
+        ["sh", "-c", f"printf 'login: '; {rest}", "sh"], tmp_path / "console", 20, "login: ?$"
+    )
+    if "echo" in rest:
+        with pytest.raises(FwbuildError, match="did not come"):
+            replace(end, seconds=1).run()
+    else:
+        assert end.run().how == How.EXPECTED
 
 
 # a path, and what is there: part of the error
