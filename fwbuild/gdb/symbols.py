@@ -77,7 +77,9 @@ def find(name: str, known: Mapping[str, int], kernel: bytes = b"") -> tuple[int,
     if found := in_kernel(name, kernel):
         return found
     near = difflib.get_close_matches(name, known, 1)
-    where = "image or the kernel" if has_symbols(kernel) else "image"
+    where = "image or the kernel"
+    if not has_symbols(kernel):
+        where = "image, and the kernel has no symbols" if kernel else "image"
     hint = f"did you mean {near[0]}?" if near else "`fwbuild map` lists the image's"
     raise FwbuildError(ExitCode.INPUT, f"no routine '{name}' in the {where}", hint=hint)
 

@@ -43,6 +43,7 @@ def _machine_of(argv: Sequence[str]) -> str:
 def _hint(name: str, offered: Sequence[str]) -> str:
     """The names nearest to one, of those that are offered; all of a few; else nothing."""
     member = name.rpartition(".")[2]
+    offered = list(dict.fromkeys(offered))  # QEMU's help has an option once for each use
     shown = difflib.get_close_matches(member, offered, LISTED, 0.6)
     if len(offered) <= LISTED:
         shown = list(offered)

@@ -32,6 +32,7 @@ from fwbuild.verbs.guest_options import (
     check_initrd,
     positive,
     regex,
+    seconds,
 )
 from fwbuild.verbs.printing import Working, output
 
@@ -108,7 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=seconds,
         default=30,
         metavar="SECONDS",
         help="the most that one boot may take; default: %(default)s",

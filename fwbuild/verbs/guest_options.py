@@ -1,6 +1,7 @@
 """The options that describe a guest, in QEMU's own vocabulary, for every verb that takes one."""
 
 import argparse
+import math
 import os
 import re
 from functools import partial
@@ -37,6 +38,17 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """A time that passes."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0
+    if not 0 < found < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a time; say 30 or 0.5")
+    return found
 
 
 def regex(text: str) -> str:

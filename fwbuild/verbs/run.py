@@ -27,6 +27,7 @@ from fwbuild.verbs.guest_options import (
     add_qemu_argument,
     image_from,
     regex,
+    seconds,
 )
 from fwbuild.verbs.run_hints import hints
 from fwbuild.verbs.run_kernel import chosen_guest, without_s3
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="boot a bzImage as it is; default: as the vmlinux inside it, if that has a PVH entry",
     )
     parser.add_argument(
-        "--timeout", type=float, metavar="SECONDS", help="end QEMU after so long; default: never"
+        "--timeout", type=seconds, metavar="SECONDS", help="end QEMU after so long; default: never"
     )
     parser.add_argument(
         "--expect",

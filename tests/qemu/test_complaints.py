@@ -32,6 +32,14 @@ def test_offer(arguments: str, verb: str, capfd: pytest.CaptureFixture[str]) -> 
     assert offers in line
 
 
+def test_an_option(capfd: pytest.CaptureFixture[str]) -> None:
+    """The help has one with several uses several times, the hint once."""
+    assert main(["run", "--", "-nosuchoption"]) == ExitCode.QEMU
+    line = capfd.readouterr().err.splitlines()[-1]
+    hinted = line.partition("(hint: it has ")[2].rstrip(")").split(", ")
+    assert len(hinted) == len(set(hinted)) > 0
+
+
 @pytest.mark.parametrize(
     ("verb", "code", "line"),
     [

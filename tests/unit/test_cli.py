@@ -174,7 +174,10 @@ USAGE = {
     "no runs": (["bench", "--kernel", "k", "--runs", "0"], "at least 1"),
     "inspect what": (["inspect"], "required: FILE"),
     "two sources": (["verify", "--real", "--recording", "r"], "not allowed with"),
-    "a time of a word": (["run", "--timeout", "x"], "invalid float value: 'x'"),
+    "a time of a word": (["run", "--timeout", "x"], "'x' is not a time"),
+    "no time": (["run", "--timeout", "0"], "'0' is not a time"),
+    "a time before the start": (["run", "--timeout=-1"], "'-1' is not a time"),
+    "a time without end": (["bench", "--kernel", "k", "--timeout", "inf"], "'inf' is not a time"),
 }
 
 
