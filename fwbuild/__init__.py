@@ -4,10 +4,6 @@ The names below are the public API; docs/python.md has an example of each. They 
 they are first used, so that `import fwbuild` costs nothing.
 """
 
-from importlib import import_module
-
-from fwbuild.version import __version__
-
 TYPE_CHECKING = False  # as type checkers know it; typing itself takes long to import
 
 if TYPE_CHECKING:
@@ -31,13 +27,17 @@ if TYPE_CHECKING:
         verify,
         write,
     )
+    from fwbuild.version import __version__
 else:
 
     def __getattr__(name: str) -> object:
-        """A name of the API, from fwbuild/api.py."""
+        """A name of the API, from fwbuild/api.py, or the version."""
         if name not in __all__:
             raise AttributeError(f"module 'fwbuild' has no attribute '{name}'")
-        globals()[name] = getattr(import_module("fwbuild.api"), name)
+        from importlib import import_module  # noqa: PLC0415 (takes longer than all else here)
+
+        home = import_module("fwbuild.version" if name == "__version__" else "fwbuild.api")
+        globals()[name] = getattr(home, name)
         return globals()[name]
 
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from fwbuild.process import main
+from fwbuild.start import main
 
 sys.exit(main())

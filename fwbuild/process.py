@@ -1,7 +1,4 @@
-"""The process around a command line: signals, standard output and error, and the exit code.
-
-Nothing but light modules is imported until SIGINT is looked after.
-"""
+"""The process around a command line: signals, standard output and error, and the exit code."""
 
 import errno
 import io
@@ -15,6 +12,7 @@ from fwbuild.ending_signals import ENDING
 TYPE_CHECKING = False  # typing itself takes long to import
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from sys import UnraisableHookArgs
     from typing import TextIO
 
     from _typeshed import ReadableBuffer
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from fwbuild.errors import FwbuildError
 
 STDOUT, STDERR = 1, 2
+MOMENT = 0.001  # seconds
 TRACEBACK = "FWBUILD_TRACEBACK"  # in the environment: show a bug's traceback
 
 
@@ -67,6 +66,7 @@ def main() -> int:
     except KeyboardInterrupt:
         _leave(_ended_by[0] if _ended_by else signal.SIGINT)
     finally:  # all is done, and the exit code known
+        signal.setitimer(signal.ITIMER_REAL, 0)
         _on(wanted, signal.SIG_IGN)
     raise AssertionError
 
@@ -91,12 +91,25 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _unraisable(lost: "UnraisableHookArgs") -> None:
+    """Send the signal again, a moment later, if its KeyboardInterrupt was raised in what no
+    exception leaves: a finalizer, a weak reference's callback, a C library's callback."""
+    if not (_ended_by and isinstance(lost.exc_value, KeyboardInterrupt)):
+        sys.__unraisablehook__(lost)
+        return
+    number = _ended_by[0]
+    signal.signal(number, _stop)
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), number))
+    signal.setitimer(signal.ITIMER_REAL, MOMENT)
+
+
 def _run(wanted: "Iterable[int]") -> int:
     from fwbuild import cli  # noqa: PLC0415 (heavy)
     from fwbuild.errors import ExitCode, FwbuildError  # noqa: PLC0415
 
     sys.stdout, sys.stderr = _stream(sys.stdout, STDOUT), _stream(sys.stderr, STDERR)
     try:
+        sys.unraisablehook = _unraisable
         _on(wanted, _stop)  # from here on there are files to clean up
         try:
             code = cli.main()

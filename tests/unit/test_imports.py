@@ -51,7 +51,7 @@ def test_no_circle() -> None:
         pytest.fail(" -> ".join(error.args[1]))
 
 
-ROOF = {"", "cli", "process", "pytest_plugin", "share", "verbs", "__main__"}
+ROOF = {"", "cli", "process", "pytest_plugin", "share", "start", "verbs", "__main__"}
 
 # Each package, and those below it that it stands on. Those of ROOF may use any.
 FLOORS = {

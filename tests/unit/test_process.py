@@ -147,6 +147,28 @@ def test_closed_streams(redirection: str, code: int) -> None:
     assert (done.returncode, done.stderr) == (code, b"")
 
 
+# What is imported until SIGINT is looked after: in that time, the interpreter answers it with a
+# traceback.
+EARLY = """
+import _signal, os, sys
+before = {*sys.modules}
+def noted(number, handler):
+    print(int(number), *sorted({*sys.modules} - before), flush=True)
+    os._exit(0)
+_signal.signal = noted
+from fwbuild.start import main
+main()
+"""
+
+
+def test_little_is_imported_until_sigint_is_looked_after() -> None:
+    """`signal` would be most of it: it makes enums."""
+    done = subprocess.run(
+        [sys.executable, "-c", EARLY], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout.split() == [str(int(signal.SIGINT)), "fwbuild", "fwbuild.start"]
+
+
 # A signal as a module is imported, and as the interpreter ends.
 # argv: the moment, the signal's number, and the file to build.
 SIGNALLED = """
@@ -161,12 +183,13 @@ class Finder:
 if moment == "atexit":
     atexit.register(signalled)
 sys.meta_path.insert(0, Finder())
-from fwbuild.process import main
+from fwbuild.start import main
 sys.argv[1:] = ["build", "--out", out]
 sys.exit(main())
 """
 # moment: whether the files are there
 MOMENTS = {
+    "fwbuild.process": False,
     "fwbuild.cli": False,
     "argparse": False,
     "fwbuild.verbs.build": False,
@@ -193,6 +216,44 @@ def test_ended(moment: str, number: signal.Signals, tmp_path: Path) -> None:
     code = ExitCode.OK if moment == "atexit" else ENDS[number]  # the work is done
     assert (done.returncode, done.stderr) == (code, "")
     assert sorted(p.name for p in tmp_path.iterdir()) == (FILES if MOMENTS[moment] else [])
+
+
+# A signal inside of what no exception leaves. argv: which, and the signal's number.
+SWALLOWED = """
+import ctypes, os, sys, time, weakref
+from fwbuild import cli, process
+where, number = sys.argv[1], int(sys.argv[2])
+def signalled(*_):
+    os.kill(os.getpid(), number)
+class Thing:
+    if where == "finalizer":
+        __del__ = signalled
+def swallow():
+    thing = Thing()
+    if where == "weak reference":
+        return weakref.ref(thing, signalled)
+    if where == "C library's callback":
+        ctypes.CFUNCTYPE(None)(signalled)()
+def main():
+    swallow()
+    time.sleep(30)
+    return 0
+cli.main = main
+sys.exit(process.main())
+"""
+
+
+@pytest.mark.parametrize("number", ENDS)
+@pytest.mark.parametrize("where", ["finalizer", "weak reference", "C library's callback"])
+def test_a_signal_is_not_lost(where: str, number: signal.Signals) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SWALLOWED, where, str(int(number))],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (ENDS[number], "")
 
 
 @pytest.mark.parametrize("number", ENDS)
