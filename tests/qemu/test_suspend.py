@@ -3,6 +3,7 @@
 import re
 import socket
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from fwbuild.sizes import MIB
 from tests.support import debian, qmp
 from tests.support.kvm import need_accel
 from tests.support.small_kernel import assembled
+from tests.support.vmlinux64 import without_note
 
 pytestmark = pytest.mark.qemu
 
@@ -88,16 +90,25 @@ def sleeper(folder: Path, machine: str, smp: int, kernel: Path) -> Guest:
 
 
 @pytest.mark.parametrize(
-    ("machine", "smp", "baked"),
-    [(machine, smp, False) for machine in MACHINES for smp in (1, 2)]
-    + [pytest.param(machine, 2, True, marks=pytest.mark.long) for machine in MACHINES],
+    ("machine", "smp", "way"),
+    [(machine, smp, "-kernel") for machine in MACHINES for smp in (1, 2)]
+    + [
+        pytest.param(machine, 2, way, marks=pytest.mark.long)
+        for machine in MACHINES
+        for way in ("baked", "loaded by the firmware")
+    ],
 )
-def test_suspend(machine: str, smp: int, baked: bool, bios: Path, tmp_path: Path) -> None:
+def test_suspend(machine: str, smp: int, way: str, bios: Path, tmp_path: Path) -> None:
+    """A vmlinux wakes where QEMU does not load it again."""
     serial = tmp_path / "serial"
     guest = sleeper(tmp_path, machine, smp, debian.cloud_vmlinuz())
-    if baked:
+    if way == "baked":
         folder = tmp_path / "baked"
         guest, bios = bake(guest, folder), folder / BIOS_FILE
+    elif way != "-kernel":
+        kernel = tmp_path / "vmlinux"
+        kernel.write_bytes(without_note(debian.cloud_vmlinux().read_bytes()))
+        guest = replace(guest, kernel=kernel, firmware_loads=True)
     argv = [*command(guest, bios=bios), "-serial", f"file:{serial}"]
     with qmp.started(argv, SECONDS) as monitor:
         monitor.execute("cont")
