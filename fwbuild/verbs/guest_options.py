@@ -10,6 +10,7 @@ from pathlib import Path
 from fwbuild.api import build
 from fwbuild.bake.read import baked_guest
 from fwbuild.bake.write import BIOS_FILE
+from fwbuild.emulator.recording_check import MEMORY_MAX
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import is_file, read_file
 from fwbuild.firmware.layout import IMAGE_SIZE
@@ -30,7 +31,10 @@ def memory_size(text: str) -> int:
     match = re.fullmatch(r"(\d+)([KMGT]?)", text.upper())
     if not match or int(match[1]) == 0:
         raise argparse.ArgumentTypeError(f"'{text}' is not a memory size; say 512M or 2G")
-    return align_up(int(match[1]) * UNITS[match[2]], MEMORY_UNIT)
+    size = align_up(int(match[1]) * UNITS[match[2]], MEMORY_UNIT)
+    if size > MEMORY_MAX:
+        raise argparse.ArgumentTypeError(f"'{text}' is more memory than a PC has addresses for")
+    return size
 
 
 def positive(text: str) -> int:

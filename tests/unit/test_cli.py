@@ -166,6 +166,10 @@ def test_no_room_for_scratch_files(
 
 USAGE = {
     "no such option": (["--nope"], "unrecognized arguments: --nope"),
+    "memory beyond all addresses": (
+        ["bake", "--kernel", "{tmp}/k", "-m", "9999999T"],
+        "more memory than a PC has",
+    ),
     "memory of a word": (["verify", "-m", "many"], "'many' is not a memory size"),
     "no such accelerator": (["run", "--accel", "x"], "invalid choice: 'x'"),
     "no CPUs": (["run", "--smp", "0"], "at least 1"),
