@@ -1,6 +1,7 @@
 """QEMU on the user's terminal: the guest's serial port is its standard input and output."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from fwbuild.qemu.program import program
 from fwbuild.qemu.watch import Watch
 
 END_SECONDS = 5  # for QEMU to write its disks back
+OURS = f" terminating on signal {signal.SIGTERM} from pid {os.getpid()} "  # at our own end of it
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,8 @@ def _pass_on(process: subprocess.Popen[bytes]) -> str:
     kept = []
     for raw in process.stderr or ():
         line = raw.decode(errors="replace")
+        if OURS in line:
+            continue
         if complaint.is_about_arguments(line):
             kept.append(line)
         else:
