@@ -24,6 +24,7 @@ RUNS = {
     Way.PARTS: "boots its parts",
 }
 LARGE = 10  # numbers from here on are shown in both bases
+NAMES = 20  # characters of a name, where none is longer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,9 +44,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _show(path: Path, report: Report) -> None:
     console = output()
+    lines: list[tuple[str, str]] = []
 
     def line(name: str, text: str) -> None:
-        console.print(printable(f"  {name:20} {text}"))
+        lines.append((name, text))
 
     console.print(printable(f"{path}: {report.what}, {report.size} bytes"))
 
@@ -71,6 +73,9 @@ def _show(path: Path, report: Report) -> None:
             line("fwbuild run", RUNS[way])
     for note in report.notes:
         line("note", note)
+    width = max(NAMES, *(len(name) for name, _ in lines))
+    for name, text in lines:
+        console.print(printable(f"  {name:{width}} {text}"))
     if sections := report.facts.get("sections"):
         _sections(console, sections)
 

@@ -54,9 +54,8 @@ def chosen(
         return guest, b""
     found = in_parts(guest, read_file(guest.kernel), scratch)
     if pvh:
-        found = as_pvh(*found, templates, scratch)
-    guest, kernel = found
-    return by_firmware(guest, kernel, templates, image), kernel
+        found = as_pvh(*found, templates, scratch, guest.kernel)
+    return by_firmware(*found, templates, image, guest.kernel), found[1]
 
 
 def in_parts(guest: Guest, kernel: bytes, scratch: Path) -> tuple[Guest, bytes]:
@@ -75,40 +74,49 @@ def in_parts(guest: Guest, kernel: bytes, scratch: Path) -> tuple[Guest, bytes]:
 
 
 def as_pvh(
-    guest: Guest, kernel: bytes, templates: Sequence[str], scratch: Path
+    guest: Guest, kernel: bytes, templates: Sequence[str], scratch: Path, file: Path
 ) -> tuple[Guest, bytes]:
     """The guest and its kernel, a bzImage replaced by the vmlinux inside it where that boots by
-    PVH. `templates` are the images'; `scratch` takes the vmlinux where the user's cache cannot."""
+    PVH. `templates` are the images'; `scratch` takes the vmlinux where the user's cache cannot;
+    `file` is the user's, which a UKI's kernel has come out of."""
     if guest.kernel is None or not is_bzimage(kernel):
         return guest, kernel
     if problem := _no_pvh(guest, templates):
-        _say(guest.kernel, f"as a bzImage: {problem}")
+        _say(file, f"as a bzImage: {problem}")
         return guest, kernel
     start = time.monotonic()
     try:
-        with Working(f"unpacking {guest.kernel}"):
+        with Working(f"unpacking {file}"):
             kept = pvh_vmlinux(kernel, scratch)
     except NoVmlinuxError as error:
-        _say(guest.kernel, f"as a bzImage: {error}")
+        _say(file, f"as a bzImage: {error}")
         return guest, kernel
     how = "kept" if kept.found else f"taken out in {time.monotonic() - start:.1f} s"
-    _say(guest.kernel, f"as the vmlinux inside it, by PVH ({how}; --no-pvh: as a bzImage)")
+    _say(file, f"as the vmlinux inside it, by PVH ({how}; --no-pvh: as a bzImage)")
     return replace(guest, kernel=kept.path), read_file(kept.path)
 
 
-def by_firmware(guest: Guest, kernel: bytes, templates: Sequence[str], image: bytes = b"") -> Guest:
+def by_firmware(
+    guest: Guest,
+    kernel: bytes,
+    templates: Sequence[str],
+    image: bytes = b"",
+    file: Path | None = None,
+) -> Guest:
     """The guest, its kernel loaded by the firmware where QEMU refuses it and the firmware takes
     it. QEMU has the last word on what neither takes, and on a bzImage. `templates` and `image` are
-    as for chosen(). Raises FwbuildError for a Multiboot kernel that both refuse, and where the
-    image lacks the loader; and for a file that is no kernel, unless the image is another's."""
+    as for chosen(), `file` as for as_pvh(). Raises FwbuildError for a Multiboot kernel that both
+    refuse, and where the image lacks the loader; and for a file that is no kernel, unless the image
+    is another's."""
     if guest.kernel is None or is_bzimage(kernel):
         return guest
-    where = str(guest.kernel)
+    file = file or guest.kernel
+    where = str(file)
     found = ways.report(kernel, where, guest.memory)
     if found is None:
         if image and not read_identity(image):
             return guest  # another firmware may start what QEMU takes for a very old kernel
-        raise _no_kernel(guest.kernel, kernel)
+        raise _no_kernel(file, kernel)
     if found.way is Way.KERNEL or found.limited or not found.by_file:
         return guest
     by_file, refused = found.by_file, found.problems[0].what
@@ -120,7 +128,7 @@ def by_firmware(guest: Guest, kernel: bytes, templates: Sequence[str], image: by
     lacks = [name for name in templates if not by_file.loaded_by(Template.load(name))]
     if lacks or (image and not loads_files(image)):
         raise FwbuildError(ExitCode.KERNEL, refused, where=where, hint=hint)
-    _say(guest.kernel, f"by the firmware's own loader ({by_file.title}), for QEMU's: {refused}")
+    _say(file, f"by the firmware's own loader ({by_file.title}), for QEMU's: {refused}")
     for note in found.notes:
         print(printable(f"fwbuild: note: {note}"), file=sys.stderr, flush=True)
     guest = replace(guest, firmware_loads=True)

@@ -32,6 +32,8 @@ def test_a_uki_boots(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "cmdline of the UKI" in said.out
     assert f"status {ports.debug_exit_status(1)}" in said.err
     assert "in its parts: Test 1, with 'of the UKI'" in said.err
+    told = [line for line in said.err.splitlines() if "bzImage" in line]
+    assert told and all(line.startswith(f"fwbuild: {path} ") for line in told), said.err
 
 
 def test_the_stub_alone_is_no_kernel(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """Unified kernel images, good and bad, that the test writes byte by byte as PE has them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,21 @@ def test_extract_overwrites_no_uki(path: Path, tmp_path: Path) -> None:
     assert cli.main(["extract", str(path), "--out", str(tmp_path / "v")]) == ExitCode.INPUT
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_inspect_tells_stands_in_columns(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The kernel's names are longer than a UKI's own."""
+    assert cli.main(["inspect", str(path)]) == ExitCode.OK
+    told = capsys.readouterr().out
+    parts = {"machine": "x86-64", "os": "An OS", "linux what": "bzImage",
+             "linux relocatable_kernel": r"\d"}  # fmt: skip
+    found = [
+        re.search(f"^  {name} +(?={value})", told, re.MULTILINE) for name, value in parts.items()
+    ]
+    assert all(found), told
+    assert len({len(match[0]) for match in found if match}) == 1, told
 
 
 def test_inspect(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
