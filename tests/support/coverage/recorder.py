@@ -25,6 +25,7 @@ from tests.support.coverage.places import Direction, Line, Places
 
 FOLDER = "FWBUILD_COVERAGE"  # the environment variable that switches the recorder on
 CHANGED = 64  # bytes that a test may have changed in an image
+BLOCKS_MAX = 300_000  # that are noted of a run; a longer one goes round a loop that the host bounds
 Block = tuple[int, int]  # address, size
 
 
@@ -35,12 +36,17 @@ class Run:
         self.uc = uc
         self.steps: dict[tuple[Block | None, Block], int] = defaultdict(int)  # how often
         self.last: Block | None = None
-        uc.hook_add(UC_HOOK_BLOCK, self.on_block)
+        self.left = BLOCKS_MAX
+        self.hook = uc.hook_add(UC_HOOK_BLOCK, self.on_block)
 
-    def on_block(self, _uc: Uc, address: int, size: int, _data: Any) -> None:
+    def on_block(self, uc: Uc, address: int, size: int, _data: Any) -> None:
         block = address, size
         self.steps[self.last, block] += 1
         self.last = block
+        self.left -= 1
+        if not self.left:
+            uc.hook_del(self.hook)
+            self.last = None  # where it ends is not seen
 
     def stopped_in(self) -> tuple[Block, int] | None:
         """The last block and the bytes of it that ran, if it was left before its end. An emulated
