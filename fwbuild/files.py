@@ -15,6 +15,10 @@ from fwbuild.interrupt import interrupted_later
 REGULAR_MAX = 4 << 30  # bytes; a kernel with debugging information has one GiB
 STREAM_MAX = 512 << 20
 
+NO_FILE = "no such file"
+UNREADABLE = "cannot read"
+RIGHTS = "look at its path and its rights"  # the hint
+
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -25,12 +29,21 @@ def data_dir(name: str) -> Path:
     return installed if installed.is_dir() else PACKAGE.parent / name
 
 
-def is_file(path: Path) -> bool:
-    """Whether a regular file has this name; a name that no file can have is one of none."""
+def why_no_file(path: Path) -> str:
+    """What keeps this name from being a regular file's, in words; empty for one that is."""
     try:
-        return path.is_file()
-    except OSError:
-        return False
+        mode = path.stat().st_mode
+    except OSError as error:
+        missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+        return NO_FILE if missing else f"{UNREADABLE}: {error.strerror}"
+    except ValueError:  # a NUL in it
+        return NO_FILE
+    return "" if stat.S_ISREG(mode) else "not a regular file"
+
+
+def is_file(path: Path) -> bool:
+    """Whether a regular file has this name, as far as may be known."""
+    return not why_no_file(path)
 
 
 def read_file(path: Path, limit: int | None = None) -> bytes:
@@ -44,8 +57,8 @@ def read_file(path: Path, limit: int | None = None) -> bytes:
                 raise _too_large(path, most)
             data = stream.read() if regular else stream.read(most + 1)
     except OSError as error:
-        what, hint = f"cannot read: {error.strerror}", "look at its path and its rights"
-        raise FwbuildError(ExitCode.INPUT, what, where=str(path), hint=hint) from None
+        what = f"{UNREADABLE}: {error.strerror}"
+        raise FwbuildError(ExitCode.INPUT, what, where=str(path), hint=RIGHTS) from None
     if len(data) > most:
         raise _too_large(path, most)
     return data

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.files import data_dir, read_file
+from fwbuild.files import NO_FILE, data_dir, is_file, read_file, why_no_file
 from fwbuild.firmware import options
 from fwbuild.firmware.options import BUDGET_MAX, BY_NAME, OPTIONS, Value
 
@@ -54,7 +54,7 @@ class Template:
         packaged = data_dir("templates") / f"{name}.toml"
         path = heirs[-1].parent / name if heirs else Path(name)
         path = path if name.endswith(".toml") else packaged
-        if path.exists() and path.resolve() in heirs:
+        if is_file(path) and path.resolve() in heirs:
             raise _bad(str(path), f"'{EXTENDS}' leads back to it", "extend another template")
         if len(heirs) == HEIRS_MAX:
             raise _bad(str(path), f"it comes after {HEIRS_MAX} others", "extend fewer templates")
@@ -124,7 +124,7 @@ def parse_settings(words: Sequence[str]) -> dict[str, Value]:
 
 
 def _text(path: Path, name: str) -> str:
-    if not path.exists():
+    if why_no_file(path) == NO_FILE:
         known = names()
         near = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"

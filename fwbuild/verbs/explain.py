@@ -11,6 +11,7 @@ from fwbuild.api import build
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.explain import Meaning, explain
 from fwbuild.explain.names import near
+from fwbuild.files import is_file
 from fwbuild.verbs import inspect
 from fwbuild.verbs.guest_options import add_template_argument
 from fwbuild.verbs.printing import Working, output
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     with Working("assembling the image"):
         image = build(args.template)
     found = explain(text, image)
-    if not found and Path(text).is_file():
+    if not found and is_file(Path(text)):
         return inspect.run(argparse.Namespace(file=Path(text), json=args.json))
     if not found:
         names = near(text, image)

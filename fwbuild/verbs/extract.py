@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.files import read_file, write_all
+from fwbuild.files import is_file, read_file, write_all
 from fwbuild.kernel.bzimage import extract_from, is_bzimage
 from fwbuild.kernel.uki import KERNEL, is_efi, read_uki
 from fwbuild.kernel.vmlinux import pvh_problem
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     with Working(f"unpacking {args.vmlinuz}"):
         compression, vmlinux, elf = extract_from(data, args.vmlinuz)
     files = {name: args.out.with_name(args.out.name + name) for name in parts}
-    written = [path for path in (args.out, *files.values()) if path.exists()]
+    written = [path for path in (args.out, *files.values()) if is_file(path)]
     if any(path.samefile(args.vmlinuz) for path in written):
         raise FwbuildError(
             ExitCode.INPUT,

@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import os
 import re
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from fwbuild.bake.read import baked_guest
 from fwbuild.bake.write import BIOS_FILE
 from fwbuild.emulator.recording_check import MEMORY_MAX
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.files import is_file, read_file
+from fwbuild.files import RIGHTS, UNREADABLE, is_file, read_file, why_no_file
 from fwbuild.firmware.layout import IMAGE_SIZE
 from fwbuild.guest import Guest
 from fwbuild.image import template
@@ -193,9 +192,9 @@ def check_files(*paths: Path | None) -> None:
     """Raise the error of a file that is not there, or none that can be read twice: QEMU reads it,
     too."""
     for path in paths:
-        if path and not is_file(path):
-            what = "not a regular file" if os.access(path, os.F_OK) else "no such file"
-            raise FwbuildError(ExitCode.INPUT, what, where=str(path), hint="give another file")
+        if path and (what := why_no_file(path)):
+            hint = RIGHTS if what.startswith(UNREADABLE) else "give another file"
+            raise FwbuildError(ExitCode.INPUT, what, where=str(path), hint=hint)
 
 
 def check_initrd(initrd: Path | None) -> None:

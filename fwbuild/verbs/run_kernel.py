@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.files import read_file, write_all
+from fwbuild.files import is_file, read_file, write_all
 from fwbuild.firmware import file_names
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
@@ -31,7 +31,7 @@ from fwbuild.verbs.printing import Working, printable
 def chosen_guest(args: argparse.Namespace, scratch: Path, *, pvh: bool) -> tuple[Guest, bytes]:
     """The guest that a verb makes of its options, as chosen() has it."""
     guest, bios = guest_from(args), args.bios
-    image = read_file(bios) if bios and bios.is_file() else b""
+    image = read_file(bios) if bios and is_file(bios) else b""
     return chosen(guest, [] if bios else [args.template], scratch, pvh=pvh, image=image)
 
 
