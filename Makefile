@@ -10,7 +10,7 @@ SEED ?= 1
 SECONDS ?= 60
 QEMU_TESTS = qemu
 
-.PHONY: all help run test lint unit qemu versions coverage mutation fuzz fuzz-files boots boot-time docs recordings release needs clean
+.PHONY: all help run test lint unit qemu versions coverage messages mutation fuzz fuzz-files boots boot-time docs recordings release needs clean
 
 # Build the image out/bios.bin (the default).
 all: out/bios.bin
@@ -80,6 +80,12 @@ coverage: $(VENV)/.made
 	rm -rf out/coverage
 	FWBUILD_COVERAGE=$(CURDIR)/out/coverage $(BIN)/pytest -q -n auto -m 'not qemu' tests/unit
 	$(BIN)/python -m tests.support.coverage.report out/coverage
+
+# The places that raise an error: does a test reach each? It runs all tests, seen by coverage.py.
+messages: $(VENV)/.made
+	mkdir -p out
+	COVERAGE_FILE=out/.coverage $(BIN)/pytest -q -n 2 -m 'not long' --cov=fwbuild --cov-report=json:out/messages.json
+	$(BIN)/python -m tests.support.messages out/messages.json
 
 # COUNT small changes of the assembly by SEED: do the tests notice? It needs what `make coverage` leaves.
 mutation: $(VENV)/.made
