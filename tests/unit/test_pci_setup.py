@@ -105,6 +105,16 @@ def test_absurd_sizes(name: str, flags: int, size: int, behind: bool) -> None:
 
 
 @WITH_PCI
+@pytest.mark.parametrize("flags, size", [(IO, 0x1E0), (MEMORY, 0x18000)])
+def test_after_a_broken_bar(name: str, flags: int, size: int) -> None:
+    """A BAR whose writable bits have a gap gets no address; the one after it does."""
+    other = (MEMORY, 4096) if flags == IO else (IO, 32)
+    machine = run(name, [endpoint((slot(4),), {0: (flags, size), 1: other})])
+    assert complaints(machine) == []
+    assert unassigned(machine) == {(0, slot(4), 0x10)}
+
+
+@WITH_PCI
 def test_io_of_many_bridges(name: str) -> None:
     """13 windows of 4 KiB are all that fit, less one for the chipset's own BARs."""
     functions = []
