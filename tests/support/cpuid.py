@@ -31,4 +31,4 @@ def answer(machine: Machine, leaves: Mapping[tuple[int, int], Answer]) -> None:
     machine.uc.hook_add(UC_HOOK_INSN, cpuid, None, 1, 0, ux.UC_X86_INS_CPUID)
 
 
-WITHOUT_SUBLEAVES = (0, 1, 0x80000000, 0x80000008)  # ECX is not looked at
+WITHOUT_SUBLEAVES = (0, 1, 0x80000000, 0x80000001, 0x80000008)  # ECX is not looked at

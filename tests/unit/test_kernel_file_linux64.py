@@ -16,6 +16,7 @@ from fwbuild.image.build import Image, build_image
 from fwbuild.machines import MACHINES
 from fwbuild.protocols import LINUX64
 from fwbuild.sizes import MIB
+from tests.support import cpuid
 from tests.support.booted import emulated
 from tests.support.elf_files import BASE, LOAD, NOTES, elf_file
 from tests.support.files import bare
@@ -107,16 +108,10 @@ def test_stop(name: str, image: Image) -> None:
     assert max(machine.writes) < 0xA0  # pages: only below 1 MiB
 
 
-def test_a_cpu_without_long_mode(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`cpuid` of such a CPU: its answer is put in for the instruction's."""
-    code = image.linked.lines["linux64_file_read"]
-    at = next(line.address for line in code if line.statement.text == "cpuid")
-    without = bytearray(image.image)
-    offset = at - layout.ROM.base
-    assert without[offset : offset + 2] == b"\x0f\xa2"
-    without[offset : offset + 2] = b"\x31\xd2"  # xor edx, edx
-    outcome = bare(bytes(without), {file_names.KERNEL: KERNEL}).run()
-    assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_FILE"].code
+def test_a_cpu_without_long_mode(image: Image) -> None:
+    machine = bare(image.image, {file_names.KERNEL: KERNEL})
+    cpuid.answer(machine, {(x86.CPUID_EXTENDED_FEATURES, 0): (0, 0, 0, 0)})
+    assert machine.run().exit_value == stop_codes.BY_NAME["KERNEL_FILE"].code
 
 
 def test_a_note_goes_first(image: Image) -> None:

@@ -111,12 +111,13 @@ def test_a_magic_without_its_sum_is_no_header(image: Image) -> None:
     assert modules(machine) == []
 
 
-def test_an_entry_below_another_segment(image: Image, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [elf.PT_LOAD, elf.PT_NOTE])
+def test_an_entry_below_another_segment(kind: int, image: Image, tmp_path: Path) -> None:
     """The segment that is looked at first is not the entry's, which lies below it."""
     kernel = bytearray(hobby.link(hobby.HEADER1.format(flags=0), tmp_path, virtual=0).read_bytes())
     table, size = elf.EHDR64.parse(kernel).phoff, elf.PHDR64.sizeof()
     first, second = kernel[table : table + size], kernel[table + size : table + 2 * size]
-    kernel[table : table + 2 * size] = second + first
+    kernel[table : table + 2 * size] = kind.to_bytes(4, "little") + second[4:] + first
     machine = boot(Guest("pc", firmware_loads=True), image, bytes(kernel))
     assert machine.read(machine.outcome.registers["eip"], 1) == b"\xf4"
 
