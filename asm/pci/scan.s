@@ -178,10 +178,9 @@ pci_interrupt:
     cmp dword ptr [esi + pci_plan.BUS.function], 0
     jnz .downstream
     call pirq_rotation
-    jmp .pin
 .downstream:
+    # a root bus has 0
     add ecx, dword ptr [esi + pci_plan.BUS.intx]
-.pin:
     mov bl, pci.HEADER.interrupt_line
     call pci_read32
     movzx eax, ah

@@ -98,7 +98,7 @@ def test_an_image_for_several_machines(machines: list[str], tmp_path: Path) -> N
         assert PRELOADED.judge(machine.state()) == []
 
 
-@pytest.mark.parametrize("baked", ["", "quiet"])
+@pytest.mark.parametrize("baked", ["", "a", "quiet"])
 @pytest.mark.parametrize("more", ["a", "a=b c=d", os.fsdecode(b"name=\xff")])
 def test_the_host_adds_to_the_command_line(baked: str, more: str, tmp_path: Path) -> None:
     guest = bake(tmp_path, "microvm", append=baked)

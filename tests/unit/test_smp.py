@@ -44,6 +44,12 @@ def test_wakes_every_cpu(name: str, cpus: int, all_cpus: Image) -> None:
         assert not registers["eflags"] & x86.Eflags.IF
 
 
+def test_one_cpu_calls_nobody(all_cpus: Image) -> None:
+    machine = machine_of("pc", 1, all_cpus)
+    machine.run()
+    assert machine.board.apic.ipis == []
+
+
 def test_more_cpus_cost_no_accesses(all_cpus: Image) -> None:
     two, many = (machine_of("pc", n, all_cpus).run().accesses for n in (2, 255))
     assert len(two) == len(many)
