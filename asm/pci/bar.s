@@ -135,7 +135,6 @@ pci_bar:
     stc
     ret
 .absent:
-    clc
     ret
 .broken:
     # The bits that take a one do not reach to the top without a gap: only address 0 surely sticks.

@@ -40,6 +40,10 @@ def load(path: Path) -> Recording:
         what = error.what
     except (TypeError, AttributeError):
         what = "it is not of the form that `fwbuild record` writes"
+    except UnicodeDecodeError as error:
+        what = f"byte {error.start} is no UTF-8"
+    except json.JSONDecodeError as error:
+        what = f"line {error.lineno} is no JSON: {error.msg}"
     except DAMAGED as error:
         what = str(error)
     hint = "make one with `fwbuild record --out FILE`"

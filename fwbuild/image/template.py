@@ -130,11 +130,11 @@ def _text(path: Path, name: str) -> str:
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
         raise FwbuildError(ExitCode.TEMPLATE, f"no template '{name}'", hint=hint)
     try:
-        return read_file(path, TEXT_MAX).decode()
+        return read_file(path, TEXT_MAX).decode("utf-8-sig")  # some editors begin with its mark
     except FwbuildError as error:
         raise _bad(str(path), error.what, error.hint) from None
     except UnicodeDecodeError as error:
-        raise _bad(str(path), str(error), "TOML is UTF-8") from None
+        raise _bad(str(path), f"byte {error.start} is no UTF-8", "save it as UTF-8") from None
 
 
 def _toml(path: Path, text: str) -> dict[str, object]:

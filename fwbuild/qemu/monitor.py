@@ -26,5 +26,11 @@ def monitor_arguments(path: Path) -> list[str]:
     return ["-qmp", f"unix:{escaped(path)},server=on,wait=off"]
 
 
+def remove_socket(path: Path) -> None:
+    """Remove the socket of a QEMU that has ended, which leaves it when a guest ends it."""
+    if path.is_socket():
+        path.unlink(missing_ok=True)
+
+
 def _error(path: Path, what: str, hint: str) -> FwbuildError:
     return FwbuildError(ExitCode.INPUT, what, where=str(path), hint=hint)

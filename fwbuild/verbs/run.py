@@ -16,7 +16,7 @@ from fwbuild.guest import Guest
 from fwbuild.payloads.test_kernel import with_test_kernel
 from fwbuild.qemu.command import command
 from fwbuild.qemu.ending import How
-from fwbuild.qemu.monitor import monitor_arguments
+from fwbuild.qemu.monitor import monitor_arguments, remove_socket
 from fwbuild.qemu.program import program
 from fwbuild.qemu.terminal import Terminal
 from fwbuild.verbs.accelerator import with_accelerator
@@ -93,7 +93,11 @@ def run(args: argparse.Namespace) -> int:
         terminal = Terminal(argv, console, args.timeout, args.expect)
         if args.show_command:
             print(shlex.join(terminal.command), file=sys.stderr)
-        end = terminal.run()
+        try:
+            end = terminal.run()
+        finally:
+            if args.qmp:
+                remove_socket(args.qmp)
     named = args.kernel or args.baked
     if not named and end.how != How.EXPECTED and end.status != TEST_PASSED:
         raise FwbuildError(ExitCode.QEMU, f"the test kernel failed: {end.line}", hint=VERIFY)
@@ -109,11 +113,9 @@ def _kernel(args: argparse.Namespace) -> Path | None:
         )
     kernel: Path | None = args.kernel or args.file
     if args.dry_run and not ((args.bios and kernel) or args.baked):
-        raise FwbuildError(
-            ExitCode.USAGE,
-            "--dry-run needs --bios and --kernel",
-            hint="what fwbuild makes for one run is gone after it",
-        )
+        what = f"--dry-run needs --bios{'' if kernel else ' and a kernel'}"
+        hint = "what fwbuild makes for one run is gone after it"
+        raise FwbuildError(ExitCode.USAGE, what, hint=hint)
     return kernel
 
 

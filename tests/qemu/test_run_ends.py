@@ -124,3 +124,9 @@ def test_qmp(tmp_path: Path) -> None:
     arguments = ("--qmp", str(path), "--timeout", "60")
     assert ran(tmp_path / "kernel", HALT, *arguments) == ExitCode.OK
     ender.join()
+
+
+def test_nothing_is_left_of_the_monitor(tmp_path: Path) -> None:
+    path = tmp_path / "monitor"
+    assert ran(tmp_path / "kernel", EXIT, "--qmp", str(path), "--timeout", "60") == ExitCode.OK
+    assert not path.exists()

@@ -179,6 +179,16 @@ def test_topology(name: str, image: Image) -> None:
     assert [p.apic_id for p in found.of(Entry.PROCESSOR)] == ids[:listed]
 
 
+def test_a_leaf_above_the_last(image: Image) -> None:
+    """Intel's CPUs answer it as the last one."""
+    machine = machine_of("microvm", 4, image)
+    cpuid.answer(machine, last_leaf(0xA) | leaf_0b((3, 1, 1)) | leaf_1(1))
+    machine.run()
+    found = read_mptable(machine.read)
+    assert found
+    assert [p.apic_id for p in found.of(Entry.PROCESSOR)] == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize("cpus", [(1,) * 9, (8, 4, 2, 1), (0xFFFFFFFF,) * 9, (3, 5, 7, 11)])
 def test_a_cpuid_that_makes_no_sense(cpus: tuple[int, ...], image: Image) -> None:
     """Levels without end, that shrink, that are no multiples: the kernel is entered still."""

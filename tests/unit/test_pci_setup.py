@@ -115,6 +115,18 @@ def test_after_a_broken_bar(name: str, flags: int, size: int) -> None:
 
 
 @WITH_PCI
+def test_small_bars(name: str) -> None:
+    """One in memory has its pages to itself, as a guest maps it to a program; ports lie together."""
+    rows = {0: (MEMORY, 16), 1: (MEMORY, 16), 2: (IO, 4), 3: (IO, 4)}
+    machine = run(name, [endpoint((slot(4),), rows)])
+    function = machine.board.pci.roots[0].functions[slot(4)]
+    one, two, *ports = [bar.address for bar in bars(function)]
+    assert one % 0x1000 == two % 0x1000 == 0
+    assert one != two
+    assert abs(ports[0] - ports[1]) == 4
+
+
+@WITH_PCI
 def test_io_of_many_bridges(name: str) -> None:
     """13 windows of 4 KiB are all that fit, less one for the chipset's own BARs."""
     functions = []

@@ -151,8 +151,8 @@ def test_bad(name: str, tmp_path: Path) -> None:
 
 
 TEXTS = {
-    "nothing": (b"", "Expecting value"),
-    "no text": (b"\xff", "can't decode"),
+    "nothing": (b"", "line 1 is no JSON"),
+    "no text": (b"\xff", "byte 0 is no UTF-8"),
     "nested": (b"[" * 100_000, "nested too deep"),
     "a long number": (b'{"memory":' + b"9" * 5000 + b"}", "4300 digits"),
     "a list": (b"[]", FORM),

@@ -72,10 +72,15 @@ def test_20_files_that_extend_each_other(tmp_path: Path) -> None:
     assert caught.value.code == ExitCode.TEMPLATE
 
 
+def test_a_byte_order_mark(tmp_path: Path) -> None:
+    mine = Template.load(written(tmp_path, '\ufeffextends = "linux"\n'))
+    assert mine.words("protocols") == LINUX.words("protocols")
+
+
 def test_no_text(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
     path.write_bytes(b"\xff")
-    with pytest.raises(FwbuildError, match="can't decode") as caught:
+    with pytest.raises(FwbuildError, match="byte 0 is no UTF-8") as caught:
         Template.load(path)
     assert caught.value.code == ExitCode.TEMPLATE
 

@@ -30,7 +30,7 @@ from tests.support.coverage.report import Record, read
 from tests.support.mutation.mutants import Mutant, mutants, mutated
 from tests.support.mutation.order import Order
 
-SECONDS = 30.0  # of CPU time, for one mutant
+SECONDS = 90.0  # of CPU time, for one mutant
 # A test may take so many seconds of CPU time, and so many times as long as it did.
 PATIENCE, SLOWER = 10.0, 10.0
 SHARED = 60.0  # and what is made for several tests so many
