@@ -116,7 +116,7 @@ def test_after_a_broken_bar(name: str, flags: int, size: int) -> None:
 
 @WITH_PCI
 def test_small_bars(name: str) -> None:
-    """One in memory has its pages to itself, as a guest maps it to a program; ports lie together."""
+    """One in memory has its pages to itself, since a guest maps pages; ports lie together."""
     rows = {0: (MEMORY, 16), 1: (MEMORY, 16), 2: (IO, 4), 3: (IO, 4)}
     machine = run(name, [endpoint((slot(4),), rows)])
     function = machine.board.pci.roots[0].functions[slot(4)]
