@@ -99,6 +99,18 @@ def as_before() -> object:
     machine.outcome = outcome
 
 
+def test_an_entry_is_all_that_e820_writes() -> None:
+    machine = before()
+    registers = machine.outcome.registers
+    at = 0x9000
+    place = (registers["es"] << 4) + at
+    machine.uc.mem_write(place, b"\xaa" * 32)
+    asked = {"eax": 0xE820, "edx": SIGNATURE, "ecx": 32, "ebx": 0, "edi": at}
+    _, after = called(bios.Vector.SYSTEM, asked)
+    assert (after.registers["ecx"], after.registers["ebx"]) == (20, 20)
+    assert machine.read(place, 32)[20:] == b"\xaa" * 12
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_call(name: str) -> None:
     case = CASES[name]

@@ -49,6 +49,8 @@ def test_memory_sizes(name: str, megabytes: int, image: Image, tmp_path: Path) -
     assert LINUX.judge(machine.state()) == []
     found = handoff(machine)
     assert found.boot_params.hdr.vid_mode == 0x317
+    page = machine.read(found.address, linux_boot.BOOT_PARAMS.sizeof())
+    assert page == linux_boot.BOOT_PARAMS.build(found.boot_params)  # nothing is between the fields
     ram = sum(m.size for m in found.memmap if m.type in (e820.Type.RAM, e820.Type.NVS))
     assert ram == megabytes * MIB - (e820.EXTENDED - e820.EBDA)
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fwbuild.abi import bios, e820
+from fwbuild import protocols
+from fwbuild.abi import bios, e820, x86
+from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.state import Hidden
 from fwbuild.firmware import layout, stop_codes, work
@@ -120,6 +122,17 @@ def test_vectors_and_controllers(image: Image) -> None:
     irqs = {*range(0x08, 0x10), *range(0x70, 0x78)}
     assert served == irqs | {0x10, 0x11, 0x12, 0x13, 0x15, 0x16, 0x18, 0x19, 0x1A}
     assert len(handoff.vectors) == bios.VECTORS
+
+
+def test_the_8259s_reach_the_cpu(image: Image) -> None:
+    """Through the local APIC, where a host had that line masked."""
+    guest = Guest("pc")
+    found = recording.find(guest)
+    machine = Machine(image.image, found, protocols.load(guest, found, build_test_bzimage16()))
+    apic = machine.board.apic
+    apic.write(x86.Apic.LVT_LINT0, 4, x86.APIC_LVT_MASKED)
+    machine.run()
+    assert apic.read(x86.Apic.LVT_LINT0, 4) == 0x8700  # ExtINT, by level, not masked
 
 
 CALLERS_OWN = ("eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "esp", "ds", "es", "ss", "eflags")

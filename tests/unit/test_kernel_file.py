@@ -120,6 +120,8 @@ CASES = {
     "of another size": Case("KERNEL_ELF", 2, header("phentsize"), word(56, 2)),
     "nothing to load": Case("KERNEL_ELF", 0xFFFFFFFF, phdr(0, "memsz"), word(0)),
     "a segment ends behind the file": Case("KERNEL_ELF", BASE, phdr(0, "offset"), word(1 << 20)),
+    "a segment goes on behind the file": Case(
+        "KERNEL_ELF", BASE, phdr(0, "filesz"), word(1 << 20) * 2),
     "its end wraps": Case("KERNEL_ELF", BASE, phdr(0, "offset"), word(0xFFFFFFFF)),
     "more in the file than in memory": Case("KERNEL_ELF", BASE, phdr(0, "memsz"), word(16)),
     "a segment wraps": Case("KERNEL_ELF", BASE, phdr(0, "memsz"), word(0xFFFFFFFF)),

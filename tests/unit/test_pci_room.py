@@ -1,6 +1,7 @@
 """PCI where devices come later, and where there are more than fit."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from fwbuild.emulator.recording import PciFunction
 from fwbuild.sizes import GIB, MIB
 from tests.support.pci_decode import io_window, memory_window, prefetch_window
 from tests.support.pci_functions import (
+    EXPRESS_AT,
     IO,
     MEMORY,
     WIDE,
@@ -71,6 +73,21 @@ def test_room_where_nothing_is_said(name: str, kind: str) -> None:
     machine = run(name, [bridge((slot(3),), port=port)])
     assert complaints(machine) == []
     assert sizes(machine) == {1: expected}
+
+
+@WITH_PCI
+def test_another_capability_is_no_port(name: str) -> None:
+    found = bridge((slot(3),), port=ROOT_PORT)
+    config = bytearray(found.config)
+    config[EXPRESS_AT] = 0x05  # MSI
+    machine = run(name, [replace(found, config=bytes(config))])
+    assert sizes(machine) == {1: DEFAULTS["conventional"][1]}
+
+
+@WITH_PCI
+def test_a_line_tells_all_of_a_windows_size(name: str) -> None:
+    machine = run(name, [bridge((slot(3),), reserve=Reserve(prefetch_64=1 << 45))])
+    assert named(machine) == [(0, slot(3), 0x24, 1 << 45)]
 
 
 # what is said, the windows
