@@ -27,16 +27,17 @@ def run(
     memory: int = 512 * MIB,
     files: tuple[File, ...] = (),
     memmap: bytes = b"",
+    poison: int = 0xA5,
 ) -> Machine:
     """The machine at the kernel's entry, with `functions` besides the chipset's. `memmap`: an
-    etc/e820 that has more than `memory`."""
+    etc/e820 that has more than `memory`. RAM is full of `poison` before."""
     guest = Guest(name, memory)
     found = recording.find(guest)
     if memmap:
         found = found.with_files({file_names.E820: memmap})
     found = replace(found, pci=[*found.pci, *functions], files=[*found.files, *files])
     loaded = protocols.load(guest, found, build_test_kernel())
-    machine = Machine(build_image().image, found, loaded)
+    machine = Machine(build_image().image, found, loaded, poison=poison)
     outcome = machine.run(INSTRUCTIONS)
     assert outcome.kind == "handoff", outcome.console or outcome
     return machine

@@ -110,6 +110,7 @@ CASES = {
     "of no class": Case("KERNEL_FILE", 0x010103, header("ident"), b"\3"),
     "no note": Case("KERNEL_FILE", FIRST, phdr(1, "type"), word(0)),
     "a note behind its segment": Case("KERNEL_FILE", FIRST, phdr(1, "filesz"), word(12)),
+    "its descriptor behind its segment": Case("KERNEL_FILE", FIRST, phdr(1, "filesz"), word(16)),
     "another note": Case("KERNEL_FILE", FIRST, NOTE_AT + 8, word(17)),
     "a note's name is too long": Case("KERNEL_FILE", FIRST, NOTE_AT, word(0xFFFFFFFF)),
     "a note's descriptor is too long": Case("KERNEL_FILE", FIRST, NOTE_AT + 4, word(0xFFFFFFF9)),

@@ -106,10 +106,11 @@ HINTS: dict[str, tuple[Reserve, list[int]]] = {
 
 
 @WITH_PCI
+@pytest.mark.parametrize("poison", [0, 0xA5])
 @pytest.mark.parametrize("hint", HINTS)
-def test_hints(name: str, hint: str) -> None:
+def test_hints(name: str, hint: str, poison: int) -> None:
     reserve, expected = HINTS[hint]
-    machine = run(name, [bridge((slot(3),), reserve=reserve)])
+    machine = run(name, [bridge((slot(3),), reserve=reserve)], poison=poison)
     assert complaints(machine) == []
     assert sizes(machine) == {1: expected}
     assert named(machine) == []
@@ -136,6 +137,15 @@ def test_devices_and_room(
     assert complaints(machine) == []
     assert unassigned(machine) == set()
     assert sizes(machine) == {1: expected}
+
+
+@WITH_PCI
+def test_a_large_window_beside_one_that_loses(name: str) -> None:
+    """Windows are sized once more when something is left out."""
+    rows = [Reserve(memory=3 * GIB), Reserve(prefetch_64=64 * GIB)]
+    machine = run(name, [bridge((slot(3 + n),), reserve=row) for n, row in enumerate(rows)])
+    assert named(machine) == [(0, slot(3), 0x20, 3 * GIB)]
+    assert sizes(machine)[2] == [FOUR, TWO, 64 * GIB]
 
 
 @WITH_PCI

@@ -14,13 +14,14 @@ ANCHORS = {smbios.ANCHOR_21: smbios.ENTRY_21, smbios.ANCHOR_30: smbios.ENTRY_30}
 
 
 def entry_point(read: ReadMemory) -> int | None:
-    """Address of the entry point, found as a kernel does, on a 16-byte boundary and with a good
-    checksum: a firmware's own code may have the anchor."""
+    """Address of the entry point, found as a kernel does, on a 16-byte boundary, with its length
+    and with a good checksum: a firmware's own code may have the anchor."""
     segment = read(e820.SYSTEM_ROM, e820.EXTENDED - e820.SYSTEM_ROM)
     for offset in range(0, len(segment), smbios.ENTRY_ALIGN):
         rest = segment[offset : offset + smbios.ENTRY_21.sizeof()]
         for anchor, entry in ANCHORS.items():
-            if rest.startswith(anchor) and not sum(rest[: entry.sizeof()]) % 256:
+            size, at = entry.sizeof(), offsets(entry)["length"]
+            if rest.startswith(anchor) and rest[at] == size and not sum(rest[:size]) % 256:
                 return e820.SYSTEM_ROM + offset
     return None
 
