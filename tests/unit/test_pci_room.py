@@ -140,6 +140,25 @@ def test_devices_and_room(
 
 
 @WITH_PCI
+def test_a_port_has_io_where_a_device_wants_it(name: str) -> None:
+    """It has no room for more of it."""
+    device = endpoint((slot(3), slot(0)), {0: (IO, 32)})
+    machine = run(name, [bridge((slot(3),), port=ROOT_PORT), device])
+    assert complaints(machine) == []
+    assert unassigned(machine) == set()
+    assert sizes(machine) == {1: [FOUR, TWO, TWO]}
+    assert named(machine) == []
+
+
+@WITH_PCI
+def test_bridges_without_a_window_take_no_room(name: str) -> None:
+    """Those of 20 would be more than there are I/O addresses."""
+    without = [bridge((slot(device),), io=False) for device in range(4, 24)]
+    machine = run(name, [*without, bridge((slot(24),))])
+    assert sizes(machine)[21] == [FOUR, TWO, TWO]
+
+
+@WITH_PCI
 def test_a_large_window_beside_one_that_loses(name: str) -> None:
     """Windows are sized once more when something is left out."""
     rows = [Reserve(memory=3 * GIB), Reserve(prefetch_64=64 * GIB)]
