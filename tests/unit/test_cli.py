@@ -53,7 +53,7 @@ BAD = {
         ["verify", "--kernel", "{tmp}/cut"], ExitCode.KERNEL, "passes the end"),
     "note of a wrong size": (["verify", "--kernel", "{tmp}/note"], ExitCode.KERNEL, "PVH note"),
     "no recording": (["verify", "-m", "333M"], ExitCode.INPUT, "fwbuild record"),
-    "dry run of nothing": (["run", "--dry-run"], ExitCode.USAGE, "--bios and --kernel"),
+    "dry run of nothing": (["run", "--dry-run"], ExitCode.USAGE, "--bios and a kernel"),
     "cost of no kernel": (["cost", "--kernel", "{tmp}/k"], ExitCode.INPUT, "no such file"),
     "cost of no image": (["cost", "--bios", "{tmp}/k"], ExitCode.INPUT, "no such file"),
     "bench of no kernel": (["bench", "--kernel", "{tmp}/k"], ExitCode.INPUT, "no such file"),

@@ -14,26 +14,29 @@ ANCHORS = {smbios.ANCHOR_21: smbios.ENTRY_21, smbios.ANCHOR_30: smbios.ENTRY_30}
 
 
 def entry_point(read: ReadMemory) -> int | None:
-    """Address of the entry point, found as a kernel does, on a 16-byte boundary, with its length
-    and with a good checksum: a firmware's own code may have the anchor."""
+    """Address of the entry point, found as a kernel does, on a 16-byte boundary and with a good
+    checksum: a firmware's own code may have the anchor."""
     segment = read(e820.SYSTEM_ROM, e820.EXTENDED - e820.SYSTEM_ROM)
     for offset in range(0, len(segment), smbios.ENTRY_ALIGN):
         rest = segment[offset : offset + smbios.ENTRY_21.sizeof()]
         for anchor, entry in ANCHORS.items():
-            size, at = entry.sizeof(), offsets(entry)["length"]
-            if rest.startswith(anchor) and rest[at] == size and not sum(rest[:size]) % 256:
+            if rest.startswith(anchor) and not sum(rest[: entry.sizeof()]) % 256:
                 return e820.SYSTEM_ROM + offset
     return None
+
+
+def type_of(anchor: bytes) -> Any:
+    """The structure of an entry point that starts with `anchor`."""
+    return smbios.ENTRY_30 if anchor.startswith(smbios.ANCHOR_30) else smbios.ENTRY_21
 
 
 def pointed_at(read: ReadMemory, address: int, anchor: bytes) -> tuple[Any, bytes]:
     """The entry point at an address, and the structures that it points at; its form is that of a
     file that starts with `anchor`."""
-    if anchor.startswith(smbios.ANCHOR_30):
-        found = smbios.ENTRY_30.parse(read(address, smbios.ENTRY_30.sizeof()))
-        return found, read(found.table_address, found.table_max_size)
-    found = smbios.ENTRY_21.parse(read(address, smbios.ENTRY_21.sizeof()))
-    return found, read(found.table_address, found.table_length)
+    entry = type_of(anchor)
+    found = entry.parse(read(address, entry.sizeof()))
+    is_30 = entry is smbios.ENTRY_30
+    return found, read(found.table_address, found.table_max_size if is_30 else found.table_length)
 
 
 def structures(data: bytes) -> Iterator[bytes]:
@@ -58,12 +61,14 @@ def judge_smbios(read: ReadMemory, anchor: bytes, tables: bytes) -> Iterator[str
         return
     entry = read(address, len(anchor))
     found, data = pointed_at(read, address, anchor)
+    host = type_of(anchor).parse(anchor)
+    if found.length != host.length:
+        yield f"SMBIOS: an entry point of {found.length} bytes, the host's has {host.length}"
     if not anchor.startswith(smbios.ANCHOR_30):
         if sum(entry[offsets(smbios.ENTRY_21)["intermediate_anchor"] :]) % 256:
             yield "SMBIOS: bad intermediate checksum"
-        host = smbios.ENTRY_21.parse(anchor).structures
-        if found.structures != host + len(list(structures(data.removesuffix(tables)))):
-            yield f"SMBIOS: {found.structures} structures, the host has {host}"
+        if found.structures != host.structures + len(list(structures(data.removesuffix(tables)))):
+            yield f"SMBIOS: {found.structures} structures, the host has {host.structures}"
         if found.max_structure_size < max(len(s) for s in structures(data)):
             yield f"SMBIOS: a structure is larger than {found.max_structure_size}"
     own = data.removesuffix(tables)
