@@ -160,11 +160,14 @@ def test_bridges_without_a_window_take_no_room(name: str) -> None:
 
 @WITH_PCI
 def test_a_large_window_beside_one_that_loses(name: str) -> None:
-    """Windows are sized once more when something is left out."""
-    rows = [Reserve(memory=3 * GIB), Reserve(prefetch_64=64 * GIB)]
-    machine = run(name, [bridge((slot(3 + n),), reserve=row) for n, row in enumerate(rows)])
-    assert named(machine) == [(0, slot(3), 0x20, 3 * GIB)]
-    assert sizes(machine)[2] == [FOUR, TWO, 64 * GIB]
+    """Memory comes after I/O, of which there is too little here."""
+    large = endpoint((slot(4), slot(0)), {0: (WIDE_PREFETCH, 8 * GIB)})
+    machine = run(
+        name, [bridge((slot(3),), reserve=Reserve(io=0x10000)), bridge((slot(4),)), large]
+    )
+    assert named(machine) == [(0, slot(3), 0x1C, 0x10000)]
+    assert sizes(machine)[2][2] == 8 * GIB
+    assert unassigned(machine) == set()
 
 
 @WITH_PCI
