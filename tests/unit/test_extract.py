@@ -146,6 +146,7 @@ BAD = {
         lzop_file(bytes(lzop.BLOCK_MAX * 2), lzop.BLOCK_MAX * 2) + MORE),
     "lzop checksum of a block": bzimage(LZO[:50] + b"\xff" + LZO[51:]),
     "lzop checksum of the header": bzimage(LZO[:20] + b"\xff" + LZO[21:]),
+    "lzop header of another program": bzimage(LZO[:13] + b"\xff" + LZO[14:]),
     "lzop with a filter": bzimage(lzop_file(KERNEL, flags=lzop.Flag.FILTER) + SIZE),
     "lzop of old": bzimage(lzop_file(KERNEL, version=0x0930) + SIZE),
     **{

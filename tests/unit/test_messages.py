@@ -1,5 +1,6 @@
 """Errors that no other test is about, each with what brings it about."""
 
+import argparse
 import gzip
 import socket
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from fwbuild.bake import plan
 from fwbuild.bake.read import bake, check_pieces
 from fwbuild.emulator import recording
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.firmware import layout
+from fwbuild.firmware import layout, preloaded
 from fwbuild.guest import RAM_FILE, Guest
 from fwbuild.image import place
 from fwbuild.image.elf import Segment, pvh_note, write_elf
@@ -29,11 +30,13 @@ from fwbuild.payloads.test_kernel import build_bzimage, build_test_bzimage, buil
 from fwbuild.protocols import bzimage as bzimage_protocol
 from fwbuild.protocols import linux, linux64, multiboot2
 from fwbuild.protocols.kernel_file import load_file
+from fwbuild.protocols.preloaded import load_baked
 from fwbuild.protocols.tables.acpi import read_table
 from fwbuild.qemu.gdbstub import GdbStub
 from fwbuild.qemu.program import _asked
 from fwbuild.qemu.qtest import Qtest
 from fwbuild.sizes import MIB
+from fwbuild.verbs import verify
 from tests.support import messages
 from tests.support.elf_files import LOAD, NOTES, Row, elf_file
 from tests.support.sources import header
@@ -63,6 +66,20 @@ def lost(folder: Path) -> None:
     bake(Guest("pc", 64 * MIB, kernel=kernel), folder / "baked")
     (folder / "baked" / RAM_FILE).unlink()
     check_pieces(folder / "baked")
+
+
+def lying(folder: Path) -> object:
+    """The record of a baked guest names what lies outside its memory."""
+    kernel = folder / "vmlinux"
+    kernel.write_bytes(build_test_kernel())
+    guest = bake(Guest("pc", 64 * MIB, kernel=kernel), folder / "baked")
+    with (folder / "baked" / RAM_FILE).open("r+b") as file:
+        file.seek(layout.region("record").base)
+        record = preloaded.RECORD.parse(file.read(preloaded.RECORD.sizeof()))
+        record.kernel_size = 64 * MIB
+        file.seek(layout.region("record").base)
+        file.write(preloaded.RECORD.build(record))
+    return load_baked(guest)
 
 
 def low(folder: Path) -> object:
@@ -157,6 +174,18 @@ CASES: dict[str, tuple[Callable[[Path], object], ExitCode | type[Exception], str
         ExitCode.LAYOUT,
         "ROM: a passes 4 GiB",
     ),
+    "over each other in ROM": (
+        lambda _: place.check({"a": HIGH - 8, "b": HIGH}, {"a": 16, "b": 16}, 0x10000),
+        ExitCode.LAYOUT,
+        "ROM: a overlaps b by 8",
+    ),
+    "a QEMU and a recording": (
+        lambda _: verify._offer(
+            GUEST, argparse.Namespace(qemu="qemu", recording=None, release="7.2")
+        ),
+        ExitCode.USAGE,
+        "--qemu and a recording are two sources of one thing",
+    ),
     "a template without what has no default": (
         lambda folder: template(folder, 'what = "a"\n'),
         ExitCode.TEMPLATE,
@@ -169,6 +198,11 @@ CASES: dict[str, tuple[Callable[[Path], object], ExitCode | type[Exception], str
     ),
     "a baked kernel below 1 MiB": (low, ExitCode.KERNEL, "segment at 0x8000 lies below 1 MiB"),
     "a baked guest without its RAM file": (lost, ExitCode.INPUT, "ram.img: cannot read"),
+    "a baked guest whose record lies": (
+        lying,
+        ExitCode.INPUT,
+        "ram.img: its record names what lies outside the guest's memory",
+    ),
     "a vmlinux in a bzImage beyond the limits": (
         lambda _: bzimage.unpack(bzimage.parse_bzimage(holding(elf_file(MANY)))),
         PayloadError,
