@@ -133,7 +133,6 @@ pci_bar:
     test ch, pci_plan.Flag.WIDE
     jz .absent
     stc
-    ret
 .absent:
     ret
 .broken:

@@ -23,7 +23,7 @@ MEMMAP_TEMPLATE_ENTRIES = 3  # of the memory map, below 1 MiB
 
 TRAMPOLINE_MAX = 32  # bytes that are copied for the CPUs to start at
 CPU_PAUSES = 16  # of a round of waiting; QEMU's TCG takes some 130 ns for one
-CPU_PATIENCE = 3 << 17  # rounds before CPUs are given up: 0.8 s under TCG, more under KVM
+CPU_PATIENCE = 3 << 17  # rounds before CPUs are given up: about 1 s under TCG, more under KVM
 
 MODULE_NAME_SIZE = 32  # file_names.MODULE_CMDLINE in the form of name_equal
 
