@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from fwbuild.bake.plan import plan
 from fwbuild.bake.write import DESCRIPTION, TEMPLATE, write
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.files import read_file
+from fwbuild.files import UNREADABLE, read_file
 from fwbuild.guest import RAM_FILE, Guest
 from fwbuild.image.build import build_image
 from fwbuild.kernel.placed import PIECE
@@ -62,7 +62,7 @@ def check_pieces(folder: Path) -> None:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise _undescribed(path) from None
     except OSError as error:
-        what = f"cannot read: {error.strerror}"
+        what = f"{UNREADABLE}: {error.strerror}"
         raise FwbuildError(ExitCode.INPUT, what, where=where, hint=AGAIN) from None
     if wrong:
         what = f"what lies at {wrong[0]:#x} is not what was baked"

@@ -15,6 +15,7 @@ from fwbuild.abi.e820 import EXTENDED
 from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.state import State
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.files import UNREADABLE
 from fwbuild.firmware import file_names, layout, preloaded
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import RAM_FILE, Guest
@@ -102,7 +103,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         with path.open("rb") as file:
             yield file
     except OSError as error:
-        what = f"cannot read: {error.strerror}"
+        what = f"{UNREADABLE}: {error.strerror}"
         raise FwbuildError(ExitCode.INPUT, what, where=str(path), hint=AGAIN) from None
 
 
