@@ -12,6 +12,8 @@
 pci_fit:
     mov dword ptr [ram.plan.kind], ecx
     or dword ptr [ram.plan.threshold], -1
+    # No limit until it is known what fits; the lower half matters to nothing that could fit.
+    or dword ptr [ram.plan.limit + 4], -1
     call pci_try
     test eax, eax
     jz .done
@@ -73,10 +75,7 @@ pci_size_window:
     lea esi, [esi + ecx * 4 + pci_plan.BUS.lists]
     call pci_sort
     mov edi, dword ptr [esi]
-    # laid out from 0, without a limit
-    or eax, -1
-    mov dword ptr [ram.plan.limit], eax
-    mov dword ptr [ram.plan.limit + 4], eax
+    # laid out from 0
     xor eax, eax
     xor edx, edx
     xor ecx, ecx
@@ -284,9 +283,6 @@ pci_try_root:
 #: writes: ram.plan.limit
 #: source: -
 pci_lay:
-    or eax, -1
-    mov dword ptr [ram.plan.limit], eax
-    mov dword ptr [ram.plan.limit + 4], eax
     mov eax, dword ptr [ebx + pci_plan.APERTURES.start]
     mov edx, dword ptr [ebx + pci_plan.APERTURES.start + 4]
     mov edi, dword ptr [esi]
