@@ -126,6 +126,7 @@ complete -c fwbuild -n '_shtab_fwbuild_using run' -l object -x -d 'QEMU'"'"'s -o
 complete -c fwbuild -n '_shtab_fwbuild_using run' -l blockdev -x -d 'QEMU'"'"'s -blockdev; repeatable; default: none'
 complete -c fwbuild -n '_shtab_fwbuild_using run' -l netdev -x -d 'QEMU'"'"'s -netdev; repeatable; default: none'
 complete -c fwbuild -n '_shtab_fwbuild_using run' -l no-pvh -d 'boot a bzImage as it is; default: as the vmlinux inside it, if that has a PVH entry'
+complete -c fwbuild -n '_shtab_fwbuild_using run' -l measure-pvh -d 'boot a bzImage in both ways, in turn, print what the vmlinux saves, and stop'
 complete -c fwbuild -n '_shtab_fwbuild_using run' -l timeout -x -d 'end QEMU after so long; default: never'
 complete -c fwbuild -n '_shtab_fwbuild_using run' -l expect -x -d 'end QEMU, and well, as soon as a line of the serial port has it; an end without it is exit code 13; default: none'
 complete -c fwbuild -n '_shtab_fwbuild_using run' -l guest-status -d 'end with the value that the guest writes to isa-debug-exit, 0 to 127; default: with 0 whatever it is'

@@ -271,6 +271,7 @@ _shtab_fwbuild_run_options=(
   "*--blockdev[QEMU\'s -blockdev\; repeatable\; default\: none]:BLOCKDEV:"
   "*--netdev[QEMU\'s -netdev\; repeatable\; default\: none]:NETDEV:"
   "--no-pvh[boot a bzImage as it is\; default\: as the vmlinux inside it, if that has a PVH entry]"
+  "--measure-pvh[boot a bzImage in both ways, in turn, print what the vmlinux saves, and stop]"
   "--timeout[end QEMU after so long\; default\: never]:SECONDS:"
   "--expect[end QEMU, and well, as soon as a line of the serial port has it\; an end without it is exit code 13\; default\: none]:REGEX:"
   "--guest-status[end with the value that the guest writes to isa-debug-exit, 0 to 127\; default\: with 0 whatever it is]"

@@ -6,7 +6,7 @@
 #: out: eax what is too small then
 #: clobbers: ebx, ecx, edx, esi, edi, eflags
 #: reads: ram.work.ecam, ram.plan
-#: writes: ram.plan.limit, ram.plan.short, ram.plan.threshold
+#: writes: ram.plan.short, ram.plan.threshold
 #: source: -
 pci_drop:
     mov dword ptr [ram.plan.short], ecx

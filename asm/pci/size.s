@@ -37,7 +37,7 @@ pci_fit:
 #: out: eax pci_plan.Short
 #: clobbers: ebx, ecx, edx, esi, edi, eflags
 #: reads: ram.plan
-#: writes: ram.plan.keys, ram.plan.limit
+#: writes: ram.plan.keys
 #: source: -
 pci_try:
     # From the last bus on: a window is known before the bus that it is on.
@@ -61,7 +61,7 @@ pci_try:
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, edi, eflags
 #: reads: ram.plan.buckets, ram.plan.keys, ram.plan.limit, ram.plan.threshold
-#: writes: ram.plan.keys, ram.plan.limit
+#: writes: ram.plan.keys
 #: source: PCI-to-PCI Bridge Architecture Specification 1.2, 3.2.5.6 to 3.2.5.10
 pci_size_window:
     mov edi, dword ptr [esi + ecx * 4 + pci_plan.BUS.windows]
@@ -224,7 +224,7 @@ pci_root_list:
 #: clobbers: ebx, ecx, edx, esi, edi, eflags
 #: reads: ram.plan.buckets, ram.plan.keys, ram.plan.kind, ram.plan.limit, ram.plan.memory,
 #:   ram.plan.root, ram.plan.threshold
-#: writes: ram.plan.keys, ram.plan.limit
+#: writes: ram.plan.keys
 #: source: -
 pci_try_root:
     call pci_root_list
@@ -280,7 +280,6 @@ pci_try_root:
 #:   there are any
 #: clobbers: edi
 #: reads: ram.plan.limit
-#: writes: ram.plan.limit
 #: source: -
 pci_lay:
     mov eax, dword ptr [ebx + pci_plan.APERTURES.start]

@@ -36,11 +36,21 @@ def pair_ratios(values: Sequence[float | None], baseline: Sequence[float | None]
     """The median of value / baseline, round by round, and its confidence interval; a round that
     lacks one of them is left out."""
     pairs = zip(values, baseline, strict=True)
-    ratios = sorted(a / b for a, b in pairs if a is not None and b)
-    if not ratios:
+    return _middle([a / b for a, b in pairs if a is not None and b])
+
+
+def pair_differences(values: Sequence[float], baseline: Sequence[float]) -> Summary | None:
+    """The median of value - baseline, round by round, and its confidence interval."""
+    return _middle([a - b for a, b in zip(values, baseline, strict=True)])
+
+
+def _middle(values: list[float]) -> Summary | None:
+    """The median, and the interval that holds it as outside() says."""
+    if not values:
         return None
-    outer = outside(len(ratios))
-    return Summary(statistics.median(ratios), ratios[outer], ratios[-1 - outer], len(ratios))
+    values.sort()
+    outer = outside(len(values))
+    return Summary(statistics.median(values), values[outer], values[-1 - outer], len(values))
 
 
 def outside(count: int) -> int:

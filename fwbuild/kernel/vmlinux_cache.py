@@ -3,7 +3,7 @@
 A file is called KEY.SUM: KEY is the SHA-256 of the bzImage, SUM that of the file itself, so that
 damage shows. It holds the vmlinux, or, for a kernel that has none with a PVH entry, the reason in
 words. Files take their place whole, by a rename; two processes that make the same one make no
-difference.
+difference. KEY.SUM.saves is a line of what that vmlinux was measured to save.
 
 Source of the folder: XDG Base Directory Specification, XDG_CACHE_HOME.
 """
@@ -23,6 +23,7 @@ from fwbuild.kernel.vmlinux import pvh_problem
 
 VARIABLE = "XDG_CACHE_HOME"
 KEPT = 10  # files, of about 50 MiB each: those that were used last
+SAVES = ".saves"
 
 
 class NoVmlinuxError(Exception):
@@ -60,6 +61,25 @@ def pvh_vmlinux(kernel: bytes, scratch: Path) -> Kept:
         if stream.read(len(elf.MAGIC)) != elf.MAGIC:
             raise NoVmlinuxError(path.read_text("utf-8"))
     return Kept(path, found)
+
+
+def remember(vmlinux: Path, saves: str) -> None:
+    """Keep what a vmlinux of the cache saves, in words, where that can be written."""
+    if vmlinux.parent == folder():
+        with suppress(FwbuildError):
+            write_all({_saves(vmlinux): saves.encode("utf-8")})
+
+
+def remembered(vmlinux: Path) -> str:
+    """What remember() was told, "" for nothing."""
+    try:
+        return _saves(vmlinux).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _saves(vmlinux: Path) -> Path:
+    return vmlinux.with_name(vmlinux.name + SAVES)
 
 
 def _take_out(kernel: bytes) -> bytes:
@@ -103,9 +123,11 @@ def _write(where: Path, key: str, content: bytes) -> Path:
 def _tidy(cache: Path) -> None:
     """Leave KEPT files: those that were used last. What a killed process has left goes, too."""
     with suppress(OSError):
-        files = sorted(cache.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        found = [path for path in cache.iterdir() if path.suffix != SAVES]
+        files = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
         for path in files[KEPT:]:
             path.unlink()
+            _saves(path).unlink(missing_ok=True)
 
 
 def _sum(data: bytes) -> str:

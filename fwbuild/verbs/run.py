@@ -29,6 +29,7 @@ from fwbuild.verbs.guest_options import (
     regex,
     seconds,
 )
+from fwbuild.verbs.run_gain import measure_pvh
 from fwbuild.verbs.run_hints import hints
 from fwbuild.verbs.run_kernel import chosen_guest, without_s3
 
@@ -44,10 +45,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_image_arguments(parser)
     add_baked_argument(parser)
     add_guest_arguments(parser, runs=True)
-    parser.add_argument(
+    pvh = parser.add_mutually_exclusive_group()
+    pvh.add_argument(
         "--no-pvh",
         action="store_true",
         help="boot a bzImage as it is; default: as the vmlinux inside it, if that has a PVH entry",
+    )
+    pvh.add_argument(
+        "--measure-pvh",
+        action="store_true",
+        help="boot a bzImage in both ways, in turn, print what the vmlinux saves, and stop",
     )
     parser.add_argument(
         "--timeout", type=seconds, metavar="SECONDS", help="end QEMU after so long; default: never"
@@ -88,6 +95,9 @@ def run(args: argparse.Namespace) -> int:
             return int(ExitCode.OK)
         bios, console = Path(folder) / "bios.bin", Path(folder) / "console"
         bios.write_bytes(image_from(args))
+        if args.measure_pvh:
+            measure_pvh(args, guest, bios, Path(folder))
+            return int(ExitCode.OK)
         guest = with_test_kernel(guest, Path(folder))
         argv = command(guest, bios=bios, console=console)
         terminal = Terminal(argv, console, args.timeout, args.expect)

@@ -20,7 +20,7 @@ from fwbuild.kernel.bzimage import is_bzimage
 from fwbuild.kernel.multiboot import find_header
 from fwbuild.kernel.multiboot2 import find_header2
 from fwbuild.kernel.uki import KERNEL, is_efi, read_uki
-from fwbuild.kernel.vmlinux_cache import NoVmlinuxError, pvh_vmlinux
+from fwbuild.kernel.vmlinux_cache import NoVmlinuxError, pvh_vmlinux, remembered
 from fwbuild.protocols import identify, ways
 from fwbuild.protocols.kernel_file import check_modules
 from fwbuild.protocols.report import Problem, Way
@@ -92,7 +92,8 @@ def as_pvh(
         _say(file, f"as a bzImage: {error}")
         return guest, kernel
     how = "kept" if kept.found else f"taken out in {time.monotonic() - start:.1f} s"
-    _say(file, f"as the vmlinux inside it, by PVH ({how}; --no-pvh: as a bzImage)")
+    saves = remembered(kept.path) or "--measure-pvh says what it saves"
+    _say(file, f"as the vmlinux inside it, by PVH ({how}; {saves}; --no-pvh: as a bzImage)")
     return replace(guest, kernel=kept.path), read_file(kept.path)
 
 

@@ -1,6 +1,7 @@
 """`fwbuild run` boots a bzImage as the vmlinux inside it, where that can be."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -67,6 +68,36 @@ def test_kernel(name: str, kernel: Path, tmp_path: Path, capfd: pytest.CaptureFi
     said = capfd.readouterr().err
     assert f"isa-debug-exit: {value}," in said
     assert ("--no-pvh" in more) or f"fwbuild: {kernel} {WORDS[value]}" in said
+
+
+def test_what_the_vmlinux_saves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Unpacking a kernel takes longer than TCG's noise. Each later run says it again."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    argv = ["run", str(debian.cloud_vmlinuz()), "-M", "q35", "--accel", "tcg"]
+    assert main([*argv, "--measure-pvh"]) == ExitCode.OK
+    said = capfd.readouterr()
+    assert "start_kernel" in said.out and "--measure-pvh says what it saves" in said.err
+    found = re.findall(r"(as .*|it saves) ?:? ([0-9.]+) s \(([0-9.]+) to ([0-9.]+)\)", said.out)
+    ways, times = zip(*((way, float(median)) for way, median, _, _ in found), strict=True)
+    assert ways == ("as the vmlinux inside it:", "as a bzImage:", "it saves")
+    assert times[0] < times[1]
+    assert main([*argv, "--timeout", "0.1"]) == ExitCode.TIMEOUT
+    again = capfd.readouterr().err
+    assert f"(kept; it saves {found[2][1]} s ({found[2][2]} to {found[2][3]}) on q35" in again
+
+
+def test_nothing_to_measure(kernel: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A kernel of 32 bits without symbols, one that takes too long, and a vmlinux."""
+    assert main(["run", str(kernel), "--measure-pvh", "--accel", "tcg"]) == ExitCode.KERNEL
+    assert f"{kernel}: nothing shows where the kernel is unpacked: " in capfd.readouterr().err
+    argv = ["run", str(debian.cloud_vmlinuz()), "--measure-pvh", "--timeout", "0.01"]
+    assert main([*argv, "--accel", "tcg"]) == ExitCode.UNEXPECTED
+    assert "the kernel did not get to linux_" in capfd.readouterr().err
+    vmlinux = str(debian.cloud_vmlinux())
+    assert main(["run", vmlinux, "--measure-pvh", "--accel", "tcg"]) == ExitCode.USAGE
+    assert "is not booted as a vmlinux inside it" in capfd.readouterr().err
 
 
 def test_what_qemu_refuses(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

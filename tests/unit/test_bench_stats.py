@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from fwbuild.bench.stats import Summary, outside, pair_ratios, summarize, within_noise
+from fwbuild.bench.stats import (
+    Summary,
+    outside,
+    pair_differences,
+    pair_ratios,
+    summarize,
+    within_noise,
+)
 
 SUMMARIES: dict[str, tuple[Sequence[float | None], Summary | None]] = {
     "odd": ([3, 1, 2], Summary(2, 1, 3, 3)),
@@ -34,6 +41,12 @@ def test_summarize(case: str) -> None:
 def test_pair_ratios(case: str) -> None:
     values, baseline, expected = RATIOS[case]
     assert pair_ratios(values, baseline) == expected
+
+
+def test_pair_differences() -> None:
+    """By round: of a slow one the difference, not the time."""
+    assert pair_differences([3, 105, 30], [1, 100, 20]) == Summary(5, 2, 10, 3)
+    assert pair_differences([], []) is None
 
 
 # The published table of the ranks that bound a median's confidence interval, 95 %.
