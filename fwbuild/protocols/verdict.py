@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from fwbuild import protocols
+from fwbuild.abi import e820
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.state import End, Hidden, State
+from fwbuild.firmware import layout
 from fwbuild.protocols import Departure, Handoff, Protocol
 from fwbuild.protocols.checks import descriptor, number
 from fwbuild.protocols.tables import find_rsdp
@@ -14,6 +16,9 @@ from fwbuild.protocols.tables.listing import Table, listing
 
 SEGMENTS = ("cs", "ds", "es", "ss")
 PAGES = 12  # a limit with granularity counts pages of 1 << 12 bytes
+
+
+Area = tuple[str, int, int]  # name, address, bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +31,8 @@ class Verdict:
     segments:   base, limit and access byte by the name of the segment register.
     tables:     the tables that the kernel finds.
     areas:      (name, address, bytes) of the kernel and of all that is handed over.
+    firmware:   the same of what fwbuild's firmware may have used, its image included; nothing of
+                another firmware, whose areas are not known.
     """
 
     protocol: Protocol
@@ -34,7 +41,8 @@ class Verdict:
     handoff: Handoff | None
     departures: list[Departure]
     tables: list[Table]
-    areas: list[tuple[str, int, int]]
+    areas: list[Area]
+    firmware: list[Area]
 
     def plain(self) -> dict[str, Any]:
         """The same for JSON."""
@@ -43,7 +51,8 @@ class Verdict:
             "registers": self.registers,
             "segments": {name: hidden._asdict() for name, hidden in self.segments.items()},
             "handoff": self.handoff.plain() if self.handoff else None,
-            "areas": [{"name": n, "address": a, "size": s} for n, a, s in self.areas],
+            "areas": _plain(self.areas),
+            "firmware": _plain(self.firmware),
             "tables": [vars(table) for table in self.tables],
             "problems": [departure.plain() for departure in self.departures],
         }
@@ -64,7 +73,12 @@ def verdict(state: State) -> Verdict:
         departures=protocols.judge(state) if state.end != End.EXIT else [],
         tables=_tables(state, handoff) if entered else [],
         areas=_areas(state, handoff) if handoff else [],
+        firmware=_firmware(handoff) if handoff and state.own else [],
     )
+
+
+def _plain(areas: list[Area]) -> list[dict[str, Any]]:
+    return [{"name": name, "address": address, "size": size} for name, address, size in areas]
 
 
 def _segments(state: State) -> dict[str, Hidden]:
@@ -90,7 +104,7 @@ def _tables(state: State, handoff: Handoff | None) -> list[Table]:
         return []
 
 
-def _areas(state: State, handoff: Handoff) -> list[tuple[str, int, int]]:
+def _areas(state: State, handoff: Handoff) -> list[Area]:
     if state.segments:
         low = min(placed.address for placed in state.segments)
         high = max(placed.end for placed in state.segments)
@@ -99,3 +113,13 @@ def _areas(state: State, handoff: Handoff) -> list[tuple[str, int, int]]:
         kernel = ("kernel", number(state, Key.KERNEL_ADDR), number(state, Key.KERNEL_SIZE))
     named = [kernel, *((name, *area) for name, area in handoff.areas().items())]
     return sorted((area for area in named if area[2]), key=lambda area: area[1])
+
+
+def _firmware(handoff: Handoff) -> list[Area]:
+    """The BIOS calls are there where the map keeps them from the kernel."""
+    free = any(
+        entry.type == e820.Type.RAM and entry.addr <= layout.BIOS.base < entry.addr + entry.size
+        for entry in handoff.memmap
+    )
+    regions = [r for r in layout.REGIONS if not (free and r is layout.BIOS)]
+    return [(r.name, r.base, r.size) for r in regions]

@@ -6,19 +6,20 @@ from dataclasses import dataclass
 from fwbuild.abi import e820
 from fwbuild.sizes import GIB, KIB, MIB
 
-# First the types of memory. What lies in memory is drawn over them.
+# First the types of memory, then what the firmware is done with. All else is drawn over them.
 LETTERS = {
     ".": "RAM",
     "-": "reserved",
     "?": "of another type",
     "N": "ACPI NVS",
+    "F": "firmware",
     "K": "kernel",
     "I": "initrd or module",
     "T": "tables",
     "H": "handed over",
 }
 MEMORY = ".N"  # what lies in RAM
-TYPES = ".-?N"
+LAYERS = (".-?N", "F")  # from below; the other letters lie above these
 OF_TYPE = {e820.Type.RAM: ".", e820.Type.RESERVED: "-", e820.Type.NVS: "N"}
 
 
@@ -58,9 +59,10 @@ def bars(spans: Sequence[Span], columns: int) -> Iterator[Bar]:
             yield _bar(spans, low, high if high == e820.EXTENDED else max(ends), columns)
 
 
-def _order(span: Span) -> tuple[bool, int]:
-    """Of two in one column the smaller is seen, for the larger has others."""
-    return span.letter not in TYPES, span.start - span.end
+def _order(span: Span) -> tuple[int, int]:
+    """Of two of a layer in one column the smaller is seen, for the larger has others."""
+    layer = next((i for i, letters in enumerate(LAYERS) if span.letter in letters), len(LAYERS))
+    return layer, span.start - span.end
 
 
 def _bar(spans: Sequence[Span], start: int, end: int, columns: int) -> Bar:

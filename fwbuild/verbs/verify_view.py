@@ -98,6 +98,8 @@ def _spans(found: Verdict) -> Iterator[Span]:
     assert found.handoff
     for entry in found.handoff.memmap:
         yield Span(entry.addr, entry.addr + entry.size, OF_TYPE.get(entry.type, "?"))
+    for _, address, size in found.firmware:
+        yield Span(address, address + size, "F")
     for table in found.tables:
         yield Span(table.address, table.address + table.size, "T")
     for name, address, size in found.areas:

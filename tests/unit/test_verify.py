@@ -1,6 +1,7 @@
 """What `fwbuild verify` shows: the memory map to scale, tables, departures with their sources."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import pytest
 
 from fwbuild import cli, protocols
 from fwbuild.abi import e820
+from fwbuild.abi.x86 import PAGE
 from fwbuild.errors import ExitCode
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
+from fwbuild.payloads.test_kernel import build_test_bzimage16
 from fwbuild.protocols.departure import Departure, by
 from fwbuild.protocols.pvh import PvhHandoff
 from fwbuild.protocols.verdict import verdict
@@ -40,6 +43,42 @@ def test_the_smaller_of_two_in_a_column_is_seen() -> None:
     spans = [Span(MIB, MIB + 80, "."), kernel, module, table, reserved]
     for order in (spans, spans[::-1]):
         assert [bar.text for bar in bars(order, 8)] == ["KIIT..-."]
+
+
+def test_the_firmware_lies_under_what_it_leaves() -> None:
+    """Over its memory, whatever the sizes: a kernel may lie where the firmware is done."""
+    drawn = [(0, 8, "."), (6, 8, "-"), (0, 7, "F"), (1, 2, "T"), (2, 4, "K"), (3, 4, "H")]
+    spans = [Span(MIB + start, MIB + end, letter) for start, end, letter in drawn]
+    for order in (spans, spans[::-1]):
+        assert [bar.text for bar in bars(order, 8)] == ["FTKHFFF-"]
+
+
+@pytest.mark.parametrize("machine", ["microvm", "pc", "q35"])
+def test_the_areas_of_the_firmware(
+    machine: str, image: Image, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each page that it wrote lies in one, or in memory that the host gave it."""
+    state = emulated(Guest(machine), image.image).state()
+    found = verdict(state)
+    assert found.handoff and state.writes
+    areas = [(at, at + size) for _, at, size in found.firmware]
+    areas += [(m.addr, m.addr + m.size) for m in found.handoff.memmap if m.type == e820.Type.NVS]
+    areas += [(at, at + size) for _, at, size in found.areas]
+    for at in (number * PAGE for number in state.writes):
+        assert any(start < at + PAGE and at < end for start, end in areas), hex(at)
+    assert "bios" not in {name for name, *_ in found.firmware}  # PVH has no BIOS calls
+    show(output(), found)
+    assert re.search(r"^\[F.*H.*F.*T.*-\]$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_bios_calls_stay_the_firmwares(image: Image) -> None:
+    state = emulated(Guest("pc"), image.image, build_test_bzimage16()).state()
+    assert "bios" in {name for name, *_ in verdict(state).firmware}
+
+
+def test_another_firmwares_areas_are_not_known(image: Image) -> None:
+    state = emulated(Guest("pc"), image.image).state()
+    assert verdict(replace(state, own=False)).firmware == []
 
 
 def test_an_empty_range_is_called_so(image: Image, capsys: pytest.CaptureFixture[str]) -> None:
