@@ -18,6 +18,8 @@ STREAM_MAX = 512 << 20
 NO_FILE = "no such file"
 UNREADABLE = "cannot read"
 RIGHTS = "look at its path and its rights"  # the hint
+ROOM = "make room for it"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -51,6 +53,8 @@ def read_file(path: Path, limit: int | None = None) -> bytes:
     a device still has one, for it may have no end."""
     try:
         with path.open("rb") as stream:
+            if stream.isatty():  # where nothing may ever come
+                raise OSError(errno.EINVAL, "a terminal")
             regular = stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
             most = limit or (REGULAR_MAX if regular else STREAM_MAX)
             if regular and os.fstat(stream.fileno()).st_size > most:
@@ -106,7 +110,7 @@ def _write_all(contents: Mapping[Path, Content]) -> None:
             Path(name).replace(path)
     except OSError as error:
         what = f"cannot write: {error.strerror}"
-        hint = "is there room and the right to write?"
+        hint = ROOM if error.errno in FULL else RIGHTS
         raise FwbuildError(ExitCode.INPUT, what, where=str(path), hint=hint) from None
     finally:
         for name, _ in pending:

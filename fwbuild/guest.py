@@ -20,6 +20,8 @@ class Guest:
     machine: QEMU's -machine value, options included ("microvm,acpi=off").
     memory:  bytes of RAM.
     smp:     number of CPUs.
+    kernel:  its kernel's file, as a Path or as text; None for none.
+    initrd:  the same of an initial RAM disk, or a list of modules.
     append:  the kernel's command line.
     firmware_loads: whether the firmware loads the kernel: it is a file of fw_cfg then, not QEMU's
              -kernel, and the initrd is a list of its modules.
@@ -39,6 +41,12 @@ class Guest:
     extra: tuple[str, ...] = field(default_factory=tuple)
     firmware_loads: bool = False
     baked: Path | None = None
+
+    def __post_init__(self) -> None:
+        """A script may give a file's name as text."""
+        for name in ("kernel", "initrd", "baked"):
+            if isinstance(value := getattr(self, name), str):
+                object.__setattr__(self, name, Path(value))
 
     def values(self, *names: str) -> list[str]:
         """The values of QEMU's options of these names in `extra`, in order."""

@@ -6,7 +6,6 @@ import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import shtab
 
@@ -16,6 +15,7 @@ from fwbuild.errors import ExitCode
 from fwbuild.files import data_dir
 from fwbuild.qemu.program import NAME, VARIABLE
 from fwbuild.verbs.completion import SHELLS
+from fwbuild.verbs.paths import file_name
 from fwbuild.version import RELEASED, __version__
 
 MAN = "fwbuild.1"
@@ -103,7 +103,7 @@ def completion(shell: str) -> str:
     (sub,) = (a for a in top._actions if isinstance(a, argparse._SubParsersAction))
     for verb in sub.choices.values():
         for action in actions(verb):
-            if action.type is Path:
+            if action.type is file_name:
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
     return shtab.complete(top, shell=shell)
 

@@ -16,6 +16,7 @@ from fwbuild.firmware.options import BUDGET_MAX, BY_NAME, OPTIONS, Value
 DEFAULT = "universal"
 TEXT_MAX = 64 << 10  # bytes of a file
 HEIRS_MAX = 16  # files that extend each other
+SUFFIX = ".toml"  # of a template's file
 EXTENDS = "extends"  # the key of the template that a file starts from
 
 
@@ -51,9 +52,9 @@ class Template:
     @classmethod
     def _load(cls, name: str, heirs: tuple[Path, ...]) -> "Template":
         """The template that the files `heirs`, the last one directly, start from."""
-        packaged = data_dir("templates") / f"{name}.toml"
+        packaged = data_dir("templates") / f"{name}{SUFFIX}"
         path = heirs[-1].parent / name if heirs else Path(name)
-        path = path if name.endswith(".toml") else packaged
+        path = path if name.endswith(SUFFIX) else packaged
         if is_file(path) and path.resolve() in heirs:
             raise _bad(str(path), f"'{EXTENDS}' leads back to it", "extend another template")
         if len(heirs) == HEIRS_MAX:
@@ -128,6 +129,10 @@ def _text(path: Path, name: str) -> str:
         known = names()
         near = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        if name.endswith(SUFFIX):
+            hint = "there is no such file"
+        elif is_file(Path(name)):
+            hint = f"the name of a template's file ends with {SUFFIX}"
         raise FwbuildError(ExitCode.TEMPLATE, f"no template '{name}'", hint=hint)
     try:
         return read_file(path, TEXT_MAX).decode("utf-8-sig")  # some editors begin with its mark

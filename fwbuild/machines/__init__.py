@@ -10,6 +10,8 @@ from fwbuild.machines.q35 import Q35
 
 FAMILIES = (MICROVM, PC, Q35)
 MACHINES = tuple(family.name for family in FAMILIES)
+ACCELERATORS = ("tcg", "kvm")
+ACCEL = "accel="
 
 
 def machine_type(machine: str) -> str:
@@ -19,6 +21,16 @@ def machine_type(machine: str) -> str:
         return first
     words = (option.partition("=") for option in (first, *options))
     return next((value for key, _, value in words if key == "type"), "")
+
+
+def without_accelerator(machine: str) -> tuple[str, str]:
+    """QEMU's -machine value without its accelerator, and that: ("q35", "kvm") of "q35,accel=kvm".
+    A value without one, or with a choice of several ("kvm:tcg"), stays as it is, and with ""."""
+    words = machine.split(",")
+    named = [word.removeprefix(ACCEL) for word in words if word.startswith(ACCEL)]
+    if len(named) != 1 or named[0] not in ACCELERATORS:
+        return machine, ""
+    return ",".join(word for word in words if not word.startswith(ACCEL)), named[0]
 
 
 def of(machine: str) -> MachineFamily:
@@ -32,4 +44,15 @@ def of(machine: str) -> MachineFamily:
     raise FwbuildError(ExitCode.USAGE, f"no firmware for machine type '{name}'", hint=hint)
 
 
-__all__ = ["FAMILIES", "MACHINES", "MICROVM", "PC", "Q35", "MachineFamily", "machine_type", "of"]
+__all__ = [
+    "ACCELERATORS",
+    "FAMILIES",
+    "MACHINES",
+    "MICROVM",
+    "PC",
+    "Q35",
+    "MachineFamily",
+    "machine_type",
+    "of",
+    "without_accelerator",
+]

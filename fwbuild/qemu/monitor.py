@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.files import RIGHTS
 from fwbuild.qemu.command import escaped
 
 SOCKET_PATH_MAX = 107  # bytes of a socket's name (unix(7), sun_path)
@@ -16,9 +17,13 @@ SOCKET_PATH_MAX = 107  # bytes of a socket's name (unix(7), sun_path)
 def monitor_arguments(path: Path) -> list[str]:
     """QEMU's arguments for a monitor that anybody may connect to or not. Raises FwbuildError for
     a path where no socket can be made, or where QEMU would delete a file."""
-    if path.exists() and not path.is_socket():
+    try:
+        there, folder = path.exists() and not path.is_socket(), path.parent.is_dir()
+    except OSError as error:
+        raise _error(path, f"no socket can be there: {error.strerror}", RIGHTS) from None
+    if there:
         raise _error(path, "is there, and is no socket", "QEMU would delete it; name another path")
-    if not path.parent.is_dir():
+    if not folder:
         raise _error(path, "its folder is not there", "make it first")
     if len(os.fsencode(path)) > SOCKET_PATH_MAX:
         what = f"a socket's path has {SOCKET_PATH_MAX} bytes at most"

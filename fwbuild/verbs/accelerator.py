@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import cache
 
 from fwbuild.guest import Guest
+from fwbuild.machines import ACCEL
 from fwbuild.payloads.trial import build_trial
 from fwbuild.qemu.program import program
 from fwbuild.qemu.trial import kvm_problem
@@ -32,7 +33,7 @@ def named_by_qemu(guest: Guest) -> bool:
     machines = [guest.machine, *guest.values("-M", "-machine")]
     properties = [word for machine in machines for word in machine.split(",")]
     return any(word in OPTIONS for word in guest.extra) or any(
-        word.startswith("accel=") for word in properties
+        word.startswith(ACCEL) for word in properties
     )
 
 

@@ -19,6 +19,7 @@ from fwbuild.verbs.guest_options import (
     add_qemu_argument,
     check_files,
 )
+from fwbuild.verbs.paths import file_name
 from fwbuild.verbs.printing import Working
 
 HELP = "lay a guest out in a RAM file"
@@ -28,13 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "modules",
         nargs="*",
-        type=Path,
+        type=file_name,
         metavar="MODULE",
         help="a module that follows the initrd; default: none",
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=file_name,
         default=Path("baked"),
         metavar="DIR",
         help="the folder that it goes into; default: %(default)s",

@@ -22,7 +22,7 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import write_all
 from fwbuild.guest import Guest
 from fwbuild.image.template import DEFAULT
-from fwbuild.machines import MACHINES
+from fwbuild.machines import ACCEL, MACHINES
 from fwbuild.payloads.init import build_initrd
 from fwbuild.qemu.program import program
 from fwbuild.verbs.guest_options import (
@@ -34,6 +34,7 @@ from fwbuild.verbs.guest_options import (
     regex,
     seconds,
 )
+from fwbuild.verbs.paths import file_name
 from fwbuild.verbs.printing import Working, output
 
 HELP = "measure boots, beside qboot and SeaBIOS"
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     race.add_argument(
         "--bios",
-        type=Path,
+        type=file_name,
         action="append",
         default=[],
         metavar="IMG",
@@ -67,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     guest = parser.add_argument_group("the guests, in QEMU's words")
     guest.add_argument(
         "--kernel",
-        type=Path,
+        type=file_name,
         action="append",
         required=True,
         metavar="FILE",
@@ -88,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     guest.add_argument(
         "--initrd",
-        type=Path,
+        type=file_name,
         metavar="FILE",
         help="an initial RAM disk, for a boot that ends by --until or --to; "
         "default: the bench's own, whose program ends QEMU",
@@ -132,13 +133,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=file_name,
         default=Path("out/bench"),
         metavar="DIR",
         help="for images, initrd and results.json; default: %(default)s",
     )
     parser.add_argument(
-        "--report", type=Path, metavar="HTML", help="write tables and pictures there; default: none"
+        "--report",
+        type=file_name,
+        metavar="HTML",
+        help="write tables and pictures there; default: none",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     add_qemu_argument(parser)
@@ -147,6 +151,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     check_files(*args.kernel, *args.bios)
     check_initrd(args.initrd)
+    for machine in args.machine or ():
+        if ACCEL in machine:
+            raise FwbuildError(
+                ExitCode.USAGE,
+                "a bench has one accelerator for all machines",
+                where=f"-M {machine}",
+                hint="name it by --accel",
+            )
     last = _last(args)
     images = [contenders.ours(name, args.out) for name in args.template or [DEFAULT]]
     images += [contenders.theirs(path) for path in args.bios]

@@ -11,6 +11,7 @@ from fwbuild.firmware.options import OPTIONS, Option
 from fwbuild.image.build import all_symbols
 from fwbuild.image.template import Template, parse_settings
 from fwbuild.verbs.guest_options import add_template_argument
+from fwbuild.verbs.paths import file_name
 from fwbuild.verbs.printing import Working
 
 HELP = "build an image (the default)"
@@ -19,7 +20,7 @@ HELP = "build an image (the default)"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
-        type=Path,
+        type=file_name,
         default=Path("out/bios.bin"),
         metavar="IMG",
         help="where the image goes; default: %(default)s",

@@ -37,6 +37,7 @@ from fwbuild.verbs.guest_options import (
     check_files,
     check_initrd,
 )
+from fwbuild.verbs.paths import file_name
 from fwbuild.verbs.printing import Working, output
 from fwbuild.verbs.run_kernel import chosen, loads_files
 
@@ -62,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--bios",
-        type=Path,
+        type=file_name,
         action="append",
         metavar="IMG",
         help="another image to count; default: Debian's qboot.rom",

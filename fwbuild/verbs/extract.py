@@ -10,16 +10,17 @@ from fwbuild.files import is_file, read_file, write_all
 from fwbuild.kernel.bzimage import extract_from, is_bzimage
 from fwbuild.kernel.uki import KERNEL, is_efi, read_uki
 from fwbuild.kernel.vmlinux import pvh_problem
+from fwbuild.verbs.paths import file_name
 from fwbuild.verbs.printing import Working
 
 HELP = "take the vmlinux out of a bzImage, or a UKI apart"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("vmlinuz", type=Path, metavar="VMLINUZ", help="a bzImage or a UKI")
+    parser.add_argument("vmlinuz", type=file_name, metavar="VMLINUZ", help="a bzImage or a UKI")
     parser.add_argument(
         "--out",
-        type=Path,
+        type=file_name,
         default=Path("vmlinux"),
         metavar="VMLINUX",
         help="where the vmlinux goes; default: %(default)s",

@@ -24,6 +24,7 @@ from fwbuild.verbs.guest_options import (
     check_files,
     image_from,
 )
+from fwbuild.verbs.paths import file_name
 from fwbuild.verbs.run_kernel import chosen_guest, without_s3
 
 HELP = "debug the firmware with gdb, from the reset vector on"
@@ -33,7 +34,7 @@ SCRIPT, ELF = "session.gdb", "bios.elf"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "file", nargs="?", type=Path, metavar="KERNEL", help="the kernel; the same as --kernel"
+        "file", nargs="?", type=file_name, metavar="KERNEL", help="the kernel; the same as --kernel"
     )
     parser.add_argument(
         "--at",

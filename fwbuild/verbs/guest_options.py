@@ -15,9 +15,11 @@ from fwbuild.files import RIGHTS, UNREADABLE, is_file, read_file, why_no_file
 from fwbuild.firmware.layout import IMAGE_SIZE
 from fwbuild.guest import Guest
 from fwbuild.image import template
+from fwbuild.machines import ACCEL, ACCELERATORS, without_accelerator
 from fwbuild.qemu.command import size_text
 from fwbuild.qemu.program import VARIABLE
 from fwbuild.sizes import GIB, KIB, MIB, align_up
+from fwbuild.verbs.paths import file_name
 from fwbuild.verbs.printing import Working
 
 FURTHER = ("device", "object", "blockdev", "netdev")  # QEMU's options that add devices
@@ -74,9 +76,9 @@ def add_guest_arguments(
     choose = "auto: KVM where a guest has run under it, else TCG"
     group.add_argument(
         "--accel",
-        choices=("auto", "kvm", "tcg") if runs else ("tcg", "kvm"),
-        default="auto" if runs else "tcg",
-        help=f"{choose if runs else offers}; default: %(default)s",
+        choices=("auto", "kvm", "tcg") if runs else ACCELERATORS,
+        default="auto" if runs else None,
+        help=f"{choose if runs else offers}; default: {'auto' if runs else '-M, else tcg'}",
     )
     for name in FURTHER:
         group.add_argument(
@@ -115,13 +117,13 @@ def add_kernel_arguments(
     group = parser.add_argument_group("the guest, in QEMU's words")
     group.add_argument(
         "--kernel",
-        type=Path,
+        type=file_name,
         metavar="FILE",
         help=f"{kinds}; default: {kernel}",
     )
     group.add_argument(
         "--initrd",
-        type=Path,
+        type=file_name,
         metavar="FILE",
         help=f"an initial RAM disk{modules if multiboot else ''}; default: none",
     )
@@ -173,7 +175,7 @@ def add_template_argument(
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     """--bios or --template: which image."""
     group = parser.add_argument_group("the image").add_mutually_exclusive_group()
-    group.add_argument("--bios", type=Path, metavar="IMG", help="a built image; default: none")
+    group.add_argument("--bios", type=file_name, metavar="IMG", help="a built image; default: none")
     add_template_argument(group, "a template or a TOML file, built now")
 
 
@@ -181,7 +183,7 @@ def add_baked_argument(parser: argparse.ArgumentParser) -> None:
     """--baked: a guest that needs no kernel."""
     parser.add_argument(
         "--baked",
-        type=Path,
+        type=file_name,
         metavar="DIR",
         help="a guest that `fwbuild bake` made, with its machine type, memory and image; --append "
         "adds to its command line; default: none",
@@ -205,14 +207,18 @@ def check_initrd(initrd: Path | None) -> None:
 
 def guest_from(args: argparse.Namespace) -> Guest:
     """The guest that the options describe; its files are checked to be there."""
+    machine, accel = args.machine, args.accel
+    if accel is None:
+        machine, named = without_accelerator(machine)
+        accel = named or ("" if ACCEL in machine else Guest().accel)
     guest = Guest(
-        args.machine,
+        machine,
         args.memory,
         args.smp,
         args.kernel,
         args.initrd,
         args.append,
-        args.accel,
+        accel,
         tuple(word for pair in args.extra for word in pair),
     )
     check_files(guest.kernel)

@@ -14,6 +14,7 @@ from fwbuild.errors import ExitCode
 from fwbuild.firmware import file_names
 from fwbuild.inspection import Report
 from fwbuild.protocols.report import ByFile, Way
+from fwbuild.verbs.paths import file_name
 from fwbuild.verbs.printing import Working, output, printable
 
 HELP = "tell what a kernel or image is, and whether it boots"
@@ -28,7 +29,7 @@ NAMES = 20  # characters of a name, where none is longer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="a kernel or a firmware image")
+    parser.add_argument("file", type=file_name, metavar="FILE", help="a kernel or a firmware image")
     parser.add_argument("--json", action="store_true", help="print JSON (keys: docs/json.md)")
 
 

@@ -2,12 +2,12 @@
 
 import argparse
 import json
-from pathlib import Path
 
 from fwbuild.errors import ExitCode
 from fwbuild.files import write_all
 from fwbuild.qemu.record import record
 from fwbuild.verbs.guest_options import add_guest_arguments, add_qemu_argument, guest_from
+from fwbuild.verbs.paths import file_name
 from fwbuild.verbs.printing import Working
 
 HELP = "record what QEMU offers through fw_cfg and PCI"
@@ -16,7 +16,11 @@ HELP = "record what QEMU offers through fw_cfg and PCI"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_guest_arguments(parser, kernel="none")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="the recording, as JSON; required"
+        "--out",
+        type=file_name,
+        required=True,
+        metavar="FILE",
+        help="the recording, as JSON; required",
     )
     parser.add_argument("--json", action="store_true", help="print JSON (keys: docs/json.md)")
     add_qemu_argument(parser)

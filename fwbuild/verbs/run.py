@@ -29,6 +29,7 @@ from fwbuild.verbs.guest_options import (
     regex,
     seconds,
 )
+from fwbuild.verbs.paths import file_name
 from fwbuild.verbs.run_gain import measure_pvh
 from fwbuild.verbs.run_hints import hints
 from fwbuild.verbs.run_kernel import chosen_guest, without_s3
@@ -40,7 +41,7 @@ TEST_PASSED = ports.debug_exit_status(test_kernel.EXIT_OK)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "file", nargs="?", type=Path, metavar="KERNEL", help="the kernel; the same as --kernel"
+        "file", nargs="?", type=file_name, metavar="KERNEL", help="the kernel; the same as --kernel"
     )
     add_image_arguments(parser)
     add_baked_argument(parser)
@@ -73,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "default: with 0 whatever it is",
     )
     parser.add_argument(
-        "--qmp", type=Path, metavar="PATH", help="a socket of QEMU's monitor; default: none"
+        "--qmp", type=file_name, metavar="PATH", help="a socket of QEMU's monitor; default: none"
     )
     parser.add_argument(
         "--show-command", action="store_true", help="print QEMU's command line before it starts"

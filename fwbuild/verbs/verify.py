@@ -25,6 +25,7 @@ from fwbuild.verbs.guest_options import (
     add_qemu_argument,
     image_from,
 )
+from fwbuild.verbs.paths import file_name
 from fwbuild.verbs.printing import Working, output
 from fwbuild.verbs.run_kernel import chosen_guest
 from fwbuild.verbs.verify_view import show, show_departures
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--recording",
-        type=Path,
+        type=file_name,
         metavar="FILE",
         help="what QEMU offers, as fwbuild record saved it; default: the packaged one",
     )

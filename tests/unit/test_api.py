@@ -34,6 +34,11 @@ def test_the_page_has_an_example_of_each_name() -> None:
     assert [n for n in functions if f"fwbuild.{n}(" not in sections[n]] == []
 
 
+def test_names_of_files_as_text(tmp_path: Path) -> None:
+    found = api.Guest(kernel="k", initrd="a b,c", baked=str(tmp_path))  # type: ignore[arg-type]
+    assert found == api.Guest(kernel=Path("k"), initrd=Path("a b,c"), baked=tmp_path)
+
+
 def test_names() -> None:
     """Type checkers see the same names that exist at run time."""
     assert {*fwbuild.__all__} == {*api.__all__, "__version__"}

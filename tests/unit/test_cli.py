@@ -26,6 +26,9 @@ TINY = 'machines = ["pc"]\nprotocols = ["pvh"]\nbudget = 100\n'
 # name: (arguments, exit code, words of the line). {tmp} is a scratch folder.
 BAD = {
     "no template": (["--template", "nope"], ExitCode.TEMPLATE, "no template 'nope'"),
+    "no template file": (["--template", "{tmp}/k.toml"], ExitCode.TEMPLATE, "is no such file"),
+    "a file that is no template": (
+        ["--template", "{tmp}/file"], ExitCode.TEMPLATE, "template's file ends with .toml"),
     "budget": (["--template", "{tmp}/tiny.toml"], ExitCode.LAYOUT, "do not fit"),
     "bad key": (["--template", "{tmp}/key.toml"], ExitCode.TEMPLATE, "unknown key 'colour'"),
     "budget of true": (["--template", "{tmp}/true.toml"], ExitCode.TEMPLATE, "bad 'budget'"),
@@ -82,6 +85,8 @@ BAD = {
         "a baked guest has its kernel"),
     "bench of no image": (
         ["bench", "--kernel", "{tmp}/file", "--bios", "{tmp}/k"], ExitCode.INPUT, "no such file"),
+    "bench of two accelerators": (
+        ["bench", "--kernel", "{tmp}/file", "-M", "pc,accel=kvm"], ExitCode.USAGE, "by --accel"),
     "bench of no kernel's file": (
         ["bench", "--kernel", "{tmp}/file", "--no-peers"], ExitCode.KERNEL, "no ELF"),
     "bench of two like images": (
@@ -164,6 +169,28 @@ def test_no_room_for_scratch_files(
     assert said.count("\n") == 1
 
 
+def test_a_full_disk(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **_more: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "mkstemp", full)
+    assert cli.main(["--out", str(tmp_path / "bios.bin")]) == ExitCode.INPUT
+    assert "No space left on device (hint: make room for it)" in capsys.readouterr().err
+
+
+def test_a_terminal_is_no_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """Reading from it would wait for ever."""
+    ours, theirs = os.openpty()
+    try:
+        assert cli.main(["inspect", os.ttyname(theirs)]) == ExitCode.INPUT
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert "cannot read: a terminal (hint: " in capsys.readouterr().err
+
+
 USAGE = {
     "no such option": (["--nope"], "unrecognized arguments: --nope"),
     "memory beyond all addresses": (
@@ -175,6 +202,10 @@ USAGE = {
     "no CPUs": (["run", "--smp", "0"], "at least 1"),
     "no CPUs to count": (["cost", "--smp", "0"], "at least 1"),
     "bench of nothing": (["bench"], "required: --kernel"),
+    "no name of a kernel": (["verify", "--kernel", ""], "argument --kernel: the name is empty"),
+    "no name of an image": (["--out", ""], "argument --out: the name is empty"),
+    "no name of a file": (["inspect", ""], "argument FILE: the name is empty"),
+    "both ways of PVH": (["run", "k", "--no-pvh", "--measure-pvh"], "not allowed with"),
     "no runs": (["bench", "--kernel", "k", "--runs", "0"], "at least 1"),
     "inspect what": (["inspect"], "required: FILE"),
     "two sources": (["verify", "--real", "--recording", "r"], "not allowed with"),

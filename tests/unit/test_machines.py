@@ -11,7 +11,7 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import pci_plan
 from fwbuild.guest import Guest
 from fwbuild.image.build import build_image
-from fwbuild.machines import MICROVM, PC, Q35, MachineFamily, of
+from fwbuild.machines import MICROVM, PC, Q35, MachineFamily, of, without_accelerator
 from tests.support.pci_judge import host_windows
 
 NAMES = {
@@ -31,6 +31,21 @@ NAMES = {
     "type=q35": Q35,
     "accel=tcg,type=pc-q35-7.2": Q35,
 }
+
+
+ACCELERATORS = {
+    "q35": ("q35", ""),
+    "q35,accel=tcg": ("q35", "tcg"),
+    "accel=kvm,type=pc,smm=off": ("type=pc,smm=off", "kvm"),
+    "pc,accel=kvm:tcg": ("pc,accel=kvm:tcg", ""),
+    "pc,accel=xen": ("pc,accel=xen", ""),
+    "pc,accel=kvm,accel=tcg": ("pc,accel=kvm,accel=tcg", ""),
+}
+
+
+@pytest.mark.parametrize("machine", ACCELERATORS)
+def test_an_accelerator_in_a_machine(machine: str) -> None:
+    assert without_accelerator(machine) == ACCELERATORS[machine]
 
 
 @pytest.mark.parametrize("machine", NAMES)

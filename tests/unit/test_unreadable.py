@@ -16,7 +16,8 @@ from tests.support.bzimages import bzimage
 
 NOBODY = 65534
 READ = "cannot read: Permission denied (hint: look at its path and its rights)"
-WRITE = "cannot write: Permission denied (hint: is there room and the right to write?)"
+WRITE = "cannot write: Permission denied (hint: look at its path and its rights)"
+SOCKET = "no socket can be there: Permission denied (hint: look at its path and its rights)"
 
 # name: (arguments, exit code, words of the line). {locked} is in a folder that nobody may enter.
 LOCKED = {
@@ -25,6 +26,7 @@ LOCKED = {
     "image": (["verify", "--bios", "{locked}"], ExitCode.INPUT, READ),
     "template": (["build", "--template", "{locked}.toml"], ExitCode.TEMPLATE, READ),
     "what is extracted": (["extract", "{bzimage}", "--out", "{locked}"], ExitCode.INPUT, WRITE),
+    "monitor": (["run", "--accel", "tcg", "--qmp", "{locked}"], ExitCode.INPUT, SOCKET),
     "recording": (["verify", "--recording", "{locked}"], ExitCode.INPUT, READ),
 }
 
