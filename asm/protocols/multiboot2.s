@@ -394,7 +394,7 @@ multiboot2_room:
     jb .too_long
     ret
 .too_long:
-    .stop stop_codes.CMDLINE_SIZE
+    .stop stop_codes.INFO_SIZE
 
 #: fill in a tag's size, and begin the next tag
 #: mode: 32

@@ -94,6 +94,8 @@ STOPS: tuple[Stop, ...] = (
          "give the guest less memory (-m): this kernel takes an initrd only so high"),
     Stop(0x44, "NO_ROOM", "no memory for tables", "size in bytes",
          "give the guest more memory (-m)"),
+    Stop(0x45, "INFO_SIZE", "Multiboot 2 information too long", "bytes of what does not fit",
+         "shorten -append or a module's command line, or strip the kernel of sections"),
     Stop(0x48, "CPUS", "CPUs do not wake", "CPUs that are awake",
          "use a template without wake_cpus; kernels wake the CPUs themselves"),
     Stop(0x49, "FEATURE_CONTROL", "bad etc/msr_feature_control", "its size, or what it holds",

@@ -223,13 +223,22 @@ def _load_base(state: State) -> bytes | None:
     return min(p.address for p in state.segments).to_bytes(4, "little")
 
 
-def _sections(data: bytes) -> bytes | None:
-    """The section headers of an ELF file, as they are in the file."""
+def sections_size(data: bytes) -> int:
+    """Bytes of an ELF file's section headers, which are part of the information."""
+    head = _elf_header(data)
+    return int(head.shnum * head.shentsize) if head else 0
+
+
+def _elf_header(data: bytes) -> Any:
     if not data.startswith(elf.MAGIC):
         return None
-    head = (elf.EHDR64 if data[elf.IDENT_CLASS] == elf.CLASS_64 else elf.EHDR).parse(data)
-    size = head.shnum * head.shentsize
-    if not size:
+    return (elf.EHDR64 if data[elf.IDENT_CLASS] == elf.CLASS_64 else elf.EHDR).parse(data)
+
+
+def _sections(data: bytes) -> bytes | None:
+    """The section headers of an ELF file, as they are in the file."""
+    size, head = sections_size(data), _elf_header(data)
+    if not head or not size:
         return None
     fields = {"num": head.shnum, "entsize": head.shentsize, "shndx": head.shstrndx}
     headers = data[head.shoff : head.shoff + size].ljust(size, b"\0")

@@ -15,7 +15,7 @@ from fwbuild.firmware import file_names, layout, stop_codes
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 from fwbuild.machines import MACHINES
-from fwbuild.protocols import MULTIBOOT2
+from fwbuild.protocols import MULTIBOOT2, ways
 from fwbuild.protocols.multiboot2 import Multiboot2Handoff
 from fwbuild.sizes import MIB
 from tests.support import hobby
@@ -301,7 +301,20 @@ def test_information_that_is_too_long(image: Image, tmp_path: Path) -> None:
     for size in (room - 0x800, room - 0x20, room):
         files = {file_names.KERNEL: kernel, file_names.CMDLINE: b"x" * size}
         ends[size] = bare(image.image, files).run().console[:11]
-    assert ends == {room - 0x800: "", room - 0x20: "fwbuild: 40", room: "fwbuild: 40"}
+    assert ends == {room - 0x800: "", room - 0x20: "fwbuild: 45", room: "fwbuild: 45"}
+
+
+def test_more_sections_than_there_is_room_for(image: Image, tmp_path: Path) -> None:
+    """Their headers are part of the information: 1,700 of 40 bytes are more than 64 KiB."""
+    kernel = hobby.link(hobby.HEADER2.format(tags=""), tmp_path).read_bytes()
+    header, count = elf.EHDR64.parse(kernel), 1700
+    header.shnum, header.shoff, header.shentsize = count, len(kernel), 40
+    many = elf.EHDR64.build(header) + kernel[elf.EHDR64.sizeof() :] + bytes(count * 40)
+    console = bare(image.image, {file_names.KERNEL: many}).run().console
+    assert console == f"fwbuild: 45 Multiboot 2 information too long {count * 40:08x}\n"
+    found = ways.report(many, "k")
+    assert found and found.by_file and found.by_file.refusal
+    assert f"information too long {count * 40:08x}" in str(found.by_file.refusal)
 
 
 def test_no_acpi(image: Image, tmp_path: Path) -> None:
