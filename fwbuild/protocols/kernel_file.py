@@ -36,7 +36,7 @@ def load_file(guest: Guest, recording: Recording, data: bytes, where: str) -> Lo
     protocol, entry, placed = placing(data, where, top)
     if sum(p.size for p in placed) > MEMORY_MAX:
         raise beyond_limit(LimitError(TOO_LARGE), where)
-    return Loaded(protocol.name, entry, files=_files(guest, data), placed=placed)
+    return Loaded(protocol.name, entry, files=_files(guest, data, protocol), placed=placed)
 
 
 def placing(data: bytes, where: str, top: int) -> tuple[Protocol, int, list[Placed]]:
@@ -49,16 +49,17 @@ def placing(data: bytes, where: str, top: int) -> tuple[Protocol, int, list[Plac
     raise FwbuildError(ExitCode.KERNEL, NO_WAY, where=where, hint=HINT)
 
 
-def check_modules(guest: Guest) -> None:
-    """Raise the error of more modules than the firmware looks for."""
-    if len(guest.modules) > file_names.MODULES_MAX:
+def check_modules(guest: Guest, protocol: Protocol) -> None:
+    """Raise the error of more modules than the kernel gets."""
+    if len(guest.modules) > protocol.modules_max:
         what = f"{len(guest.modules)} modules"
-        hint = f"the firmware takes {file_names.MODULES_MAX}; put several into one file"
+        hint = f"the firmware takes {protocol.modules_max} by the {protocol.title}; "
+        hint += "put several into one file"
         raise FwbuildError(ExitCode.USAGE, what, where="--initrd", hint=hint)
 
 
-def _files(guest: Guest, data: bytes) -> dict[str, bytes]:
-    check_modules(guest)
+def _files(guest: Guest, data: bytes, protocol: Protocol) -> dict[str, bytes]:
+    check_modules(guest, protocol)
     files = {file_names.KERNEL: data}
     if guest.append:
         files[file_names.CMDLINE] = os.fsencode(guest.append)

@@ -69,6 +69,7 @@ class Linux64(Protocol):
     source = 'Linux, Documentation/arch/x86/boot.rst "64-bit Boot Protocol"'
     pointer = "esi"
     nowhere = "GDT, page tables or boot_params"
+    modules_max = 1  # the firmware hands over the first alone
 
     def recognises(self, data: bytes) -> bool:
         return False  # QEMU never does

@@ -9,6 +9,7 @@ from typing import Any
 from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.recording import Recording
 from fwbuild.emulator.state import End, ReadMemory, State
+from fwbuild.firmware import file_names
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
 from fwbuild.kernel.placed import Placed
@@ -75,6 +76,7 @@ class Protocol(ABC):
     nowhere: what a wrong pointer leads to nothing from, in words.
     reloaded: whether QEMU puts the kernel into RAM itself, again at each reset. Then a kernel
              cannot wake from S3, for a wake is a reset.
+    modules_max: modules that a kernel which the firmware loads gets; an initrd is one.
     """
 
     name: BootProtocol
@@ -83,6 +85,7 @@ class Protocol(ABC):
     pointer: str
     nowhere: str
     reloaded = False
+    modules_max = file_names.MODULES_MAX
 
     @abstractmethod
     def recognises(self, data: bytes) -> bool:

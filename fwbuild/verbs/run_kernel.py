@@ -21,7 +21,7 @@ from fwbuild.kernel.multiboot import find_header
 from fwbuild.kernel.multiboot2 import find_header2
 from fwbuild.kernel.uki import KERNEL, is_efi, read_uki
 from fwbuild.kernel.vmlinux_cache import NoVmlinuxError, pvh_vmlinux, remembered
-from fwbuild.protocols import identify, ways
+from fwbuild.protocols import BY_NAME, identify, ways
 from fwbuild.protocols.kernel_file import check_modules
 from fwbuild.protocols.report import Problem, Way
 from fwbuild.verbs.guest_options import guest_from
@@ -133,7 +133,8 @@ def by_firmware(
     for note in found.notes:
         print(printable(f"fwbuild: note: {note}"), file=sys.stderr, flush=True)
     guest = replace(guest, firmware_loads=True)
-    check_modules(guest)
+    assert by_file.protocol  # what has no refusal has one
+    check_modules(guest, BY_NAME[by_file.protocol])
     return guest
 
 

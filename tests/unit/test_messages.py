@@ -40,6 +40,7 @@ from fwbuild.verbs import verify
 from tests.support import messages
 from tests.support.elf_files import LOAD, NOTES, Row, elf_file
 from tests.support.sources import header
+from tests.support.vmlinux64 import vmlinux64
 
 GUEST = Guest("pc", 512 * MIB)
 
@@ -259,6 +260,13 @@ CASES: dict[str, tuple[Callable[[Path], object], ExitCode | type[Exception], str
         ),
         ExitCode.USAGE,
         "--initrd: 10 modules",
+    ),
+    "a second initrd, which the 64-bit protocol has no place for": (
+        lambda _: load_file(
+            Guest("pc", initrd=Path("a,b"), firmware_loads=True), offered(), vmlinux64(), "k"
+        ),
+        ExitCode.USAGE,
+        "--initrd: 2 modules",
     ),
     "the 64-bit protocol and what is no ELF file": (
         lambda _: linux64.LINUX64.place(b"no", "k", 0),
