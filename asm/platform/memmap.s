@@ -256,11 +256,10 @@ memmap_take:
     mov edi, eax
     sub edi, ebp
     jbe .next
+    # EBP: where it ends
     add ebp, dword ptr [esi + pvh.MEMMAP_ENTRY.size]
-    cmp edx, ebp
     mov dword ptr [esi + pvh.MEMMAP_ENTRY.size], edi
-    jnz .insert
-    # What was taken before is above: let it grow.
+    # What was taken before may begin where this ends: let it grow.
     add esi, pvh.MEMMAP_ENTRY.sizeof
     cmp esi, dword ptr [ram.work.memmap_end]
     jae .insert

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from fwbuild import protocols
-from fwbuild.abi import acpi, offsets
+from fwbuild.abi import acpi, e820, offsets
 from fwbuild.abi.acpi import Command, Zone
 from fwbuild.abi.fw_cfg import DmaControl
+from fwbuild.abi.x86 import PAGE
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.firmware import file_names, layout, stop_codes, work
@@ -17,10 +18,13 @@ from fwbuild.image.build import Image
 from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.protocols import PVH
 from fwbuild.protocols.tables.acpi import install
+from fwbuild.sizes import MIB
+from tests.support.files import claim
 
 RSDP, TABLES = "etc/acpi/rsdp", "etc/acpi/tables"
 SIZE = acpi.LOADER_ENTRY_SIZE
 SCRIPT_MAX = layout.region("script").size
+TOP = Guest().memory  # where its RAM ends
 Files = dict[str, bytes]
 READ, SELECT = int(DmaControl.READ), int(DmaControl.SELECT)
 
@@ -151,6 +155,34 @@ def test_good_script(name: str, image: Image) -> None:
     machine = machine_of(GOOD[name], image)
     machine.run()
     assert PVH.judge(machine.state()) == []
+
+
+def nvs(machine: Machine) -> list[tuple[int, int]]:
+    """Start and end of each range of ACPI NVS that the kernel is told of."""
+    machine.run()
+    found = PVH.read(machine.state()).memmap
+    return [(m.addr, m.addr + m.size) for m in found if m.type == e820.Type.NVS]
+
+
+def test_what_is_taken_below_grows_into_one_range(image: Image) -> None:
+    """Three files, a page each: a map has room for few entries."""
+    assert nvs(machine_of(GOOD["short names"], image)) == [(TOP - 3 * PAGE, TOP)]
+
+
+# another range of the host's: where it starts, its type, and the NVS then
+OTHERS = {
+    "elsewhere": (768 * MIB, e820.Type.NVS, [(TOP - PAGE, TOP), (768 * MIB, 768 * MIB + PAGE)]),
+    "next": (TOP, e820.Type.NVS, [(TOP - PAGE, TOP + PAGE)]),
+    "next, and reserved": (TOP, e820.Type.RESERVED, [(TOP - PAGE, TOP)]),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_range_of_the_hosts_above_ram(name: str, image: Image) -> None:
+    start, kind, expected = OTHERS[name]
+    machine = machine_of(GOOD["smallest"], image)
+    claim(machine, [(0, TOP, e820.Type.RAM), (start, PAGE, kind)])
+    assert nvs(machine) == expected
 
 
 @pytest.mark.parametrize("name", BAD)

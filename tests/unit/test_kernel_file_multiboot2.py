@@ -117,6 +117,20 @@ def test_a_kernel_that_can_be_moved(name: str, guest: Guest, image: Image, tmp_p
     assert machine.read(machine.outcome.registers["eip"], 1) == b"\xf4"
 
 
+def test_modules_may_lie_above_a_kernels_limit(image: Image, tmp_path: Path) -> None:
+    """There is no room for this one between 1 MiB and the kernel."""
+    header = hobby.HEADER2.format(tags=tag(MOVE, 0x100000, 0x400000, 0x1000, HIGH))
+    module = tmp_path / "module"
+    module.write_bytes(bytes(4 * MIB))
+    machine = boot(
+        Guest("pc", initrd=module, firmware_loads=True),
+        image,
+        hobby.link(header, tmp_path).read_bytes(),
+    )
+    ((start, end, _),) = handoff(machine).modules
+    assert start >= 0x400000 and end - start == 4 * MIB
+
+
 def test_addresses_in_the_header(guest: Guest, image: Image) -> None:
     """No ELF file, so no sections."""
     at = layout.region("head").size // 2

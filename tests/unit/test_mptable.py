@@ -179,6 +179,17 @@ def test_topology(name: str, image: Image) -> None:
     assert [p.apic_id for p in found.of(Entry.PROCESSOR)] == ids[:listed]
 
 
+def test_what_a_processor_is(image: Image) -> None:
+    """The signature and the features are leaf 1's."""
+    machine = machine_of("microvm", 2, image)
+    cpuid.answer(machine, last_leaf(4) | {(1, 0): (0x306A9, 1 << 16, 0, 0x0783FBFF)})
+    machine.run()
+    found = read_mptable(machine.read)
+    assert found
+    processors = [(p.signature, p.features) for p in found.of(Entry.PROCESSOR)]
+    assert processors == [(0x306A9, 0x0783FBFF)] * 2
+
+
 def test_a_leaf_above_the_last(image: Image) -> None:
     """Intel's CPUs answer it as the last one."""
     machine = machine_of("microvm", 4, image)

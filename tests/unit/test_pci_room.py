@@ -335,6 +335,20 @@ def test_who_loses(name: str) -> None:
 
 
 @WITH_PCI
+def test_a_rom_loses_before_a_device(name: str) -> None:
+    """There is room for all but the ROM, which no guest needs here."""
+    hole, rom = 0xFEC00000 - UNCACHED[name], 8 * MIB  # up to the I/O APIC; 4 MiB are left
+    sizes = [1 << bit for bit in range(31, 22, -1) if hole & 1 << bit]
+    functions = [
+        endpoint((slot(3 + n),), {0: (MEMORY, size)}, kind=DISPLAY) for n, size in enumerate(sizes)
+    ]
+    functions.append(endpoint((slot(20),), {0: (IO, 32)}, kind=DISPLAY, rom=rom))
+    machine = run(name, functions)
+    assert complaints(machine) == []
+    assert named(machine) == [(0, slot(20), 0x30, rom)]
+
+
+@WITH_PCI
 def test_the_largest_of_a_rank_loses(name: str) -> None:
     functions = [
         *crowd(512 * MIB, 8, kind=STORAGE),

@@ -44,6 +44,13 @@ def test_wakes_every_cpu(name: str, cpus: int, all_cpus: Image) -> None:
         assert not registers["eflags"] & x86.Eflags.IF
 
 
+def test_the_apic_is_on_before_it_calls(all_cpus: Image) -> None:
+    """Enabled, with the vector that it has at reset. Source: Intel SDM 3A, 10.4.3 and 10.9."""
+    machine = machine_of("pc", 2, all_cpus)
+    machine.run()
+    assert machine.board.apic.read(x86.Apic.SPURIOUS, 4) == 0x1FF
+
+
 def test_one_cpu_calls_nobody(all_cpus: Image) -> None:
     machine = machine_of("pc", 1, all_cpus)
     machine.run()
@@ -62,10 +69,8 @@ def test_universal_wakes_none(image: Image) -> None:
     assert machine.board.apic.ipis == []
 
 
-def test_feature_control(all_cpus: Image) -> None:
-    """Each CPU writes the MSR, and nothing else that the boot CPU does not write."""
-    machine = machine_of("q35", 3, all_cpus)
-    put_files(machine, {file_names.FEATURE_CONTROL: (5).to_bytes(8, "little")})
+def msrs_written(machine: Machine) -> list[tuple[int, int]]:
+    """Run it: the number and the value of each MSR that is written, by every CPU."""
     written = []
 
     def look(uc: object, address: int, size: int, _data: object) -> None:
@@ -78,10 +83,24 @@ def test_feature_control(all_cpus: Image) -> None:
     machine.uc.hook_add(UC_HOOK_CODE, look)
     machine.run()
     assert PVH.judge(machine.state()) == []
+    return written
+
+
+def test_feature_control(all_cpus: Image) -> None:
+    """Each CPU writes the MSR, and nothing else that the boot CPU does not write."""
+    machine = machine_of("q35", 3, all_cpus)
+    put_files(machine, {file_names.FEATURE_CONTROL: (5).to_bytes(8, "little")})
+    written = msrs_written(machine)
     assert written.count((x86.Msr.FEATURE_CONTROL, 5)) == 3
     third, rest = divmod(len(written), 3)
     assert rest == 0
     assert sorted(written) == sorted(written[:third] * 3)
+
+
+def test_no_feature_control(all_cpus: Image) -> None:
+    """Without the file nobody writes the MSR, which a CPU without VMX does not have."""
+    written = msrs_written(machine_of("q35", 2, all_cpus))
+    assert written and x86.Msr.FEATURE_CONTROL not in dict(written)
 
 
 def test_they_take_turns(all_cpus: Image) -> None:
