@@ -13,13 +13,17 @@ from hypothesis import strategies as st
 
 from fwbuild import cli
 from fwbuild.abi import e820
+from fwbuild.api import emulate
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.recorded import pack
 from fwbuild.emulator.recording import PciFunction, Recording
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.firmware import file_names
 from fwbuild.guest import Guest
+from fwbuild.sizes import MIB
 from tests.support.matrix import recorded
+from tests.support.pci_machine import memory_of
 
 GUESTS = recorded()
 PACKAGED = recording.packaged()
@@ -260,3 +264,19 @@ def test_two_of_one_guest_and_release(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", PACKAGED, ids=lambda p: f"{p.parent.name}-{p.stem}")
 def test_folder_is_the_release(path: Path) -> None:
     assert recording.series(recording.load(path).qemu) == path.parent.name
+
+
+# a memory map that another host may well have, in which unicorn has no place for its RAM
+MAPS: dict[str, list[tuple[int, int, int]]] = {
+    "half a page": [(0, 0x1000001, e820.Type.RAM)],
+    "over the devices": [(0, 0xFFF00000, e820.Type.RAM)],
+    "twice the same": [(0, 512 * MIB, e820.Type.RAM), (256 * MIB, 512 * MIB, e820.Type.RAM)],
+}
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_host_that_cannot_be_emulated(name: str) -> None:
+    offer = recording.find(Guest()).with_files({file_names.E820: memory_of(MAPS[name])})
+    with pytest.raises(FwbuildError, match="no emulated machine has such a host") as caught:
+        emulate(Guest(), offer=offer)
+    assert caught.value.code == ExitCode.INPUT
