@@ -15,7 +15,7 @@ from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.recording import Recording
 from fwbuild.emulator.state import State
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.firmware import file_names, work
+from fwbuild.firmware import file_names, layout, work
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import Guest
 from fwbuild.kernel.multiboot2 import Multiboot2Kernel, find_header2, parse_multiboot2
@@ -34,11 +34,13 @@ from fwbuild.protocols.multiboots import (
     machine_state,
 )
 from fwbuild.protocols.protocol import Protocol
-from fwbuild.protocols.report import Problem, Report
+from fwbuild.protocols.report import Problem, Report, stop_error
 from fwbuild.protocols.tables.smbios import entry_point, pointed_at
 from fwbuild.sizes import align_up
 
+CLASS_64 = bytes([elf.CLASS_64])
 TOTAL_MAX = 1 << 20  # bytes of the information that are read
+INFO_ROOM = layout.MULTIBOOT2_END - layout.region("setup").base  # for all of the information
 NO_KERNEL = "QEMU's -kernel does not know Multiboot 2"
 BY_FILE = "give it to the firmware: -fw_cfg name=opt/fwbuild/kernel,file=KERNEL"
 
@@ -83,6 +85,8 @@ class Multiboot2(Protocol):
         kernel = parse_multiboot2(data, where)
         if kernel is None:
             return None
+        if (size := _sections_size(data)) > INFO_ROOM:
+            raise stop_error("INFO_SIZE", size, where)
         if kernel.relocatable:
             kernel = kernel.moved(_base(kernel, where, top))
         return kernel.entry, kernel.placed
@@ -223,7 +227,7 @@ def _load_base(state: State) -> bytes | None:
     return min(p.address for p in state.segments).to_bytes(4, "little")
 
 
-def sections_size(data: bytes) -> int:
+def _sections_size(data: bytes) -> int:
     """Bytes of an ELF file's section headers, which are part of the information."""
     head = _elf_header(data)
     return int(head.shnum * head.shentsize) if head else 0
@@ -232,12 +236,13 @@ def sections_size(data: bytes) -> int:
 def _elf_header(data: bytes) -> Any:
     if not data.startswith(elf.MAGIC):
         return None
-    return (elf.EHDR64 if data[elf.IDENT_CLASS] == elf.CLASS_64 else elf.EHDR).parse(data)
+    kind = elf.EHDR64 if data[elf.IDENT_CLASS : elf.IDENT_CLASS + 1] == CLASS_64 else elf.EHDR
+    return kind.parse(data.ljust(kind.sizeof(), b"\0"))  # the firmware takes a short one so
 
 
 def _sections(data: bytes) -> bytes | None:
     """The section headers of an ELF file, as they are in the file."""
-    size, head = sections_size(data), _elf_header(data)
+    size, head = _sections_size(data), _elf_header(data)
     if not head or not size:
         return None
     fields = {"num": head.shnum, "entsize": head.shentsize, "shndx": head.shstrndx}

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import IntFlag, StrEnum
 from typing import Any
 
-from fwbuild.errors import FwbuildError
+from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.firmware import stop_codes
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.image import template
@@ -136,6 +136,12 @@ def stop_problem(name: str, detail: str = "") -> Problem:
     stop = stop_codes.BY_NAME[name]
     text = f"the firmware stops: {stop.code:02x} {stop.what}{detail and ' ' + detail}"
     return Problem(text, stop.hint)
+
+
+def stop_error(name: str, detail: int, where: str) -> FwbuildError:
+    """The error of a kernel with which the firmware would stop."""
+    problem = stop_problem(name, f"{detail:08x}")
+    return FwbuildError(ExitCode.KERNEL, problem.what, where=where, hint=problem.hint)
 
 
 def flag_names(kind: type[IntFlag], value: int) -> list[str]:

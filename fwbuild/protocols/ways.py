@@ -5,17 +5,12 @@ Source: docs/decisions/12-the-firmware-loads-kernels.md; docs/kernels.md.
 """
 
 from fwbuild.abi import e820
-from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.firmware import layout
+from fwbuild.errors import FwbuildError
 from fwbuild.guest import Guest
 from fwbuild.protocols import describing
 from fwbuild.protocols.kernel_file import placing
-from fwbuild.protocols.multiboot2 import BY_FILE, MULTIBOOT2, sections_size
-from fwbuild.protocols.report import ByFile, Problem, Report, stop_problem
-
-INFO_ROOM = (
-    layout.MULTIBOOT2_END - layout.region("setup").base
-)  # for all that Multiboot 2 hands over
+from fwbuild.protocols.multiboot2 import BY_FILE
+from fwbuild.protocols.report import ByFile, Problem, Report, stop_error
 
 
 def report(data: bytes, where: str, memory: int = Guest.memory) -> Report | None:
@@ -41,14 +36,7 @@ def by_file(data: bytes, where: str, memory: int = Guest.memory) -> ByFile:
         return ByFile(refusal=error)
     low, high = min(p.address for p in placed), max(p.end for p in placed)
     if low < e820.EXTENDED:
-        return ByFile(refusal=_stop("KERNEL_OVERLAP", low, where))
+        return ByFile(refusal=stop_error("KERNEL_OVERLAP", low, where))
     if not low <= entry < high:
-        return ByFile(refusal=_stop("KERNEL_ENTRY", low, where))
-    if protocol is MULTIBOOT2 and (size := sections_size(data)) > INFO_ROOM:
-        return ByFile(refusal=_stop("INFO_SIZE", size, where))
+        return ByFile(refusal=stop_error("KERNEL_ENTRY", low, where))
     return ByFile(protocol=protocol.name, title=protocol.title, entry=entry)
-
-
-def _stop(name: str, detail: int, where: str) -> FwbuildError:
-    problem = stop_problem(name, f"{detail:08x}")
-    return FwbuildError(ExitCode.KERNEL, problem.what, where=where, hint=problem.hint)

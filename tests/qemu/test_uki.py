@@ -36,6 +36,16 @@ def test_a_uki_boots(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert told and all(line.startswith(f"fwbuild: {path} ") for line in told), said.err
 
 
+def test_a_dry_run_has_no_files_of_its_own(
+    tmp_path: Path, bios: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The parts of a UKI are gone after it."""
+    path = make_uki(tmp_path, {".linux": build_test_bzimage()})
+    argv = ["run", str(path), "--bios", str(bios), "--dry-run", "--accel", "tcg"]
+    assert main(argv) == ExitCode.USAGE
+    assert "--dry-run of files that are made for one run" in capfd.readouterr().err
+
+
 def test_the_stub_alone_is_no_kernel(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = make_uki(tmp_path, {".osrel": b"ID=x"})
     assert main(["run", str(path)]) == ExitCode.KERNEL

@@ -14,7 +14,6 @@ SUFFIXES = (".bin", ".map", ".lst", ".elf", ".json")
 # name: (the argument of --out, words of the line)
 NO_FILE_NAME = {
     "here": (".", "not a file name"),
-    "empty": ("", "not a file name"),
     "root": ("/", "not a file name"),
     "above": ("..", "cannot write"),
 }
