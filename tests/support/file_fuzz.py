@@ -5,6 +5,7 @@ libFuzzer, which atheris runs, keeps what raises another, takes 20 s or 1 GiB.
 """
 
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,16 +14,42 @@ import atheris
 
 with atheris.instrument_imports(include=["fwbuild"]):
     from fwbuild import protocols
+    from fwbuild.bake.read import baked_guest
+    from fwbuild.bench.kernel import symbol
     from fwbuild.emulator import recording
     from fwbuild.errors import FwbuildError
     from fwbuild.guest import Guest
     from fwbuild.image.template import Template
     from fwbuild.inspection import inspect
     from fwbuild.kernel.decompress import PayloadError, decompress
+    from fwbuild.kernel.elf_file import ElfError, LimitError, read_elf
+
+from fwbuild.bake.write import DESCRIPTION
+from fwbuild.payloads import test_kernel
+from tests.support.bzimages import PROGRAMS, bzimage, compress
+from tests.support.efi import uki
+from tests.support.multiboot import by_header, by_header2, multiboot1
+from tests.support.vmlinux64 import vmlinux64
 
 OFFER = recording.find(Guest())
 GUESTS = (Guest(), Guest(firmware_loads=True))
-SEEDS = (b"\x7fELF\1\1\1", b"\x7fELF\2\1\1", b"\2\xb0\xad\x1b", bytes(0x202) + b"HdrS\x0f\2")
+TEMPLATE = b'extends = "linux"\npci = "full"\nmachines = ["pc", "q35"]\nbudget = 8000\n'
+
+
+def seeds() -> Iterator[bytes]:
+    """A file of each kind, to be damaged."""
+    vmlinux = test_kernel.build_test_kernel()
+    yield from (vmlinux, test_kernel.build_test_kernel(8), vmlinux64())
+    yield from (test_kernel.build_test_bzimage(), test_kernel.build_test_bzimage16())
+    yield from (test_kernel.build_test_multiboot(), multiboot1(), by_header(), by_header2())
+    for name in PROGRAMS:
+        payload = compress(name, vmlinux)
+        yield from (payload, bzimage(payload))
+    parts = {".linux": bzimage(compress("gzip", vmlinux)), ".cmdline": b"a b", ".initrd": b"i"}
+    yield uki(parts | {".osrel": b'PRETTY_NAME="Test"\n', ".uname": b"6.1"})
+    yield TEMPLATE
+    yield b'{"machine": "pc", "memory": 536870912, "smp": 2}'
+    yield from (path.read_bytes() for path in recording.packaged() if path.stat().st_size < 4096)
 
 
 def kernel(data: bytes) -> None:
@@ -34,12 +61,17 @@ def kernel(data: bytes) -> None:
             protocols.load(guest, OFFER, data)
     with suppress(PayloadError):
         decompress(data)
+    with suppress(ElfError, LimitError):
+        symbol(read_elf(data), "start_kernel")
 
 
 def text(data: bytes, folder: Path) -> None:
-    """Read a file as a template and as a recording."""
+    """Read a file as a template, as a recording and as what describes a baked guest."""
     path = folder / "file.toml"
     path.write_bytes(data)
+    (folder / DESCRIPTION).write_bytes(data)
+    with suppress(FwbuildError):
+        baked_guest(folder, Guest())
     for read in (Template.load, recording.load):
         with suppress(FwbuildError):
             read(path)
@@ -51,9 +83,8 @@ def main() -> None:
         folder = Path(name)
         corpus = folder / "corpus"
         corpus.mkdir()
-        for i, seed in enumerate(SEEDS):
-            (corpus / str(i)).write_bytes(seed.ljust(0x400, b"\0"))
-        (corpus / "template").write_bytes(b'extends = "linux"\npci = "full"\n')
+        for i, seed in enumerate(seeds()):
+            (corpus / str(i)).write_bytes(seed)
         limits = ["-timeout=20", "-rss_limit_mb=1024", "-max_len=8192"]
 
         def one(data: bytes) -> None:
