@@ -6,19 +6,23 @@ import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import shtab
 
-from fwbuild.cli import ALIASES, VERBS, parser
+from fwbuild.cli import ALIASES, DEFAULT_VERB, VERBS, parser
 from fwbuild.documents import render
 from fwbuild.errors import ExitCode
 from fwbuild.files import data_dir
+from fwbuild.image import template
+from fwbuild.machines import MACHINES
 from fwbuild.qemu.program import NAME, VARIABLE
 from fwbuild.verbs.completion import SHELLS
 from fwbuild.verbs.paths import file_name
 from fwbuild.version import RELEASED, __version__
 
 MAN = "fwbuild.1"
+WORDS_OR_FILE = "words"  # what `explain` takes
 WIDTH = 72  # of a line in it
 ENVIRONMENT = {
     VARIABLE: f"The {NAME} to use. Without it, the one on PATH.",
@@ -97,14 +101,46 @@ def man_page() -> str:
     )
 
 
+def _templates() -> dict[str, Any]:
+    """How each shell completes a template: one of the names, or a TOML file."""
+    files: dict[str, Any] = shtab.glob("*.toml")
+    names, by = " ".join(template.names()), files["preamble"]
+    function = "_fwbuild_template_or_file"  # "_file" has shtab quote what is found in bash
+    bash = f"""{function}() {{
+  compgen -W "{names}" -- "$1"
+  {files["bash"]} "$1"
+}}"""
+    zsh = f"""{function}() {{
+  _alternative 'templates:template:({names})' 'files:file:_files -g "*.toml"'
+}}"""
+    return {
+        "bash": function,
+        "zsh": function,
+        "fish": f"{names} {files['fish']}",
+        "preamble": {"bash": f"{by['bash']}{bash}", "zsh": zsh, "fish": by["fish"]},
+    }
+
+
+def _complete(action: argparse.Action) -> None:
+    """Tell shtab what completes an action's value, where that is more than its choices."""
+    if action.type is file_name or action.dest == WORDS_OR_FILE:
+        action.complete = shtab.FILE  # type: ignore[attr-defined]
+    elif "--template" in action.option_strings:
+        action.complete = _templates()  # type: ignore[attr-defined]
+    elif "--machine" in action.option_strings:
+        action.choices = MACHINES  # QEMU has more: a shell takes any other word, too
+
+
 def completion(shell: str) -> str:
     """The completion script of a shell."""
     top = parser()
     (sub,) = (a for a in top._actions if isinstance(a, argparse._SubParsersAction))
+    for action in actions(sub.choices[DEFAULT_VERB]):
+        top._add_action(action)  # it may be left out
     for verb in sub.choices.values():
+        verb.description = None  # a list of verbs has a line for each, as `fwbuild --help`
         for action in actions(verb):
-            if action.type is file_name:
-                action.complete = shtab.FILE  # type: ignore[attr-defined]
+            _complete(action)
     return shtab.complete(top, shell=shell)
 
 

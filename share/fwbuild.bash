@@ -24,32 +24,39 @@ _shtab_fwbuild_map_option_strings=(-h --help --template --json)
 _shtab_fwbuild_errors_option_strings=(-h --help --json)
 _shtab_fwbuild_templates_option_strings=(-h --help --json)
 _shtab_fwbuild_completion_option_strings=(-h --help)
-_shtab_fwbuild_option_strings=(-h --help --version)
+_shtab_fwbuild_option_strings=(-h --help --version --out --template --set --symbols --json)
 
 _shtab_fwbuild_build___out_COMPGEN=_shtab_compgen_files
+_shtab_fwbuild_build___template_COMPGEN=_fwbuild_template_or_file
 _shtab_fwbuild_verify___bios_COMPGEN=_shtab_compgen_files
+_shtab_fwbuild_verify___template_COMPGEN=_fwbuild_template_or_file
 _shtab_fwbuild_verify___baked_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_verify___kernel_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_verify___initrd_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_verify___recording_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_emulate___bios_COMPGEN=_shtab_compgen_files
+_shtab_fwbuild_emulate___template_COMPGEN=_fwbuild_template_or_file
 _shtab_fwbuild_emulate___baked_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_emulate___kernel_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_emulate___initrd_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_emulate___recording_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_run_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_run___bios_COMPGEN=_shtab_compgen_files
+_shtab_fwbuild_run___template_COMPGEN=_fwbuild_template_or_file
 _shtab_fwbuild_run___baked_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_run___kernel_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_run___initrd_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_run___qmp_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_gdb_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_gdb___bios_COMPGEN=_shtab_compgen_files
+_shtab_fwbuild_gdb___template_COMPGEN=_fwbuild_template_or_file
 _shtab_fwbuild_gdb___kernel_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_gdb___initrd_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_cost___kernel_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_cost___initrd_COMPGEN=_shtab_compgen_files
+_shtab_fwbuild_cost___template_COMPGEN=_fwbuild_template_or_file
 _shtab_fwbuild_cost___bios_COMPGEN=_shtab_compgen_files
+_shtab_fwbuild_bench___template_COMPGEN=_fwbuild_template_or_file
 _shtab_fwbuild_bench___bios_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_bench___kernel_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_bench___initrd_COMPGEN=_shtab_compgen_files
@@ -65,16 +72,39 @@ _shtab_fwbuild_bake_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_bake___out_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_bake___kernel_COMPGEN=_shtab_compgen_files
 _shtab_fwbuild_bake___initrd_COMPGEN=_shtab_compgen_files
+_shtab_fwbuild_bake___template_COMPGEN=_fwbuild_template_or_file
+_shtab_fwbuild_explain_pos_0_COMPGEN=_shtab_compgen_files
+_shtab_fwbuild_explain___template_COMPGEN=_fwbuild_template_or_file
+_shtab_fwbuild_disasm___template_COMPGEN=_fwbuild_template_or_file
+_shtab_fwbuild_map___template_COMPGEN=_fwbuild_template_or_file
+_shtab_fwbuild___out_COMPGEN=_shtab_compgen_files
+_shtab_fwbuild___template_COMPGEN=_fwbuild_template_or_file
 
+_shtab_fwbuild_verify__M_choices=(microvm pc q35)
+_shtab_fwbuild_verify___machine_choices=(microvm pc q35)
 _shtab_fwbuild_verify___accel_choices=(tcg kvm)
 _shtab_fwbuild_verify___release_choices=(11.1 10.0 7.2)
+_shtab_fwbuild_emulate__M_choices=(microvm pc q35)
+_shtab_fwbuild_emulate___machine_choices=(microvm pc q35)
 _shtab_fwbuild_emulate___accel_choices=(tcg kvm)
 _shtab_fwbuild_emulate___release_choices=(11.1 10.0 7.2)
+_shtab_fwbuild_run__M_choices=(microvm pc q35)
+_shtab_fwbuild_run___machine_choices=(microvm pc q35)
 _shtab_fwbuild_run___accel_choices=(auto kvm tcg)
+_shtab_fwbuild_gdb__M_choices=(microvm pc q35)
+_shtab_fwbuild_gdb___machine_choices=(microvm pc q35)
 _shtab_fwbuild_gdb___accel_choices=(tcg kvm)
+_shtab_fwbuild_cost__M_choices=(microvm pc q35)
+_shtab_fwbuild_cost___machine_choices=(microvm pc q35)
+_shtab_fwbuild_bench__M_choices=(microvm pc q35)
+_shtab_fwbuild_bench___machine_choices=(microvm pc q35)
 _shtab_fwbuild_bench___accel_choices=(auto kvm tcg)
 _shtab_fwbuild_bench___to_choices=(fw_do_boot linux_startup_64 linux_start_kernel linux_start_user)
+_shtab_fwbuild_record__M_choices=(microvm pc q35)
+_shtab_fwbuild_record___machine_choices=(microvm pc q35)
 _shtab_fwbuild_record___accel_choices=(tcg kvm)
+_shtab_fwbuild_bake__M_choices=(microvm pc q35)
+_shtab_fwbuild_bake___machine_choices=(microvm pc q35)
 _shtab_fwbuild_completion_pos_0_choices=(bash zsh fish)
 _shtab_fwbuild_pos_0_choices=(build verify emulate run gdb cost bench record extract inspect bake explain disasm map errors templates completion)
 
@@ -149,7 +179,24 @@ _shtab_fwbuild_pos_0_nargs=A...
 _shtab_fwbuild__h_nargs=0
 _shtab_fwbuild___help_nargs=0
 _shtab_fwbuild___version_nargs=0
+_shtab_fwbuild___symbols_nargs=0
+_shtab_fwbuild___json_nargs=0
 
+
+# Custom Preamble
+
+# $1=COMP_WORDS[1]
+_shtab_glob_compgen_0aa1200b() {
+  for ext in '*.toml'; do
+    compgen -f -X "!$ext" -- $1
+  done
+  compgen -d -- $1  # recurse into subdirs
+}
+_fwbuild_template_or_file() {
+  compgen -W "all-cpus baked linux universal" -- "$1"
+  _shtab_glob_compgen_0aa1200b "$1"
+}
+# End Custom Preamble
 
 # $1=COMP_WORDS[1]
 _shtab_compgen_files() {

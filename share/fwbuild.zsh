@@ -10,23 +10,23 @@
 
 _shtab_fwbuild_commands() {
   local _commands=(
-    bake:'Lay a guest out in a RAM file, beside the firmware that starts it by a jump. QEMU reads no kernel then and copies none, and guests of one file share what they do not change.'
-    bench:'Measure boots: the events from QEMU'"'"'s start to the first user program or to a line on the console, of our image, of others'"'"' and of Debian'"'"'s qboot and SeaBIOS, with any kernels and machines. It needs no root, no patched kernel and no patched firmware. QEMU gets everything after `--` as it is.'
-    build:'Build an image, and beside it a map, a listing, an ELF with symbols and JSON of it all.'
-    completion:'Print the completion script of a shell. A package puts it where the shell looks for it; else `eval "$(fwbuild completion bash)"` in its start-up file does.'
-    cost:'Count device accesses and instructions from reset to a kernel'"'"'s entry, beside other images. The counts are those of a real QEMU. The emulated machine counts our image too, and says how much each of its stages takes. With --grow: how both grow with the guest.'
-    disasm:'List the instructions of an image: addresses, bytes, and the lines that they came from.'
-    emulate:'Run an image up to the kernel'"'"'s entry, emulated or in QEMU, and judge what it hands over.'
-    errors:'List the firmware'"'"'s stop codes and fwbuild'"'"'s exit codes.'
-    explain:'Explain an address, a code, a name, a line of the console or a file. A file is described as `fwbuild inspect` does it. Exit code 3 says that nothing is known.'
-    extract:'Take the vmlinux out of a bzImage (/boot/vmlinuz-...), whatever its compression. Of a unified kernel image (UKI) the parts are written, too: VMLINUX.linux, .initrd, .cmdline and others.'
-    gdb:'Debug the firmware with gdb: QEMU stopped at the reset vector, source lines, and the right disassembly in each mode of the CPU. QEMU gets everything after `--` as it is.'
-    inspect:'Tell what a kernel or firmware image is, how QEMU and the firmware take it, and what keeps it from booting, if anything does. Exit code 7 says that it boots by no way.'
-    map:'Show where everything of an image lies: the ROM'"'"'s routines and data, and the RAM it uses.'
-    record:'Save what a real QEMU offers a guest through fw_cfg and PCI, without running guest code.'
-    run:'Boot a kernel with the image in QEMU, the guest'"'"'s serial port on this terminal. QEMU gets everything after `--` as it is.'
-    templates:'List the templates: what each boots, its size, and its counts to the test kernel'"'"'s entry. Accesses and instructions are counted in the emulated machine, from reset on.'
-    verify:'Run an image up to the kernel'"'"'s entry, emulated or in QEMU, and judge what it hands over.'
+    bake:'lay a guest out in a RAM file'
+    bench:'measure boots, beside qboot and SeaBIOS'
+    build:'build an image (the default)'
+    completion:'print the completion of bash, zsh or fish'
+    cost:'count exits and instructions to the kernel, beside qboot'
+    disasm:'list an image'"'"'s instructions with their sources'
+    emulate:'run up to the kernel'"'"'s entry and judge the handoff'
+    errors:'list stop codes and exit codes'
+    explain:'explain an address, a code, a name or a file'
+    extract:'take the vmlinux out of a bzImage, or a UKI apart'
+    gdb:'debug the firmware with gdb, from the reset vector on'
+    inspect:'tell what a kernel or image is, and whether it boots'
+    map:'show an image'"'"'s map of ROM and RAM'
+    record:'record what QEMU offers through fw_cfg and PCI'
+    run:'boot the image in QEMU'
+    templates:'list the templates: machines, protocols, size, counts'
+    verify:'run up to the kernel'"'"'s entry and judge the handoff'
   )
   _describe 'fwbuild commands' _commands
 }
@@ -34,6 +34,11 @@ _shtab_fwbuild_commands() {
 _shtab_fwbuild_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "(- : *)--version[show program\'s version number and exit]"
+  "--out[where the image goes\; default\: out\/bios.bin]:IMG:_files"
+  "--template[a template or a TOML file\; default\: universal]:NAME:_fwbuild_template_or_file"
+  "*--set[override a key of the template, and lift its budget\; repeatable\; default\: none]:KEY=VALUE:"
+  "--symbols[print each symbol of the assembly, its value and its declaration\; build nothing]"
+  "--json[print JSON instead of text (keys\: docs\/json.md)]"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -47,8 +52,8 @@ _shtab_fwbuild_bake_options=(
   "--append[the kernel\'s command line\; default\: empty]:CMDLINE:"
   {-m,--memory}"[RAM in MiB, or with a suffix K, M, G or T\; default\: 512M]:SIZE:"
   "--smp[number of CPUs\; default\: 1]:N:"
-  {-M,--machine}"[QEMU\'s machine type, with its properties\; default\: microvm]:TYPE:"
-  "--template[a template or a TOML file whose protocol is preloaded\; default\: baked]:NAME:"
+  {-M,--machine}"[QEMU\'s machine type, with its properties\; default\: microvm]:TYPE:(microvm pc q35)"
+  "--template[a template or a TOML file whose protocol is preloaded\; default\: baked]:NAME:_fwbuild_template_or_file"
   "*--set[change a key of the template\; repeatable\; default\: none]:KEY=VALUE:"
   "--json[print JSON (keys\: docs\/json.md)]"
   "--qemu[the QEMU whose options are written\; default\: by FWBUILD_QEMU in the environment, else by PATH]:PATH:"
@@ -60,12 +65,12 @@ _shtab_fwbuild_bake_defaults_added=0
 
 _shtab_fwbuild_bench_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "*--template[our images, repeatable\; default\: universal]:NAME:"
+  "*--template[our images, repeatable\; default\: universal]:NAME:_fwbuild_template_or_file"
   "*--bios[another image, repeatable\; default\: none]:IMG:_files"
   "--baked[a vmlinux in a RAM file as well, as by fwbuild bake]"
   "--no-peers[leave Debian\'s qboot.rom and SeaBIOS out]"
   "*--kernel[a vmlinux or bzImage, repeatable\; required]:FILE:_files"
-  "*"{-M,--machine}"[QEMU\'s machine type, repeatable\; default\: microvm, pc, q35]:TYPE:"
+  "*"{-M,--machine}"[QEMU\'s machine type, repeatable\; default\: microvm, pc, q35]:TYPE:(microvm pc q35)"
   "--accel[auto\: KVM as far as it gets, and TCG for the rest\; default\: auto]:accel:(auto kvm tcg)"
   "--initrd[an initial RAM disk, for a boot that ends by --until or --to\; default\: the bench\'s own, whose program ends QEMU]:FILE:_files"
   "--append[after the bench\'s own \'nokaslr panic\=-1\'\; default\: empty]:CMDLINE:"
@@ -88,7 +93,7 @@ _shtab_fwbuild_bench_defaults_added=0
 _shtab_fwbuild_build_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--out[where the image goes\; default\: out\/bios.bin]:IMG:_files"
-  "--template[a template or a TOML file\; default\: universal]:NAME:"
+  "--template[a template or a TOML file\; default\: universal]:NAME:_fwbuild_template_or_file"
   "*--set[override a key of the template, and lift its budget\; repeatable\; default\: none]:KEY=VALUE:"
   "--symbols[print each symbol of the assembly, its value and its declaration\; build nothing]"
   "--json[print JSON instead of text (keys\: docs\/json.md)]"
@@ -112,8 +117,8 @@ _shtab_fwbuild_cost_options=(
   "--append[the kernel\'s command line\; default\: empty]:CMDLINE:"
   {-m,--memory}"[RAM in MiB, or with a suffix K, M, G or T\; default\: 512M]:SIZE:"
   "--smp[number of CPUs\; default\: 1]:N:"
-  "*"{-M,--machine}"[QEMU\'s machine type, repeatable\; default\: microvm, pc, q35]:TYPE:"
-  "*--template[a template or a TOML file, repeatable\; default\: universal]:NAME:"
+  "*"{-M,--machine}"[QEMU\'s machine type, repeatable\; default\: microvm, pc, q35]:TYPE:(microvm pc q35)"
+  "*--template[a template or a TOML file, repeatable\; default\: universal]:NAME:_fwbuild_template_or_file"
   "*--bios[another image to count\; default\: Debian\'s qboot.rom]:IMG:_files"
   "--grow[vary CPUs, PCI functions, memory and initrd instead]"
   "--json[print JSON (keys\: docs\/json.md)]"
@@ -125,7 +130,7 @@ _shtab_fwbuild_cost_defaults_added=0
 
 _shtab_fwbuild_disasm_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--template[a template or a TOML file\; default\: universal]:NAME:"
+  "--template[a template or a TOML file\; default\: universal]:NAME:_fwbuild_template_or_file"
   "--json[print JSON (keys\: docs\/json.md)]"
   ":a routine, a data item, or an address in one of them\; default\: the whole image:"
 )
@@ -136,14 +141,14 @@ _shtab_fwbuild_disasm_defaults_added=0
 _shtab_fwbuild_emulate_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--bios[a built image\; default\: none]:IMG:_files"
-  "--template[a template or a TOML file, built now\; default\: universal]:NAME:"
+  "--template[a template or a TOML file, built now\; default\: universal]:NAME:_fwbuild_template_or_file"
   "--baked[a guest that \`fwbuild bake\` made, with its machine type, memory and image\; --append adds to its command line\; default\: none]:DIR:_files"
   "--kernel[a vmlinux, bzImage or Multiboot kernel\; default\: a test kernel]:FILE:_files"
   "--initrd[an initial RAM disk, or a Multiboot kernel\'s modules as \`FILE ARGUMENTS,FILE ARGUMENTS\`\; default\: none]:FILE:_files"
   "--append[the kernel\'s command line\; default\: empty]:CMDLINE:"
   {-m,--memory}"[RAM in MiB, or with a suffix K, M, G or T\; default\: 512M]:SIZE:"
   "--smp[number of CPUs\; default\: 1]:N:"
-  {-M,--machine}"[QEMU\'s machine type, with its properties\; default\: microvm]:TYPE:"
+  {-M,--machine}"[QEMU\'s machine type, with its properties\; default\: microvm]:TYPE:(microvm pc q35)"
   "--accel[the accelerator of QEMU\; verify takes what QEMU offers under it\; default\: -M, else tcg]:accel:(tcg kvm)"
   "*--device[QEMU\'s -device\; repeatable\; default\: none]:DEVICE:"
   "*--object[QEMU\'s -object\; repeatable\; default\: none]:OBJECT:"
@@ -170,9 +175,9 @@ _shtab_fwbuild_errors_defaults_added=0
 
 _shtab_fwbuild_explain_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--template[the template of the image that is meant\; default\: universal]:NAME:"
+  "--template[the template of the image that is meant\; default\: universal]:NAME:_fwbuild_template_or_file"
   "--json[print JSON (keys\: docs\/json.md)]"
-  "(*):an address (0x6000), a code (21), QEMU\'s exit status (67), a symbol, the name of a fw_cfg file, a stop\'s line from the console, or a file:"
+  "(*):an address (0x6000), a code (21), QEMU\'s exit status (67), a symbol, the name of a fw_cfg file, a stop\'s line from the console, or a file:_files"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -196,13 +201,13 @@ _shtab_fwbuild_gdb_options=(
   "--wait[start no gdb\: print the command that attaches one, and wait for it until Ctrl-C]"
   "--gdb[the gdb to use\; default\: by PATH]:PATH:"
   "--bios[a built image\; default\: none]:IMG:_files"
-  "--template[a template or a TOML file, built now\; default\: universal]:NAME:"
+  "--template[a template or a TOML file, built now\; default\: universal]:NAME:_fwbuild_template_or_file"
   "--kernel[a vmlinux, bzImage or Multiboot kernel\; default\: a test kernel]:FILE:_files"
   "--initrd[an initial RAM disk, or a Multiboot kernel\'s modules as \`FILE ARGUMENTS,FILE ARGUMENTS\`\; default\: none]:FILE:_files"
   "--append[the kernel\'s command line\; default\: empty]:CMDLINE:"
   {-m,--memory}"[RAM in MiB, or with a suffix K, M, G or T\; default\: 512M]:SIZE:"
   "--smp[number of CPUs\; default\: 1]:N:"
-  {-M,--machine}"[QEMU\'s machine type, with its properties\; default\: microvm]:TYPE:"
+  {-M,--machine}"[QEMU\'s machine type, with its properties\; default\: microvm]:TYPE:(microvm pc q35)"
   "--accel[the accelerator of QEMU\; verify takes what QEMU offers under it\; default\: -M, else tcg]:accel:(tcg kvm)"
   "*--device[QEMU\'s -device\; repeatable\; default\: none]:DEVICE:"
   "*--object[QEMU\'s -object\; repeatable\; default\: none]:OBJECT:"
@@ -226,7 +231,7 @@ _shtab_fwbuild_inspect_defaults_added=0
 
 _shtab_fwbuild_map_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--template[a template or a TOML file\; default\: universal]:NAME:"
+  "--template[a template or a TOML file\; default\: universal]:NAME:_fwbuild_template_or_file"
   "--json[print JSON (keys\: those of build)]"
 )
 
@@ -240,7 +245,7 @@ _shtab_fwbuild_record_options=(
   "--append[the kernel\'s command line\; default\: empty]:CMDLINE:"
   {-m,--memory}"[RAM in MiB, or with a suffix K, M, G or T\; default\: 512M]:SIZE:"
   "--smp[number of CPUs\; default\: 1]:N:"
-  {-M,--machine}"[QEMU\'s machine type, with its properties\; default\: microvm]:TYPE:"
+  {-M,--machine}"[QEMU\'s machine type, with its properties\; default\: microvm]:TYPE:(microvm pc q35)"
   "--accel[the accelerator of QEMU\; verify takes what QEMU offers under it\; default\: -M, else tcg]:accel:(tcg kvm)"
   "*--device[QEMU\'s -device\; repeatable\; default\: none]:DEVICE:"
   "*--object[QEMU\'s -object\; repeatable\; default\: none]:OBJECT:"
@@ -257,14 +262,14 @@ _shtab_fwbuild_record_defaults_added=0
 _shtab_fwbuild_run_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--bios[a built image\; default\: none]:IMG:_files"
-  "--template[a template or a TOML file, built now\; default\: universal]:NAME:"
+  "--template[a template or a TOML file, built now\; default\: universal]:NAME:_fwbuild_template_or_file"
   "--baked[a guest that \`fwbuild bake\` made, with its machine type, memory and image\; --append adds to its command line\; default\: none]:DIR:_files"
   "--kernel[a vmlinux, bzImage or Multiboot kernel\; default\: a test kernel]:FILE:_files"
   "--initrd[an initial RAM disk, or a Multiboot kernel\'s modules as \`FILE ARGUMENTS,FILE ARGUMENTS\`\; default\: none]:FILE:_files"
   "--append[the kernel\'s command line\; default\: empty]:CMDLINE:"
   {-m,--memory}"[RAM in MiB, or with a suffix K, M, G or T\; default\: 512M]:SIZE:"
   "--smp[number of CPUs\; default\: 1]:N:"
-  {-M,--machine}"[QEMU\'s machine type, with its properties\; default\: microvm]:TYPE:"
+  {-M,--machine}"[QEMU\'s machine type, with its properties\; default\: microvm]:TYPE:(microvm pc q35)"
   "--accel[auto\: KVM where a guest has run under it, else TCG\; default\: auto]:accel:(auto kvm tcg)"
   "*--device[QEMU\'s -device\; repeatable\; default\: none]:DEVICE:"
   "*--object[QEMU\'s -object\; repeatable\; default\: none]:OBJECT:"
@@ -297,14 +302,14 @@ _shtab_fwbuild_templates_defaults_added=0
 _shtab_fwbuild_verify_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--bios[a built image\; default\: none]:IMG:_files"
-  "--template[a template or a TOML file, built now\; default\: universal]:NAME:"
+  "--template[a template or a TOML file, built now\; default\: universal]:NAME:_fwbuild_template_or_file"
   "--baked[a guest that \`fwbuild bake\` made, with its machine type, memory and image\; --append adds to its command line\; default\: none]:DIR:_files"
   "--kernel[a vmlinux, bzImage or Multiboot kernel\; default\: a test kernel]:FILE:_files"
   "--initrd[an initial RAM disk, or a Multiboot kernel\'s modules as \`FILE ARGUMENTS,FILE ARGUMENTS\`\; default\: none]:FILE:_files"
   "--append[the kernel\'s command line\; default\: empty]:CMDLINE:"
   {-m,--memory}"[RAM in MiB, or with a suffix K, M, G or T\; default\: 512M]:SIZE:"
   "--smp[number of CPUs\; default\: 1]:N:"
-  {-M,--machine}"[QEMU\'s machine type, with its properties\; default\: microvm]:TYPE:"
+  {-M,--machine}"[QEMU\'s machine type, with its properties\; default\: microvm]:TYPE:(microvm pc q35)"
   "--accel[the accelerator of QEMU\; verify takes what QEMU offers under it\; default\: -M, else tcg]:accel:(tcg kvm)"
   "*--device[QEMU\'s -device\; repeatable\; default\: none]:DEVICE:"
   "*--object[QEMU\'s -object\; repeatable\; default\: none]:OBJECT:"
@@ -361,6 +366,11 @@ _shtab_fwbuild() {
   esac
 }
 
+# Custom Preamble
+_fwbuild_template_or_file() {
+  _alternative 'templates:template:(all-cpus baked linux universal)' 'files:file:_files -g "*.toml"'
+}
+# End Custom Preamble
 
 
 typeset -A opt_args

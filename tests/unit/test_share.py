@@ -1,5 +1,6 @@
 """What shells and `man` know of the command line, asked of the shells and of man's own tools."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -38,6 +39,12 @@ LINES = {
     "fwbuild run --accel ": ["auto", "kvm", "tcg"],
     "fwbuild completion z": ["zsh"],
     "fwbuild inspect kern": ["kernel-file"],
+    "fwbuild explain kern": ["kernel-file"],
+    "fwbuild verify --template u": ["universal"],
+    "fwbuild bench --template my": ["my.toml"],
+    "fwbuild run -M q": ["q35"],
+    "fwbuild cost --machine micro": ["microvm"],
+    "fwbuild --temp": ["--template"],
 }
 
 
@@ -60,7 +67,8 @@ def shell(name: str, script: str, *arguments: str, cwd: Path) -> str:
 @pytest.mark.parametrize("line", LINES)
 @pytest.mark.parametrize("name", SHELLS)
 def test_completion(name: str, line: str, tmp_path: Path) -> None:
-    (tmp_path / "kernel-file").touch()
+    for name_of_file in ("kernel-file", "my.toml", "my.other"):
+        (tmp_path / name_of_file).touch()
     script = SHARE / f"fwbuild.{name}"
     if name == "bash":
         words = line.split(" ")
@@ -89,6 +97,14 @@ def test_the_files_are_current(name: str) -> None:
 def test_the_verb_prints_them(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["completion", name]) == ExitCode.OK
     assert capsys.readouterr().out == (SHARE / f"fwbuild.{name}").read_text(encoding="utf-8")
+
+
+def test_fish_shows_a_verb_by_its_line_in_the_help() -> None:
+    """Not by its description, which takes lines; one without an apostrophe stands as it is."""
+    said = set(re.findall(r"-a (\w+) -d '(.*)'$", share.completion("fish"), re.MULTILINE))
+    assert ("verify", "run up to the kernel'\"'\"'s entry and judge the handoff") in said
+    helps = {(name, cli._help(name)) for name in cli.VERBS}
+    assert {pair for pair in helps if "'" not in pair[1]} <= said
 
 
 def test_the_man_page_has_each_verb_and_option() -> None:
