@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from fwbuild import cli
+from fwbuild.emulator.state import End
+from fwbuild.firmware.options import BootProtocol
+from fwbuild.protocols.report import KINDS, Way
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -57,6 +60,20 @@ def test_a_list_is_whole(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     assert [name for name in LISTS[document] if name not in text] == []
     assert LISTS[document]
+
+
+# section of docs/json.md: the words that are values in it
+VALUES = {
+    "verify": [*filter(None, End), *BootProtocol],
+    "inspect": [*KINDS, *(way.value for way in Way)],
+}
+
+
+@pytest.mark.parametrize("verb", VALUES)
+def test_the_keys_of_json_have_all_their_values(verb: str) -> None:
+    page = (ROOT / "docs/json.md").read_text(encoding="utf-8")
+    section = page.partition(f"\n## {verb}\n")[2].partition("\n## ")[0]
+    assert [value for value in VALUES[verb] if f"`{value}`" not in section] == []
 
 
 def test_the_order_of_a_boot_is_that_of_main() -> None:
