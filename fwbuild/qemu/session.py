@@ -48,7 +48,10 @@ class Session:
             )
         if status == 0 and not last_words(complaints):
             return FwbuildError(ExitCode.JUDGEMENT, TOO_EARLY, hint=FOR_MACHINE)
-        return failed(self.argv, complaints, str(error))
+        cause = str(error)
+        if status is not None and status < 0:
+            cause = f"a signal ended it: {signal.Signals(-status).name}"
+        return failed(self.argv, complaints, cause)
 
     def last_words(self) -> str:
         """The last line of its complaints, or nothing."""

@@ -59,3 +59,19 @@ def test_no_such_program(
     assert cli.main([*verb.split(), "--qemu", "/no/qemu"]) == ExitCode.QEMU
     assert "/no/qemu: no program (hint: --qemu and FWBUILD_QEMU" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("verb", ["verify --real", "record --out never"])
+def test_a_signal_that_ended_it_is_named(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And not that a socket to it was closed."""
+    path = tmp_path / NAME
+    path.write_text(
+        '#!/bin/sh\ncase "$*" in *--version*) echo QEMU emulator version 9.0.0; exit;; esac\n'
+        "kill -FPE $$\n"
+    )
+    path.chmod(0o755)
+    monkeypatch.setenv(VARIABLE, str(path))
+    assert cli.main(verb.split()) == ExitCode.QEMU
+    assert "QEMU 9.0.0 failed: a signal ended it: SIGFPE" in capsys.readouterr().err
