@@ -10,6 +10,7 @@ from pathlib import Path
 from fwbuild.api import build
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.explain import Meaning, explain
+from fwbuild.explain.addresses import number
 from fwbuild.explain.names import near
 from fwbuild.files import is_file
 from fwbuild.verbs import inspect
@@ -41,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
     if not found:
         names = near(text, image)
         hint = f"did you mean {' or '.join(names)}?" if names else "addresses begin with 0x"
+        if number(text) is not None:
+            hint = "no range of the firmware's or a PC's has it; `fwbuild map` lists the firmware's"
         raise FwbuildError(ExitCode.INPUT, f"nothing known as '{text}'", hint=hint)
     if args.json:
         print(json.dumps([meaning.plain() for meaning in found], indent=1))

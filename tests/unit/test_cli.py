@@ -29,6 +29,8 @@ BAD = {
     "no template file": (["--template", "{tmp}/k.toml"], ExitCode.TEMPLATE, "is no such file"),
     "a file that is no template": (
         ["--template", "{tmp}/file"], ExitCode.TEMPLATE, "template's file ends with .toml"),
+    "an address of nobody's": (["explain", "0x30000000"], ExitCode.INPUT, "no range of"),
+    "no address": (["explain", "unheard-of"], ExitCode.INPUT, "addresses begin with 0x"),
     "budget": (["--template", "{tmp}/tiny.toml"], ExitCode.LAYOUT, "do not fit"),
     "bad key": (["--template", "{tmp}/key.toml"], ExitCode.TEMPLATE, "unknown key 'colour'"),
     "budget of true": (["--template", "{tmp}/true.toml"], ExitCode.TEMPLATE, "bad 'budget'"),
