@@ -143,7 +143,15 @@ class Qemu:
 
 @pytest.fixture
 def fw_qemu(fw_guest: "Guest", fw_image: bytes, _fw_program: bool) -> Qemu:
-    """A real QEMU for the guest and the image. The test is skipped where there is none."""
+    """A real QEMU for the guest and the image. The test is skipped where there is none, and fails
+    where one is named that is not there."""
+    from fwbuild.qemu.program import program  # noqa: PLC0415
+
     if not _fw_program:
+        try:
+            program()
+        except fwbuild.FwbuildError as error:
+            if error.where:  # what was named
+                raise failure(str(error)) from None
         pytest.skip("needs qemu-system-x86_64")
     return Qemu(fw_guest, fw_image)

@@ -9,6 +9,7 @@ import pytest
 
 from fwbuild import pytest_plugin
 from fwbuild.docs import DOCS
+from fwbuild.qemu.program import VARIABLE
 from tests.support.pages import fenced
 
 pytest_plugins = ["pytester"]
@@ -69,6 +70,20 @@ def test_no_qemu_is_a_skip(pytester: pytest.Pytester, monkeypatch: pytest.Monkey
     found = pytester.runpytest(*QUICK, "-rs")
     found.assert_outcomes(skipped=1)
     found.stdout.fnmatch_lines(["*needs qemu-system-x86_64*"])
+
+
+@pytest.mark.parametrize("by", ["option", "variable"])
+def test_a_qemu_that_is_named_has_to_be_there(
+    by: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job whose path has a typing error would be green."""
+    pytester.makepyfile("def test_it(fw_qemu): fw_qemu.run()\n")
+    if by == "variable":
+        monkeypatch.setenv(VARIABLE, "/nonexistent/qemu")
+    options = ["--fw-qemu", "/nonexistent/qemu"] if by == "option" else []
+    found = pytester.runpytest(*QUICK, *options)
+    found.assert_outcomes(errors=1)
+    found.stdout.fnmatch_lines(["*/nonexistent/qemu: no program*"])
 
 
 def test_a_fixture_of_the_projects_own(pytester: pytest.Pytester, bios: Path) -> None:
