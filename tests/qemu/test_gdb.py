@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from fwbuild.assembler.link import CODE
 from fwbuild.bench.events import Event
 from fwbuild.bench.kernel import read_kernel
 from fwbuild.cli import main
+from fwbuild.docs import DOCS
 from fwbuild.errors import ExitCode
 from fwbuild.gdb.session import SERIAL
 from fwbuild.image.build import Image
@@ -64,6 +66,22 @@ def test_at_the_reset_vector(machine: str, image: Image, capfd: pytest.CaptureFi
         "0xffff0000",
         "0xfff0",
     ]
+
+
+SESSION = re.compile(r"^    \$ fwbuild gdb (.*)\n((?:    .*\n)+)", re.MULTILINE)
+ADDRESS = re.compile(r"\b(0x[0-9a-f]+|[0-9a-f]{4,8})\b")  # which every change of the code moves
+PAGE = SESSION.findall((DOCS / "debugging.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("words, printed", PAGE, ids=[words for words, _ in PAGE])
+def test_a_session_of_the_page(words: str, printed: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """gdb prints each of its lines; QEMU's words, as fw-where's, go to stderr."""
+    lines = [line[4:] for line in printed.splitlines()]
+    typed = [word for line in lines if line.startswith("(gdb) ") for word in ("--ex", line[6:])]
+    assert main(["gdb", *shlex.split(words), "--batch", *typed]) == ExitCode.OK
+    found = ADDRESS.sub("0", "".join(capfd.readouterr())).splitlines()
+    wanted = [ADDRESS.sub("0", line) for line in lines if not line.startswith("(gdb) ")]
+    assert [line for line in wanted if line not in found] == []
 
 
 def test_instructions_are_those_of_the_mode(
