@@ -79,10 +79,21 @@ def _pvh_note(note: Note, in_segment: bool) -> PvhNote:
     return PvhNote(entry & 0xFFFFFFFF, note.name, in_segment)
 
 
+def ends_qemu(file: ElfFile) -> bool:
+    """Whether QEMU divides by zero: it rounds a note's parts up to its segment's alignment, and the
+    System V ABI takes 0 for none, as 1."""
+    return any(
+        not segment.align and len(segment.content) >= elf.NHDR.sizeof()
+        for segment in file.of(elf.PT_NOTE)
+    )
+
+
 def qemu_entry(file: ElfFile) -> int | None:
     """The entry that QEMU takes: of the last segment with a note of the type, whatever its
-    name. None where it finds none and refuses the file."""
+    name. None where it finds none and refuses the file, and where the notes end it."""
     found = 0
+    if ends_qemu(file):
+        return None
     for segment in file.of(elf.PT_NOTE):
         if note := _first(segment.content, max(segment.align, 1)):
             found = int.from_bytes(note.rest[:QEMU_READS], "little")

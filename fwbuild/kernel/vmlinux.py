@@ -6,7 +6,14 @@ from itertools import pairwise
 from fwbuild.abi import e820, elf
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.kernel.elf_file import ElfError, ElfFile, LimitError, Segment, read_elf
-from fwbuild.kernel.notes import PvhNote, Relocation, qemu_entry, relocation, written_note
+from fwbuild.kernel.notes import (
+    PvhNote,
+    Relocation,
+    ends_qemu,
+    qemu_entry,
+    relocation,
+    written_note,
+)
 from fwbuild.kernel.placed import Placed
 
 MACHINES = (elf.EM_386, elf.EM_X86_64)
@@ -16,6 +23,7 @@ CONTENT_MAX = 256 << 20  # of all segments together, which may lie over each oth
 MEMORY_MAX = 256 << 20  # of a kernel that is copied whole; it lies in this process's memory
 TOO_LARGE = f"it takes more than {MEMORY_MAX >> 20} MiB of memory"
 OVERLAP = "Some ROM regions are overlapping"  # QEMU, hw/core/loader.c rom_check_and_register_reset
+DIVIDES = "ends by SIGFPE: it divides by the alignment of a NOTE segment, which is 0"
 LIMITED = "fwbuild does not load it, though QEMU may"
 RELINK = "look at its program headers: readelf -lW"
 
@@ -34,7 +42,8 @@ class Load:
 class Elf:
     """An ELF file for x86: `bits` 32 or 64, the entry in its header, its lowest and highest
     physical address, its PVH note as it is written and the entry as QEMU reads it there, both None
-    without one, its segments once they are loaded, and where Xen may move it to."""
+    without one, its segments once they are loaded, where Xen may move it to, and whether its notes
+    end QEMU."""
 
     bits: int
     elf_entry: int
@@ -44,6 +53,7 @@ class Elf:
     pvh_qemu: int | None
     placed: list[Placed]
     relocation: Relocation | None = None
+    ends_qemu: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,7 @@ def parse_elf(data: bytes) -> Elf:
         qemu_entry(file),
         memory.placed,
         relocation(file),
+        ends_qemu(file),
     )
 
 
@@ -141,6 +152,8 @@ def pvh_problem(elf: Elf) -> tuple[str, str] | None:
     if not elf.pvh_note.in_segment:
         what = "QEMU does not find its PVH ELF note, which lies in a section alone"
         return what, "let the linker script put the section into a PT_NOTE segment"
+    if elf.ends_qemu:
+        return f"QEMU {DIVIDES}", "give the segment an alignment of 4"
     if elf.pvh_note.entry == elf.pvh_qemu:
         return None
     return (

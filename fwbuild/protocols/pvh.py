@@ -28,6 +28,7 @@ from fwbuild.kernel.multiboot2 import find_header2
 from fwbuild.kernel.near_header import near_header
 from fwbuild.kernel.placed import Placed
 from fwbuild.kernel.vmlinux import (
+    DIVIDES,
     LIMITED,
     RELINK,
     Elf,
@@ -303,7 +304,9 @@ def _places(state: State, handoff: PvhHandoff) -> Iterator[str]:
 def _note(elf: Elf, found: Report) -> None:
     """How QEMU and the firmware take its PVH note."""
     found.qemu = f'refuses it: "{REFUSAL}"'
-    if elf.pvh_qemu is not None:
+    if elf.ends_qemu:
+        found.qemu = DIVIDES
+    elif elf.pvh_qemu is not None:
         found.qemu = f"loads its segments and takes {elf.pvh_qemu:#x} for its PVH entry"
     if problem := pvh_problem(elf):
         what, hint = problem

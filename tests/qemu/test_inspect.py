@@ -43,6 +43,14 @@ def test_merged_notes(layout: str, width: int, tmp_path: Path) -> None:
     assert (found.protocol == "pvh") == (entry == found.facts["pvh_entry"])
 
 
+def test_a_note_segment_aligned_to_0(tmp_path: Path) -> None:
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(elf_file([LOAD, Row(elf.PT_NOTE, align=0)]))
+    assert "SIGFPE" in report(kernel).qemu
+    with pytest.raises(FwbuildError, match="SIGFPE"):
+        numbers(kernel)
+
+
 @pytest.mark.parametrize("name", ["nuttx", ""])
 def test_a_note_of_another_name(name: str, tmp_path: Path) -> None:
     kernel = link("alone", 4, tmp_path, name)

@@ -9,6 +9,7 @@ import pytest
 from fwbuild import cli
 from fwbuild.abi import elf
 from fwbuild.errors import ExitCode
+from fwbuild.inspection import inspect
 from fwbuild.kernel.vmlinux import LIMITED
 from fwbuild.payloads.test_kernel import build_test_bzimage
 from tests.support.elf_files import BASE, LOAD, NOTE, NOTES, Row, elf_file
@@ -93,3 +94,11 @@ def test_setup_data(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str
     (tmp_path / "k").write_bytes(setup_data(first, following=following, length=length))
     assert cli.main(["verify", "--kernel", str(tmp_path / "k")]) == ExitCode.JUDGEMENT
     assert "points nowhere: " in capsys.readouterr().out
+
+
+def test_a_note_segment_aligned_to_0() -> None:
+    """Of no alignment, by the ABI. QEMU divides by it; the firmware does not look."""
+    found = inspect(elf_file([LOAD, Row(elf.PT_NOTE, align=0)]), Path("kernel"))
+    assert "SIGFPE" in found.qemu and found.protocol is None
+    assert ["SIGFPE" in problem.what for problem in found.problems] == [True]
+    assert found.by_file and found.by_file.protocol == "pvh"
