@@ -3,12 +3,13 @@
 A file is called KEY.SUM: KEY is the SHA-256 of the bzImage, SUM that of the file itself, so that
 damage shows. It holds the vmlinux, or, for a kernel that has none with a PVH entry, the reason in
 words. Files take their place whole, by a rename; two processes that make the same one make no
-difference. KEY.SUM.saves is a line of what that vmlinux was measured to save.
+difference. KEY.SUM.saves is a JSON object: what that vmlinux was measured to save, by machine type.
 
 Source of the folder: XDG Base Directory Specification, XDG_CACHE_HOME.
 """
 
 import hashlib
+import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -63,19 +64,27 @@ def pvh_vmlinux(kernel: bytes, scratch: Path) -> Kept:
     return Kept(path, found)
 
 
-def remember(vmlinux: Path, saves: str) -> None:
-    """Keep what a vmlinux of the cache saves, in words, where that can be written."""
+def remember(vmlinux: Path, machine: str, saves: str) -> None:
+    """Keep what a vmlinux of the cache saves on a machine type, in words, where that can be
+    written."""
     if vmlinux.parent == folder():
+        known = _known(vmlinux) | {machine: saves}
         with suppress(FwbuildError):
-            write_all({_saves(vmlinux): saves.encode("utf-8")})
+            write_all({_saves(vmlinux): json.dumps(known).encode("utf-8")})
 
 
-def remembered(vmlinux: Path) -> str:
-    """What remember() was told, "" for nothing."""
+def remembered(vmlinux: Path, machine: str) -> str:
+    """What remember() was told of that machine type, "" for nothing."""
+    return _known(vmlinux).get(machine, "")
+
+
+def _known(vmlinux: Path) -> dict[str, str]:
+    """What remember() was told, by the machine type."""
     try:
-        return _saves(vmlinux).read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
+        found = json.loads(_saves(vmlinux).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 
 
 def _saves(vmlinux: Path) -> Path:

@@ -77,8 +77,8 @@ class Terminal:
                     process.kill()
             seconds = self.seconds if late else None
             end = ending(process.wait(), watch.events(), self._debug(), seconds)
-        if serial and serial.unfinished and _one_place():
-            sys.stderr.write("\n")  # what is said next is not the guest's
+        if serial and serial.unfinished:
+            _end_line()
         if serial and serial.match:
             end = Ending(How.EXPECTED, end.status, serial.match[0])
         return end, complaints.result()
@@ -100,6 +100,15 @@ class Terminal:
 
     def _debug(self) -> str:
         return self.console.read_text(errors="replace") if self.console.exists() else ""
+
+
+def _end_line() -> None:
+    """What comes next is not the guest's: a line of ours, or a shell's prompt."""
+    if _one_place():
+        sys.stderr.write("\n")
+    elif sys.stdout.isatty():
+        sys.stdout.write("\n")
+        sys.stdout.flush()
 
 
 def _one_place() -> bool:

@@ -39,7 +39,7 @@ def measure_pvh(args: argparse.Namespace, guest: Guest, bios: Path, scratch: Pat
     print(f"  as {AS_VMLINUX}: {_seconds(found.vmlinux)}")
     print(f"  as {AS_BZIMAGE}: {_seconds(found.bzimage)}")
     print(f"  {saving(found)}")
-    vmlinux_cache.remember(guest.kernel, f"{saving(found)} on {where}")
+    vmlinux_cache.remember(guest.kernel, guest.machine, f"{saving(found)} on {where}")
 
 
 def saving(found: Gain) -> str:

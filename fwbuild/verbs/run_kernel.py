@@ -92,7 +92,7 @@ def as_pvh(
         _say(file, f"as a bzImage: {error}")
         return guest, kernel
     how = "kept" if kept.found else f"taken out in {time.monotonic() - start:.1f} s"
-    saves = remembered(kept.path) or "--measure-pvh says what it saves"
+    saves = remembered(kept.path, guest.machine) or "--measure-pvh says what it saves"
     _say(file, f"as the vmlinux inside it, by PVH ({how}; {saves}; --no-pvh: as a bzImage)")
     return replace(guest, kernel=kept.path), read_file(kept.path)
 

@@ -1,10 +1,12 @@
 """QEMU on the user's terminal: programs that end in every way stand in for it."""
 
+import os
 import shlex
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,6 +69,7 @@ def test_what_is_said_next_has_a_line_of_its_own(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
+from typing import Any
 from fwbuild.qemu.terminal import Terminal
 end = Terminal(["sh", "-c", "printf 'a prompt: '"], Path(sys.argv[1]), 60, "prompt").run()
 print(end.line, file=sys.stderr)
@@ -166,3 +169,31 @@ def test_no_place_for_a_monitor(name: str, tmp_path: Path) -> None:
 
 def test_a_monitor() -> None:
     assert monitor_arguments(Path("/tmp/a,b")) == ["-qmp", "unix:/tmp/a,,b,server=on,wait=off"]
+
+
+# where stdout and stderr go: what stands behind the half line
+PLACES = {"a terminal": "\r\n", "a terminal and a file": "\r\n", "a file each": ""}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_the_end_of_half_a_line(name: str, tmp_path: Path) -> None:
+    """A shell's prompt has a line of its own; a file has the guest's bytes alone."""
+    ours, theirs = os.openpty()
+    code = (
+        "import sys; from pathlib import Path; from fwbuild.qemu.terminal import Terminal;"
+        f"Terminal(['sh', '-c', 'printf login:; {SLEEP}'], Path('none'), 60, 'login:').run()"
+    )
+    with (tmp_path / "out").open("w+b") as out, (tmp_path / "err").open("wb") as err:
+        streams: dict[str, tuple[Any, Any]] = {
+            "a terminal": (theirs, theirs),
+            "a terminal and a file": (theirs, err),
+            "a file each": (out, err),
+        }
+        stdout, stderr = streams[name]
+        argv = [sys.executable, "-c", code]
+        subprocess.run(argv, stdout=stdout, stderr=stderr, timeout=60, check=True, cwd=tmp_path)
+        out.seek(0)
+        text = out.read() if stdout is out else os.read(ours, 100)
+    os.close(ours)
+    os.close(theirs)
+    assert text.decode() == f"login:{PLACES[name]}"

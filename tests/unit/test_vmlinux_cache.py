@@ -135,28 +135,31 @@ def test_a_reason_is_kept_too(
 
 def test_what_it_saves_is_remembered(cache: Path, scratch: Path) -> None:
     path = pvh_vmlinux(kernel(), scratch).path
-    assert vmlinux_cache.remembered(path) == ""
-    vmlinux_cache.remember(path, "it saves 1 \N{MICRO SIGN}s")
+    assert vmlinux_cache.remembered(path, "pc") == ""
+    vmlinux_cache.remember(path, "pc", "it saves 1 \N{MICRO SIGN}s")
+    vmlinux_cache.remember(path, "q35", "it saves 2 s")
     assert pvh_vmlinux(kernel(), scratch) == Kept(path, found=True)
-    assert vmlinux_cache.remembered(path) == "it saves 1 \N{MICRO SIGN}s"
+    assert vmlinux_cache.remembered(path, "pc") == "it saves 1 \N{MICRO SIGN}s"
+    assert vmlinux_cache.remembered(path, "q35") == "it saves 2 s"
     (words,) = set(cache.iterdir()) - {path}
-    words.write_bytes(b"\xff")
-    assert vmlinux_cache.remembered(path) == ""
+    for damage in (b"\xff", b"", b"[]", b"[" * 100_000):
+        words.write_bytes(damage)
+        assert vmlinux_cache.remembered(path, "pc") == ""
 
 
 def test_nothing_is_remembered_outside_the_cache(cache: Path, scratch: Path) -> None:
     path = scratch / "vmlinux"
-    vmlinux_cache.remember(path, "it saves 1 s")
+    vmlinux_cache.remember(path, "pc", "it saves 1 s")
     assert not any(scratch.iterdir()) and not cache.exists()
 
 
 def test_what_is_remembered_goes_with_its_file(cache: Path, scratch: Path) -> None:
     first = pvh_vmlinux(kernel(), scratch).path
-    vmlinux_cache.remember(first, "it saves 1 s")
+    vmlinux_cache.remember(first, "pc", "it saves 1 s")
     os.utime(first, (1, 1))
     for number in range(KEPT):
         path = pvh_vmlinux(kernel() + bytes([number]), scratch).path
-        vmlinux_cache.remember(path, "it saves 1 s")
+        vmlinux_cache.remember(path, "pc", "it saves 1 s")
     files = {path.name for path in cache.iterdir() if not path.name.endswith(".saves")}
     assert len(files) == KEPT and first.name not in files
     assert {path.name for path in cache.iterdir()} == files | {f"{name}.saves" for name in files}
