@@ -5,12 +5,12 @@ addresses show: Linux's first line of C, or its 64-bit entry where nothing says 
 The times are from QEMU's start on, for QEMU takes longer to load the larger file.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fwbuild.bench.events import Event
-from fwbuild.bench.kernel import Kernel, read_kernel
+from fwbuild.bench.events import Event, Step
+from fwbuild.bench.kernel import NO_KASLR, read_kernel
 from fwbuild.bench.runner import traced
 from fwbuild.bench.stats import Summary, pair_differences, summarize
 from fwbuild.errors import ExitCode, FwbuildError
@@ -18,7 +18,6 @@ from fwbuild.guest import Guest
 
 ROUNDS = 5
 SECONDS = 30.0  # the most that one boot may take where the user does not say
-FIXED = "nokaslr"  # the bzImage's vmlinux lies where it was linked, so that its addresses show
 NO_STEP = "measure with `fwbuild bench --until REGEX` and a line of its console"
 AS_VMLINUX, AS_BZIMAGE = "the vmlinux inside it", "a bzImage"
 
@@ -40,33 +39,31 @@ def measure(
     """Boot `guest`, whose kernel is the vmlinux inside the bzImage `packed`, in both ways: once
     for nothing, then ROUNDS times in pairs. Raises FwbuildError for a boot that does not get
     there, and for a kernel of 32 bits without symbols."""
-    guest = replace(guest, append=f"{FIXED} {guest.append}".strip())
-    ways = {
-        AS_VMLINUX: (guest, read_kernel(guest.kernel or packed)),
-        AS_BZIMAGE: (replace(guest, kernel=packed), read_kernel(packed)),
-    }
-    to = ways[AS_BZIMAGE][1].steps[-1].event
-    if to is Event.FW_DO_BOOT:
-        what = "nothing shows where the kernel is unpacked"
-        note = ways[AS_BZIMAGE][1].note
-        raise FwbuildError(ExitCode.KERNEL, f"{what}: {note}", where=str(packed), hint=NO_STEP)
+    guest = replace(guest, append=f"{NO_KASLR} {guest.append}".strip())
+    ways = {AS_VMLINUX: guest, AS_BZIMAGE: replace(guest, kernel=packed)}
+    kernel = read_kernel(packed)
+    # From its own entry on both are one kernel.
+    steps = [step for step in kernel.steps if step.event is not Event.FW_DO_BOOT]
+    if not steps:
+        what = f"nothing shows where the kernel is unpacked: {kernel.note}"
+        raise FwbuildError(ExitCode.KERNEL, what, where=str(packed), hint=NO_STEP)
     times: dict[str, list[float]] = {way: [] for way in ways}
     for number in range(ROUNDS + 1):
         for way in (*ways,) if number % 2 else (*reversed(ways),):
             say(f"as {way}, {number} of {ROUNDS}" if number else f"as {way}, warm-up")
-            taken = _boot(*ways[way], way, bios, seconds)
+            taken = _boot(ways[way], steps, way, bios, seconds)
             if number:
                 times[way].append(taken)
     summaries = [summarize(times[way]) for way in ways]
     saved = pair_differences(times[AS_BZIMAGE], times[AS_VMLINUX])
     assert summaries[0] and summaries[1] and saved  # each boot has a time
-    return Gain(to, summaries[0], summaries[1], saved)
+    return Gain(steps[-1].event, summaries[0], summaries[1], saved)
 
 
-def _boot(guest: Guest, kernel: Kernel, way: str, bios: Path, seconds: float) -> float:
-    """Milliseconds from QEMU's start to the kernel's last step."""
-    last = kernel.steps[-1].event
-    run = traced(guest, bios, kernel.steps, seconds, last)
+def _boot(guest: Guest, steps: Sequence[Step], way: str, bios: Path, seconds: float) -> float:
+    """Milliseconds from QEMU's start to the last step."""
+    last = steps[-1].event
+    run = traced(guest, bios, steps, seconds, last)
     if last not in run.events:
         raise FwbuildError(
             ExitCode.UNEXPECTED,

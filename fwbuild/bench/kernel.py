@@ -1,6 +1,6 @@
 """A kernel, as far as the bench needs to know it: how it is entered, and where its events are.
 
-Addresses are those without KASLR (`nokaslr`). The kernel may say itself where start_kernel is;
+Addresses are those without KASLR. The kernel may say itself where start_kernel is;
 where its ELF file has no symbols, the package vmlinux-to-elf finds them in its kallsyms.
 """
 
@@ -18,6 +18,7 @@ from fwbuild.protocols import MULTIBOOT, expect
 from fwbuild.protocols.bzimage import BzimageProtocol
 
 START_KERNEL = "start_kernel"
+NO_KASLR = "nokaslr"  # to Linux: a bzImage's vmlinux is to lie where it was linked, too
 OTHER = "Multiboot"  # the kind of a kernel that is no Linux
 
 

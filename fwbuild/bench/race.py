@@ -19,7 +19,7 @@ from fwbuild.bench.advice import advice
 from fwbuild.bench.contenders import Contender
 from fwbuild.bench.devices import accesses
 from fwbuild.bench.events import Event, Run, Seen, Step
-from fwbuild.bench.kernel import OTHER, Kernel
+from fwbuild.bench.kernel import NO_KASLR, OTHER, Kernel
 from fwbuild.bench.result import Row
 from fwbuild.bench.runner import plain, traced
 from fwbuild.emulator.stages import count_stages
@@ -31,8 +31,7 @@ from fwbuild.qemu.gdbstub import GdbStub
 from fwbuild.qemu.record import record
 from fwbuild.qemu.session import stopped
 
-# A vmlinux lies where it was linked, a bzImage is to do so too; a panic ends QEMU.
-WORDS = "nokaslr panic=-1"
+WORDS = f"{NO_KASLR} panic=-1"  # a panic ends QEMU
 TRACED = 4  # times as long may a boot take whose every access is written down
 Say = Callable[[str], None]
 Counts = tuple[Count | None, list[dict[str, Any]]]
