@@ -112,15 +112,14 @@ multiboot_file_read:
     add esi, multiboot.HEADER.header_addr
     call multiboot_segment
     mov edx, dword ptr [esi + multiboot.HEADER.entry_addr - multiboot.HEADER.header_addr]
-    clc
 .none:
     ret
 
 #: describe a kernel by the addresses in its header, as a segment
 #: mode: 32
 #: in: esi the header's addresses from header_addr on, ebx the header
-#: out: -
-#: clobbers: eax, ebx, ecx, edx, edi, ebp, eflags
+#: out: eflags CF clear
+#: clobbers: eax, ebx, ecx, edx, edi, ebp
 #: reads: ram.work.file_size
 #: writes: ram.work.segments_end, region.segments
 #: source: Multiboot Specification 0.6.96, 3.1.3

@@ -19,24 +19,27 @@ from tests.support.booted import emulated
 CALLERS_OWN = ("eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "esp", "ds", "es", "ss")
 CARRY, ZERO = int(Eflags.CF), int(Eflags.ZF)
 EXTENDED_KIB = layout.address("bios_data", "extended_kib")
+TICKS = layout.address("bda", "ticks")
 SIGNATURE = bios.SMAP
 
 
 @dataclass
 class Case:
     """A vector, the registers that are passed and those that come back changed, the flags that are
-    set of those that the call decides, and the KiB of RAM from 1 MiB on if they matter."""
+    set of those that the call decides (None: it keeps all), and a dword in memory that matters:
+    (address, value)."""
 
     vector: int
     given: dict[str, int]
     changed: dict[str, int] = field(default_factory=dict)
     flags: int | None = None
-    extended: int | None = None
+    memory: tuple[int, int] | None = None
 
 
 def system(eax: int, changed: dict[str, int], flags: int, **more: int) -> Case:
-    extended = more.pop("extended", None)
-    return Case(bios.Vector.SYSTEM, {"eax": eax, **more}, changed, flags, extended)
+    """`extended`: the KiB of RAM from 1 MiB on."""
+    memory = (EXTENDED_KIB, more.pop("extended")) if "extended" in more else None
+    return Case(bios.Vector.SYSTEM, {"eax": eax, **more}, changed, flags, memory)
 
 
 def refused(**registers: int) -> Case:
@@ -53,6 +56,8 @@ CASES = {
     "a key?": Case(bios.Vector.KEYS, {"eax": 0x01AA}, {"eax": 0x0100}, ZERO),
     "a key of the larger keyboard?": Case(
         bios.Vector.KEYS, {"eax": 0x11AA}, {"eax": 0x1100}, ZERO),
+    "the time": Case(bios.Vector.TIME, {"eax": 0x00AA}, {"eax": 0, "ecx": 0x1234, "edx": 0x5678}, 0,
+                     (TICKS, 0x12345678)),
     "E820 without its signature": refused(edx=SIGNATURE + 1),
     "E820 to a buffer of 19 bytes": refused(ecx=19),
     "E820 behind the last entry": refused(ebx=20 * 126),
@@ -114,11 +119,15 @@ def test_an_entry_is_all_that_e820_writes() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_call(name: str) -> None:
     case = CASES[name]
-    if case.extended is not None:
-        before().uc.mem_write(EXTENDED_KIB, case.extended.to_bytes(4, "little"))
     machine = before()
+    if case.memory is not None:
+        address, value = case.memory
+        machine.uc.mem_write(address, value.to_bytes(4, "little"))
     registers = machine.outcome.registers
-    machine.uc.reg_write(ux.UC_X86_REG_EFLAGS, registers["eflags"] ^ (case.flags or 0) ^ CARRY)
+    eflags = registers["eflags"]
+    if case.flags is not None:
+        eflags ^= case.flags ^ CARRY
+    machine.uc.reg_write(ux.UC_X86_REG_EFLAGS, eflags)
     _, after = called(case.vector, case.given)
     assert after.kind == End.HALT, after.detail
     assert after.registers["eip"] == registers["eip"] + 2
@@ -127,8 +136,10 @@ def test_call(name: str) -> None:
     got = {name: after.registers[name] for name in CALLERS_OWN}
     got["eax"] &= 0xFFFF
     assert got == wanted
-    if case.flags is not None:
-        decided = ZERO if case.vector == bios.Vector.KEYS else CARRY
+    decided = ZERO if case.vector == bios.Vector.KEYS else CARRY
+    if case.flags is None:
+        assert after.registers["eflags"] == eflags
+    else:
         assert after.registers["eflags"] & decided == case.flags
 
 
@@ -164,7 +175,7 @@ def test_teletype_waits_for_the_serial_port(polls: int | None) -> None:
 
     serial.port_in = busy  # type: ignore[method-assign]
     try:
-        _, after = called(bios.Vector.VIDEO, {"eax": 0x0E58})
+        _, after = called(bios.Vector.VIDEO, {"eax": 0x0E58, "ecx": 1})
     finally:
         serial.port_in = port_in  # type: ignore[method-assign]
     assert after.kind == End.HALT

@@ -60,24 +60,27 @@ def test_likely_tests_come_first() -> None:
     """The quickest that takes a direction comes before the many that do not."""
     common: set[Line | Direction] = {LINE, Direction(LINE, True)}
     rare: set[Line | Direction] = {LINE, Direction(LINE, False)}
-    other = Line("asm/a.s", 9, "ret", "b")
+    other = Line("asm/b.s", 9, "ret", "b")
+    beside = LINE._replace(line=LINE.line + 9, routine="beside")
     record = Record(
         tests={
             "f.py::many[1]": common,
             "f.py::many[2]": common,
             "f.py::many[3]": common,
             "f.py::slow": common,
+            "f.py::about": {*common, beside},
             "g.py::rare": rare,
             "f.py::beside": {other},
             "h.py::elsewhere": {other},
             "i.py": common,  # what a fixture has run
         },
         seconds={"f.py::many[1]": 0.1, "f.py::many[2]": 0.2, "f.py::many[3]": 0.3}
-        | {"f.py::slow": 5.0, "g.py::rare": 2.0, "f.py::beside": 0.0, "i.py::user": 9.0},
+        | {"f.py::slow": 5.0, "f.py::about": 0.5, "g.py::rare": 2.0}
+        | {"f.py::beside": 0.0, "i.py::user": 9.0},
     )
     names = [name for name in record.tests if "::" in name] + ["i.py::user"]
     assert Order(record, names).of(LINE) == [
         *("f.py::many[1]", "g.py::rare"),
-        *("f.py::slow", "f.py::many[2]", "f.py::many[3]"),
+        *("f.py::about", "f.py::many[2]", "f.py::many[3]", "f.py::slow"),
         *("f.py::beside", "i.py::user"),
     ]

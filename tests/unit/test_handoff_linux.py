@@ -188,14 +188,15 @@ def test_an_initrd_above_the_limit(xloadflags: int, image: Image) -> None:
     assert machine.run().kind == ("handoff" if xloadflags else "exit")
 
 
-def test_a_kernel_that_prefers_a_lower_address_leaves_it_free(image: Image) -> None:
+@pytest.mark.parametrize("initrd", [0x100000, 0x180000])
+def test_a_kernel_that_prefers_a_lower_address_leaves_it_free(initrd: int, image: Image) -> None:
     """It stays where it is loaded: an initrd before it is in nobody's way."""
     found = recording.find(Guest("pc"))
     kernel = build_test_bzimage(relocatable_kernel=1, pref_address=0x100000, init_size=0x1000000)
     loaded = protocols.load(Guest("pc"), found, kernel)
     assert loaded
     numbers = {
-        Key.KERNEL_ADDR: 0x200000, Key.INITRD_ADDR: 0x180000, Key.INITRD_SIZE: 0x1000,
+        Key.KERNEL_ADDR: 0x200000, Key.INITRD_ADDR: initrd, Key.INITRD_SIZE: 0x1000,
     }  # fmt: skip
     loaded.keys |= {key: n.to_bytes(4, "little") for key, n in numbers.items()}
     machine = Machine(image.image, found, replace(loaded, entry=0x200000))

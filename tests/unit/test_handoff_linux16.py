@@ -108,9 +108,10 @@ def test_teletype_reaches_both_consoles(image: Image) -> None:
     assert machine.console.text == machine.serial.text
 
 
-def test_vectors_and_controllers(image: Image) -> None:
+@pytest.mark.parametrize("name", MACHINES)
+def test_vectors_and_controllers(name: str, image: Image) -> None:
     """The timer's interrupt has a vector, and the 8259As send it there."""
-    machine = boot(Guest("pc"), image.image)
+    machine = boot(Guest(name), image.image)
     writes = [(a.port, a.value) for a in machine.outcome.accesses if a.port in (0x20, 0x21)]
     masked = [(0x20, 0x11), (0x21, 0x08), (0x21, 0x04), (0x21, 0x01), (0x21, 0xFF)]
     assert writes[-6:] == [*masked, (0x21, 0xFE)]

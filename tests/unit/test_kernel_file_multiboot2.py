@@ -170,7 +170,8 @@ def flat(at: int, fields: dict[str, int], entry: int | None = None) -> bytes:
     values = {"load_end_addr": 0, "bss_end_addr": 0} | fields
     tags = multiboot2.ADDRESSES.build({"tag": head} | values)
     head = {"type": ENTRY, "flags": 0, "size": multiboot2.ENTRY.sizeof()}
-    tags += multiboot2.ENTRY.build({"tag": head, "entry_addr": entry or values["load_addr"] + 4})
+    entry = values["load_addr"] + 4 if entry is None else entry
+    tags += multiboot2.ENTRY.build({"tag": head, "entry_addr": entry})
     tags += bytes(4)
     tags += multiboot2.HEADER_TAG.build({"type": 0, "flags": 0, "size": 8})
     size = multiboot2.HEADER.sizeof() + len(tags)
@@ -207,6 +208,13 @@ def test_an_entry_in_no_segment(
     if moved:
         kernel[at : at + 8] = ((1 << 40) + physical).to_bytes(8, "little")
         assert boot(guest, image, bytes(kernel)).outcome.registers["eip"] == 0x100000
+
+
+def test_addresses_without_an_entry(image: Image) -> None:
+    """Nothing else says where such a kernel begins."""
+    kernel = flat(0x800, {"load_addr": 0x200000, "header_addr": 0x200800}, entry=0)
+    outcome = bare(image.image, {file_names.KERNEL: kernel}).run()
+    assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_ENTRY"].code
 
 
 def test_an_entry_of_0_is_none(guest: Guest, image: Image, tmp_path: Path) -> None:

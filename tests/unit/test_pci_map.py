@@ -47,6 +47,7 @@ CASES = {
         [(0xE0000000, LOW_END - 0xE0000000, RESERVED)], 16 * GIB, lost={SMALL}),
     "across 4 GiB": Case(
         [(0xF0000000, 17 * GIB - 0xF0000000, RESERVED)], 32 * GIB, lost={SMALL}),
+    "from the APICs on": Case([(LOW_END, 0x1000, RESERVED)], 16 * GIB),
     "between the APICs and the ROM": Case([(0xFEF10000, 0x1000, RESERVED)], 16 * GIB),
     "from 4 GiB on": Case([(FOUR_GIB, 13 * GIB, RESERVED)], 32 * GIB),
     "an end above 4 GiB": Case([(32 * GIB, GIB, RESERVED)], 16 * GIB),
@@ -57,6 +58,8 @@ CASES = {
         [(100 * GIB, GIB, RESERVED), (200 * GIB, GIB, RESERVED)], 16 * GIB),
     "hot-plug behind what is reserved": Case(
         [(8 * GIB, GIB, RESERVED)], 48 * GIB, (ends(33 * GIB),)),
+    "hot-plug far behind what is reserved": Case(
+        [(6 * GIB, GIB, RESERVED)], 48 * GIB, (ends(33 * GIB),)),
     "hot-plug behind RAM": Case([(FOUR_GIB, GIB, RAM)], 48 * GIB, (ends(33 * GIB),)),
     "hot-plug ends where RAM does": Case([(FOUR_GIB, 29 * GIB, RAM)], 48 * GIB, (ends(33 * GIB),)),
     "hot-plug to the end of all addresses": Case(

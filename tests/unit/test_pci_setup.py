@@ -1,6 +1,8 @@
 """PCI in the emulated machine: every function gets its addresses, whatever there is.
 test_pci_room.py has what is left free for devices that come later, and who loses without room."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -183,6 +185,38 @@ def test_extra_roots(name: str) -> None:
         ],
         files=(roots(2),),
     )
+    assert complaints(machine) == []
+    assert unassigned(machine) == set()
+
+
+# the devices of each extra root bus, how many buses the host says there are, those that are found
+ROOTS: dict[str, tuple[dict[int, list[int]], int, set[int]]] = {
+    "the first that there can be": ({1: [0]}, 1, {1}),
+    "a second device is no other bus": ({0x40: [0, 1], 0x60: [2]}, 2, {0x40, 0x60}),
+    "no more than the host says": ({0x40: [0], 0x60: [1]}, 1, {0x40}),
+}
+
+
+@WITH_PCI
+@pytest.mark.parametrize("case", ROOTS)
+def test_how_many_extra_roots(name: str, case: str) -> None:
+    there, count, found = ROOTS[case]
+    functions = [
+        endpoint((slot(device),), {0: (MEMORY, 4096)}, root=root)
+        for root, devices in there.items()
+        for device in devices
+    ]
+    machine = run(name, functions, files=(roots(count),))
+    assert {bus for bus, *_ in unassigned(machine)} == there.keys() - found
+
+
+@WITH_PCI
+@pytest.mark.parametrize("device", [0x7010, 0x2922])  # PIIX3's IDE, ICH9's SATA: -device ich9-ahci
+def test_the_chipsets_like_elsewhere(name: str, device: int) -> None:
+    """A function with the IDs of one of the chipset's own is one like any other."""
+    plain = endpoint((slot(5),), {0: (IO, 32), 1: (MEMORY, 4096)})
+    ids = b"\x86\x80" + device.to_bytes(2, "little")
+    machine = run(name, [replace(plain, config=ids + plain.config[4:])])
     assert complaints(machine) == []
     assert unassigned(machine) == set()
 

@@ -113,6 +113,7 @@ class Lie:
 LIES = {
     "anchor of 30 bytes": Lie(entry_21(PLAIN)[:30], PLAIN, "SMBIOS_ANCHOR"),
     "anchor of 32 bytes": Lie(entry_21(PLAIN) + b"\0", PLAIN, "SMBIOS_ANCHOR"),
+    "anchor of 64 KiB": Lie(entry_21(PLAIN).ljust(1 << 16, b"\0"), PLAIN, "SMBIOS_ANCHOR"),
     "empty anchor": Lie(b"", PLAIN, "SMBIOS_ANCHOR"),
     "3.0 of 31 bytes": Lie(entry_30(PLAIN).ljust(31, b"\0"), PLAIN, "SMBIOS_ANCHOR"),
     "2.1 of 24 bytes": Lie(entry_21(PLAIN)[:24], PLAIN, "SMBIOS_ANCHOR"),

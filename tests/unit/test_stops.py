@@ -181,6 +181,9 @@ CASES = {
     "command line of 4 GiB": Case("CMDLINE_SIZE", 0xFFFFFFFF, {Key.CMDLINE_SIZE: 0xFFFFFFFF}),
     "initrd outside": Case("INITRD_RANGE", 0x20000000, initrd(0x20000000, 1)),
     "initrd too long": Case("INITRD_RANGE", 0x1FFFF000, initrd(0x1FFFF000, 0x1001)),
+    "initrd in what is reserved": Case(
+        "INITRD_RANGE", 0x8000000, initrd(0x8000000, 1),
+        memmap=[(0, 0x8000000, RAM), (0x8000000, 0x8000000, RESERVED)]),
     "initrd wraps": Case("INITRD_RANGE", 0xFFFFF000, initrd(0xFFFFF000, 0x2000)),
     "initrd over the firmware": Case("INITRD_OVERLAP", 0x2000, initrd(0x2000, 0x1000)),
     "initrd inside the kernel": Case("INITRD_OVERLAP", 0x101000, initrd(0x101000, 16)),
