@@ -103,6 +103,26 @@ def test_tables(name: str, entry: object, image: Image) -> None:
     assert (f"fwbuild\0{__version__}\0\0".encode() in first) == ("type 0 " not in name)
 
 
+@pytest.mark.parametrize("size", [0, 0xFFFF])
+def test_a_largest_size_that_is_not(size: int, image: Image) -> None:
+    """The host's own is left as it is, but for the firmware's structure beside it."""
+    entry = smbios.ENTRY_21.parse(entry_21(TABLES["no type 0"]))
+    entry.max_structure_size = size
+    machine = machine_of(smbios.ENTRY_21.build(entry), TABLES["no type 0"], image)
+    machine.run()
+    assert PVH.judge(machine.state()) == []
+    at = entry_point(machine.read) or 0
+    found = smbios.ENTRY_21.parse(machine.read(at, smbios.ENTRY_21.sizeof()))
+    own = next(structures(machine.read(found.table_address, 200)))
+    assert found.max_structure_size == max(size, len(own))
+    less = len(own) - 1 if size == 0 else size - 1
+    before, after = (sum(divmod(n, 256)) for n in (found.max_structure_size, less))
+    found.checksum = (found.checksum + before - after) % 256
+    found.max_structure_size = less
+    machine.uc.mem_write(at, smbios.ENTRY_21.build(found))
+    assert f"SMBIOS: a structure is larger than {less}" in PVH.judge(machine.state())
+
+
 @dataclass
 class Lie:
     anchor: bytes

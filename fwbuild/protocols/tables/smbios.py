@@ -61,17 +61,19 @@ def judge_smbios(read: ReadMemory, anchor: bytes, tables: bytes) -> Iterator[str
         return
     entry = read(address, len(anchor))
     found, data = pointed_at(read, address, anchor)
+    own = data.removesuffix(tables)
     host = type_of(anchor).parse(anchor)
     if found.length != host.length:
         yield f"SMBIOS: an entry point of {found.length} bytes, the host's has {host.length}"
     if not anchor.startswith(smbios.ANCHOR_30):
         if sum(entry[offsets(smbios.ENTRY_21)["intermediate_anchor"] :]) % 256:
             yield "SMBIOS: bad intermediate checksum"
-        if found.structures != host.structures + len(list(structures(data.removesuffix(tables)))):
+        more = list(structures(own))
+        if found.structures != host.structures + len(more):
             yield f"SMBIOS: {found.structures} structures, the host has {host.structures}"
-        if found.max_structure_size < max(len(s) for s in structures(data)):
+        # what the host says of its own is its own affair
+        if found.max_structure_size < max(host.max_structure_size, *(len(s) for s in more), 0):
             yield f"SMBIOS: a structure is larger than {found.max_structure_size}"
-    own = data.removesuffix(tables)
     room = smbios.TABLES_21_MAX - smbios_data.TYPE0_SIZE
     if not data.endswith(tables):
         yield "SMBIOS: the structures are not the host's"

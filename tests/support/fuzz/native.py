@@ -22,7 +22,7 @@ GRANULE_SHIFT = 8  # a store is kept by the 256 bytes that it is to
 GRANULE = 1 << GRANULE_SHIFT
 ABSENT = 2  # of a PCI function
 STORES_MAX = 1 << 16  # granules that are kept
-TEXT_MAX = 1 << 12  # characters of a console that are kept
+TEXT_MAX = 1 << 20  # characters of a console that are kept: a line for each BAR without room
 
 
 class Counters(ctypes.Structure):
@@ -387,8 +387,8 @@ class Hooks:
 
     @property
     def console(self) -> str:
-        return self._console.raw[: self.counters.console_size].decode("latin-1")
+        return ctypes.string_at(self._console, self.counters.console_size).decode("latin-1")
 
     @property
     def serial(self) -> str:
-        return self._serial.raw[: self.counters.serial_size].decode("latin-1")
+        return ctypes.string_at(self._serial, self.counters.serial_size).decode("latin-1")
