@@ -127,6 +127,11 @@ def rsdt(machine: Machine) -> int:
     return int.from_bytes(machine.read(at, 4), "little")
 
 
+def first_table(machine: Machine) -> int:
+    """The address of the FADT, which QEMU names first."""
+    return int.from_bytes(machine.read(rsdt(machine) + acpi.TABLE_HEADER.sizeof(), 4), "little")
+
+
 def at(machine: Machine, name: str) -> int:
     """The address of what leads to the waking vector, by the first of each of SPOILT."""
     found = rsdp(machine)
@@ -136,6 +141,7 @@ def at(machine: Machine, name: str) -> int:
         "no RSDT": found + offsets(acpi.RSDP)["rsdt_address"],
         "no FACS": facs(machine, found),
         "no vector": facs(machine, found) + offsets(acpi.FACS)["firmware_waking_vector"],
+        "FADT damaged": first_table(machine),
         "RSDT's length": rsdt(machine) + offsets(acpi.TABLE_HEADER)["length"],
     }
     return ways[name]
@@ -147,6 +153,7 @@ SPOILT = {
     "RSDP damaged": ("RSDP damaged", 0),
     "no RSDT": ("no RSDT", 0),
     "no FACS": ("no FACS", 0),
+    "no FADT": ("FADT damaged", 0),
     "no vector": ("no vector", 0),
     "a vector at 1 MiB": ("no vector", e820.EXTENDED),
     "an RSDT without tables": ("RSDT's length", acpi.TABLE_HEADER.sizeof()),
