@@ -138,9 +138,13 @@ pci_apertures:
     mov dword ptr [ram.plan.memory.other_end + 4], ebp
     sub esi, eax
     sbb ebp, edx
-    jbe .done
+    jb .done
     bsr eax, ebp
-    add al, 32
+    lea eax, [eax + 32]
+    jnz .other
+    bsr eax, esi
+    jz .done
+.other:
     mov byte ptr [ram.plan.limits + pci_plan.List.PREFETCH], al
 .done:
     ret

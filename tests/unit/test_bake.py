@@ -127,8 +127,8 @@ def put(**fields: int) -> Callable[[Any], None]:
     return lambda record: record.update(fields)
 
 
-def at_module(field: str, value: int) -> Callable[[Any], None]:
-    return lambda record: record.modules[1].update({field: value})
+def at_module(field: str, value: int, number: int = 1) -> Callable[[Any], None]:
+    return lambda record: record.modules[number].update({field: value})
 
 
 # A record's change, the stop that it comes to, and its detail.
@@ -151,6 +151,8 @@ LIES: dict[str, tuple[Callable[[Any], None], str, int]] = {
     "modules without end": (
         put(nr_modules=0xFFFFFFFF), "RECORD_MODULES", 0xFFFFFFFF),
     "module in the kernel": (at_module("paddr", 0x100000), "INITRD_OVERLAP", 0x100000),
+    "first module in the kernel": (
+        at_module("paddr", 0x100000, 0), "INITRD_OVERLAP", 0x100000),
     "module at 0": (at_module("paddr", 0), "INITRD_OVERLAP", 0),
     "module outside RAM": (at_module("paddr", 0x20000000), "INITRD_RANGE", 0x20000000),
     "module of all memory": (at_module("size", 0x20000000), "INITRD_RANGE", 0x106000),

@@ -345,6 +345,17 @@ def test_a_call_keeps_to_the_contract(name: str) -> None:
     assert [w for w in done.writes if not allowed(*w)] == []
 
 
+@pytest.mark.parametrize("name", ["pci_write8", "pci_write16", "pci_write32"])
+def test_a_write_to_configuration_space_by_ports(name: str) -> None:
+    """No memory is written but for what the address port holds."""
+    ports = {WORDS["ram.work.ecam"]: 0}
+    done = call(image(), name, {"ebx": REGISTER}, MEMORY | ports)
+    config_address = WORDS["ram.plan.config_address"]
+    stack = layout.region("stack")
+    elsewhere = [at for at, _ in done.writes if not stack.base <= at < stack.end]
+    assert elsewhere == [config_address]
+
+
 def test_each_routine_has_a_row() -> None:
     assert sorted({*routines(image()), *routines(baked())}) == sorted(ROWS)
 

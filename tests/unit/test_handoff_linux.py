@@ -176,16 +176,20 @@ def test_setup_data_ends_at_an_entry_above_4_gib(image: Image) -> None:
     assert machine.read(at, 8) == elsewhere.to_bytes(8, "little")
 
 
-@pytest.mark.parametrize("xloadflags", [0, linux_boot.XLoadFlag.CAN_BE_LOADED_ABOVE_4G])
-def test_an_initrd_above_the_limit(xloadflags: int, image: Image) -> None:
+@pytest.mark.parametrize("limit, xloadflags, fits", [
+    (0x1000FFF, 0, True),
+    (0x1000FFE, 0, False),
+    (0x1000FFE, linux_boot.XLoadFlag.CAN_BE_LOADED_ABOVE_4G, True),
+])  # fmt: skip
+def test_an_initrd_at_the_limit(limit: int, xloadflags: int, fits: bool, image: Image) -> None:
     """The header's limit is none for a kernel that takes an initrd anywhere."""
     found = recording.find(Guest("pc"))
-    kernel = build_test_bzimage(initrd_addr_max=0x1000FFE, xloadflags=int(xloadflags))
+    kernel = build_test_bzimage(initrd_addr_max=limit, xloadflags=int(xloadflags))
     loaded = protocols.load(Guest("pc"), found, kernel)
     machine = Machine(image.image, found, loaded)
     numbers = {Key.INITRD_ADDR: 0x1000000, Key.INITRD_SIZE: 0x1000}
     machine.fw_cfg.items |= {key: n.to_bytes(4, "little") for key, n in numbers.items()}
-    assert machine.run().kind == ("handoff" if xloadflags else "exit")
+    assert machine.run().kind == ("handoff" if fits else "exit")
 
 
 @pytest.mark.parametrize("initrd", [0x100000, 0x180000])

@@ -20,6 +20,9 @@ from fwbuild.protocols import LINUX16
 from fwbuild.sizes import MIB
 from tests.support.bios_report import ANSWERS, Report, e801_of, ranges_of, reported
 from tests.support.booted import SIZES, emulated
+from tests.support.files import claim
+
+RAM = int(e820.Type.RAM)
 
 
 def boot(guest: Guest, image: bytes, *, dma: bool = True, poison: int = 0xA5) -> Machine:
@@ -67,6 +70,7 @@ def test_registers(image: Image) -> None:
     assert registers["cr0"] & ~0x60000000 == 0x10  # as after a reset, but for the caches' bits
     assert registers["eflags"] & 0x200 == 0
     assert 0x8000 < registers["esp"] <= 0xFFFF
+    assert registers["esp"] % 4 == 0
 
 
 def test_calls(image: Image) -> None:
@@ -83,6 +87,16 @@ def test_memory_map(name: str, image: Image) -> None:
     ranges = ranges_of(report(machine))
     assert ranges == wanted
     assert len(ranges) > 4
+
+
+def test_only_the_range_before_the_ebda_gives_room(image: Image) -> None:
+    """RAM that goes on behind a hole stays as long as it is."""
+    guest = Guest("pc")
+    found = recording.find(guest)
+    machine = Machine(image.image, found, protocols.load(guest, found, build_test_bzimage16()))
+    claim(machine, [(0, 64 * MIB, RAM), (128 * MIB, 64 * MIB, RAM)])
+    assert machine.run().kind == "handoff"
+    assert 192 * MIB in {r["addr"] + r["size"] for r in ranges_of(report(machine))}
 
 
 @pytest.mark.parametrize("name", MACHINES)

@@ -122,14 +122,19 @@ def test_an_entry_below_another_segment(kind: int, image: Image, tmp_path: Path)
     assert machine.read(machine.outcome.registers["eip"], 1) == b"\xf4"
 
 
-def test_an_entry_with_another_segments_lower_half(image: Image, tmp_path: Path) -> None:
-    """Virtual addresses have 64 bits: 32 that are equal do not make an entry."""
+@pytest.mark.parametrize("kind, bits", [(elf.PT_LOAD, 32), (elf.PT_NOTE, 64)])
+def test_an_entry_that_is_another_segments(
+    kind: int, bits: int, image: Image, tmp_path: Path
+) -> None:
+    """Virtual addresses have 64 bits: 32 that are equal do not make an entry, and a segment that is
+    not loaded has none."""
     kernel = bytearray(hobby.link(hobby.HEADER1.format(flags=0), tmp_path).read_bytes())
     header = elf.EHDR64.parse(kernel)
     table, size = header.phoff, elf.PHDR64.sizeof()
     rows = kernel[table : table + header.phnum * size]
     other = elf.PHDR64.parse(rows)
-    other.vaddr, other.paddr, other.filesz = header.entry & 0xFFFFFFFF, 0x400000, 0
+    other.type, other.vaddr, other.paddr = kind, header.entry % (1 << bits), 0x400000
+    other.filesz = 0
     kernel[table : table + size + len(rows)] = elf.PHDR64.build(other) + rows
     field = offsets(elf.EHDR64)["phnum"]
     kernel[field : field + 2] = (header.phnum + 1).to_bytes(2, "little")

@@ -37,6 +37,7 @@ def test_table(name: str, cpus: int, image: Image) -> None:
     assert PVH.judge(machine.state()) == []
     found = read_mptable(machine.read)
     assert found
+    assert found.table[8:28] == b"fwbuild QEMU".ljust(20)  # OEM ID and product ID
     assert len(found.of(Entry.PROCESSOR)) == cpus
     isa = {e.irq: e.pin for e in found.of(Entry.INTERRUPT) if e.bus == 1}
     assert isa == {0: 2, **{irq: irq for irq in range(1, 16) if irq != 2}}

@@ -62,3 +62,20 @@ def test_cpus(name: str, image: Image, test_kernel: bytes) -> None:
     mask = machine.uc.msr_read(Msr.MTRR_PHYS_MASK0)
     assert mask == ((1 << bits) - (1 << 31) | 0x800 if bits else 0)
     assert machine.uc.msr_read(Msr.MTRR_DEF_TYPE) == (0xC06 if bits else 0)
+
+
+# Intel SDM volume 3A, table 12-9: RAM is write-back, VGA uncached, ROM write-protected.
+FIXED = {
+    0x250: 0x0606060606060606,
+    0x258: 0x0606060606060606,
+    0x259: 0,
+    **dict.fromkeys(range(0x268, 0x270), 0x0505050505050505),
+}
+
+
+def test_fixed_ranges(image: Image, test_kernel: bytes) -> None:
+    found = recording.find(Guest())
+    machine = Machine(image.image, found, protocols.load(Guest(), found, test_kernel))
+    machine.uc.msr_write(0x259, (1 << 64) - 1)  # what is there before does not stay
+    assert machine.run().kind == "handoff"
+    assert {number: machine.uc.msr_read(number) for number in FIXED} == FIXED

@@ -5,8 +5,9 @@ import pytest
 
 from fwbuild.emulator.recording import File, PciFunction
 from fwbuild.sizes import GIB, KIB, MIB
-from tests.support.pci_functions import IO, MEMORY, WIDE, bridge, endpoint
-from tests.support.pci_judge import complaints
+from tests.support.pci_decode import io_window
+from tests.support.pci_functions import IO, MEMORY, WIDE, Reserve, bridge, endpoint
+from tests.support.pci_judge import buses, complaints
 from tests.support.pci_machine import WITH_PCI, roots, run, slot
 
 ROOTS = (0x40, 0x60, 0x80, 0xA0)
@@ -38,6 +39,18 @@ def test_480_functions_on_five_root_buses() -> None:
         for n in range(FUNCTIONS // 5)
     ]  # fmt: skip
     assert complaints(run("pc", functions, files=(roots(len(ROOTS)),))) == []
+
+
+@WITH_PCI
+def test_what_the_host_asks_for_goes_before_the_rest(name: str) -> None:
+    """12 windows of I/O ports are all that fit: of 13 bridges the one that is found last, and has
+    a hint, gets one."""
+    functions = [bridge((slot(device),)) for device in range(4, 16)]
+    hinted = bridge((slot(24),), reserve=Reserve(io=4 * KIB))
+    machine = run(name, [*functions, hinted])
+    open_ones = {b.number for b in buses(machine) if b.bridge and io_window(b.bridge).open}
+    assert len(open_ones) == 12
+    assert 13 in open_ones
 
 
 @WITH_PCI

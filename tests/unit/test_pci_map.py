@@ -103,6 +103,30 @@ def test_no_more_moves_than_must() -> None:
 
 
 @WITH_PCI
+def test_what_may_move_does_not_lose_for_what_may_not(name: str) -> None:
+    """There is too little below 4 GiB alone: a larger BAR behind a bridge, which goes above, stays
+    out of it."""
+    display = 3
+    functions: list[PciFunction] = [
+        endpoint((slot(3 + n),), {0: (MEMORY, 256 * MIB)}, kind=display) for n in range(14)
+    ]
+    behind = endpoint((slot(22), slot(1)), {0: (WIDE_PREFETCH, 8 * GIB)}, kind=display)
+    machine = run(name, [*functions, bridge((slot(22),)), behind])
+    assert complaints(machine) == []
+    lost = unassigned(machine)
+    assert lost and all(bus == 0 for bus, *_ in lost)
+
+
+@WITH_PCI
+def test_an_end_between_two_multiples_of_4_gib(name: str) -> None:
+    """1 GiB is left from 5 GiB on, and 2 GiB below 4 GiB are not."""
+    memmap = memory_of([(0, 512 * MIB, RAM), (6 * GIB, GIB, RESERVED)])
+    functions = [endpoint((slot(3),), {0: (WIDE, 2 * GIB)}), endpoint((slot(4),), {0: (WIDE, GIB)})]
+    machine = run(name, functions, files=(ends(5 * GIB),), memmap=memmap)
+    assert unassigned(machine) == {(0, slot(3), 0x10)}
+
+
+@WITH_PCI
 def test_root_buses_that_are_not_there(name: str) -> None:
     machine = run(name, FUNCTIONS, files=(roots(3),))
     assert complaints(machine) == []

@@ -51,6 +51,14 @@ def test_the_apic_is_on_before_it_calls(all_cpus: Image) -> None:
     assert machine.board.apic.read(x86.Apic.SPURIOUS, 4) == 0x1FF
 
 
+def test_init_comes_before_startup(all_cpus: Image) -> None:
+    """To all but this CPU, asserted. Source: Intel SDM 3A, 10.6.1."""
+    machine = machine_of("pc", 2, all_cpus)
+    machine.run()
+    commands = [ipi.command for ipi in machine.board.apic.ipis]
+    assert [command & ~0xFF for command in commands] == [0xC4500, 0xC4600]
+
+
 def test_one_cpu_calls_nobody(all_cpus: Image) -> None:
     machine = machine_of("pc", 1, all_cpus)
     machine.run()
@@ -120,6 +128,25 @@ def test_they_take_turns(all_cpus: Image) -> None:
     machine.run()
     assert PVH.judge(machine.state()) == []
     assert (len(machine.awake), len(waited)) == (2, 6)
+
+
+def test_who_has_the_stack_keeps_the_lock(all_cpus: Image) -> None:
+    machine = machine_of("pc", 3, all_cpus)
+    lock = layout.address("work", "cpu_lock")
+    with_stack = next(
+        line.address
+        for line in all_cpus.linked.lines["smp_cpu"]
+        if line.statement.text == "call mtrr_init"
+    )
+    held = []
+
+    def look(uc: object, address: int, _size: int, _data: object) -> None:
+        if address == with_stack:
+            held.append(machine.read(lock, 4))
+
+    machine.uc.hook_add(UC_HOOK_CODE, look)
+    machine.run()
+    assert held == [b"\1\0\0\0"] * 2
 
 
 def test_they_halt_for_good(all_cpus: Image) -> None:
