@@ -119,11 +119,11 @@ def test_what_may_move_does_not_lose_for_what_may_not(name: str) -> None:
 
 @WITH_PCI
 def test_an_end_between_two_multiples_of_4_gib(name: str) -> None:
-    """1 GiB is left from 5 GiB on, and 2 GiB below 4 GiB are not."""
+    """1 GiB is left from 5 GiB on, and one more below 4 GiB on pc."""
     memmap = memory_of([(0, 512 * MIB, RAM), (6 * GIB, GIB, RESERVED)])
-    functions = [endpoint((slot(3),), {0: (WIDE, 2 * GIB)}), endpoint((slot(4),), {0: (WIDE, GIB)})]
+    functions = [endpoint((slot(3 + n),), {0: (WIDE, GIB)}) for n in range(3)]
     machine = run(name, functions, files=(ends(5 * GIB),), memmap=memmap)
-    assert unassigned(machine) == {(0, slot(3), 0x10)}
+    assert len(unassigned(machine)) == (1 if name == "pc" else 2)
 
 
 @WITH_PCI
