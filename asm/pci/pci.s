@@ -139,6 +139,7 @@ pci_apertures:
     sub esi, eax
     sbb ebp, edx
     jb .done
+    # the largest key in it, if it has a byte
     bsr eax, ebp
     lea eax, [eax + 32]
     jnz .other

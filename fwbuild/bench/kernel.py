@@ -1,7 +1,7 @@
 """A kernel, as far as the bench needs to know it: how it is entered, and where its events are.
 
-Addresses are those without KASLR. The kernel may say itself where start_kernel is;
-where its ELF file has no symbols, the package vmlinux-to-elf finds them in its kallsyms.
+Addresses are those without KASLR. The kernel may say itself where start_kernel is; where its ELF
+file has no symbols, the package vmlinux-to-elf finds them in its kallsyms.
 """
 
 import struct

@@ -15,10 +15,21 @@ FAULTS = {
 }
 
 
+def statement_at(image: Image, routine: str, text: str) -> int:
+    """The address of the first statement of a routine that reads so."""
+    lines = image.linked.lines[routine]
+    return next(line.address for line in lines if line.statement.text == text)
+
+
+def broken_at(image: Image, address: int, code: bytes) -> bytes:
+    """The image with other instructions at an address."""
+    at = address - ROM.base
+    return image.image[:at] + code + image.image[at + len(code) :]
+
+
 def broken(image: Image, routine: str, code: bytes) -> bytes:
     """The image with other instructions at the start of a routine."""
-    at = image.linked.addresses[routine] - ROM.base
-    return image.image[:at] + code + image.image[at + len(code) :]
+    return broken_at(image, image.linked.addresses[routine], code)
 
 
 def expected(image: Image, routine: str, number: int, offset: int) -> str:

@@ -10,7 +10,6 @@ from fwbuild import protocols
 from fwbuild.abi import x86
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
-from fwbuild.firmware.layout import ROM
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.payloads.test_kernel import (
@@ -19,7 +18,7 @@ from fwbuild.payloads.test_kernel import (
     build_test_kernel,
     build_test_multiboot,
 )
-from tests.support.faults import FAULTS, STOP, broken, expected
+from tests.support.faults import FAULTS, STOP, broken, broken_at, expected, statement_at
 from tests.support.files import with_cpus
 
 # where it happens: the first call of main, the last routine before each kernel
@@ -61,13 +60,8 @@ def test_another_cpu() -> None:
     image = build_image("all-cpus")
     guest = Guest("pc")
     found = replace(with_cpus(recording.find(guest), 2), smp=2)
-    code = bytes.fromhex("0f0b")
-    inner = next(
-        line.address
-        for line in image.linked.lines["smp_cpu"]
-        if line.statement.text == "call mtrr_init"
-    )
-    data = image.image[: inner - ROM.base] + code + image.image[inner - ROM.base + len(code) :]
+    inner = statement_at(image, "smp_cpu", "call mtrr_init")
+    data = broken_at(image, inner, bytes.fromhex("0f0b"))
     machine = Machine(data, found, protocols.load(guest, found, build_test_kernel()))
     machine.run()
     assert f"fwbuild: {STOP.code:02x} {STOP.what} 06{inner & 0xFFFFFF:06x}" in machine.console.text

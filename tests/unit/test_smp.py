@@ -17,6 +17,7 @@ from fwbuild.image.build import Image, build_image
 from fwbuild.machines import MACHINES
 from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.protocols import PVH
+from tests.support.faults import statement_at
 from tests.support.files import put_files, with_cpus
 
 
@@ -133,11 +134,7 @@ def test_they_take_turns(all_cpus: Image) -> None:
 def test_who_has_the_stack_keeps_the_lock(all_cpus: Image) -> None:
     machine = machine_of("pc", 3, all_cpus)
     lock = layout.address("work", "cpu_lock")
-    with_stack = next(
-        line.address
-        for line in all_cpus.linked.lines["smp_cpu"]
-        if line.statement.text == "call mtrr_init"
-    )
+    with_stack = statement_at(all_cpus, "smp_cpu", "call mtrr_init")
     held = []
 
     def look(uc: object, address: int, _size: int, _data: object) -> None:

@@ -72,7 +72,7 @@ def judge_smbios(read: ReadMemory, anchor: bytes, tables: bytes) -> Iterator[str
         if found.structures != host.structures + len(more):
             yield f"SMBIOS: {found.structures} structures, the host has {host.structures}"
         # what the host says of its own is its own affair
-        if found.max_structure_size < max(host.max_structure_size, *(len(s) for s in more), 0):
+        if found.max_structure_size < max([host.max_structure_size, *map(len, more)]):
             yield f"SMBIOS: a structure is larger than {found.max_structure_size}"
     room = smbios.TABLES_21_MAX - smbios_data.TYPE0_SIZE
     if not data.endswith(tables):

@@ -11,6 +11,11 @@ START = 0.1  # seconds that any test takes besides its own
 Statement = Line | Direction
 
 
+def _function(name: str) -> str:
+    """The test function of a case."""
+    return name.partition("[")[0]
+
+
 def _line(what: Statement) -> Line:
     return what.line if isinstance(what, Direction) else what
 
@@ -28,12 +33,13 @@ class Order:
                 self.takers[what].append(name)
         self.functions: dict[Statement, set[str]] = defaultdict(set)
         self.sources: dict[str, set[Statement]] = defaultdict(set)
+        self.worth: dict[str, dict[str, float]] = {}  # by file of the assembly
         self.files: dict[Line, set[str]] = defaultdict(set)  # whose tests or fixtures took a line
         for name, taken in record.tests.items():
             for what in taken:
                 if isinstance(what, Line):
                     self.files[what].add(name.partition("::")[0])
-                self.functions[what].add(name.partition("[")[0])
+                self.functions[what].add(_function(name))
                 self.routines[_line(what).routine].add(what)
                 self.sources[_line(what).file].add(what)
 
@@ -43,11 +49,12 @@ class Order:
     def _worth(self, file: str) -> dict[str, float]:
         """How much each test function is about a file of the assembly: what few others make it do
         counts more than what any boot does."""
-        found: dict[str, float] = defaultdict(float)
-        for what in self.sources[file]:
-            for function in self.functions[what]:
-                found[function] += 1 / len(self.functions[what])
-        return found
+        if file not in self.worth:
+            found = self.worth[file] = defaultdict(float)
+            for what in self.sources[file]:
+                for function in self.functions[what]:
+                    found[function] += 1 / len(self.functions[what])
+        return self.worth[file]
 
     def of(self, line: Line) -> list[str]:
         """First, for each thing that the line's routine does, the quickest test that makes it do
@@ -64,7 +71,7 @@ class Order:
         cases: dict[str, int] = defaultdict(int)
         value = {}
         for name in took:
-            function = name.partition("[")[0]
+            function = _function(name)
             cases[function] += 1  # each further one tells less
             value[name] = worth[function] / cases[function] / (START + self._seconds(name))
         then = sorted(among - first, key=lambda name: -value[name])
