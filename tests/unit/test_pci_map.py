@@ -62,6 +62,8 @@ CASES = {
         [(6 * GIB, GIB, RESERVED)], 48 * GIB, (ends(33 * GIB),)),
     "hot-plug behind RAM": Case([(FOUR_GIB, GIB, RAM)], 48 * GIB, (ends(33 * GIB),)),
     "hot-plug ends where RAM does": Case([(FOUR_GIB, 29 * GIB, RAM)], 48 * GIB, (ends(33 * GIB),)),
+    "hot-plug as far as a CPU of 40 bits reaches": Case(
+        [], 0, (ends(1 << 40),), lost={LARGE}),
     "hot-plug to the end of all addresses": Case(
         [], 0, (ends((1 << 64) - 1),), lost={LARGE}),
 }  # fmt: skip
