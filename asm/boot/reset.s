@@ -46,12 +46,12 @@ protected_mode:
 .code32
     .flat_segments
     .att lidtl {exception_idtr}
+    mov esp, region.stack.end
 .if option.machines.pc | option.machines.q35
     # a reset of a guest's, or the first? The former may be a wake, before which its RAM is taboo
     cmp dword ptr [ram.ebda.mark], work.WAKE_MARK
     jz wake_check
 .endif
-    mov esp, region.stack.end
     jmp main
 
 #: GDTR of the descriptors in ROM, where the template of the RAM ones serves

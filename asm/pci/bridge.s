@@ -164,7 +164,6 @@ pci_window:
     call pci_alloc
     pop ecx
     mov dword ptr [esi + ecx * 4 + pci_plan.BUS.windows], edi
-    mov dword ptr [edi + pci_plan.RESOURCE.function], ebp
     # the base registers of the three windows follow each other
     lea eax, [ebx + ecx * 4 + pci.BRIDGE.io_base]
     mov dword ptr [edi + pci_plan.RESOURCE.register], eax

@@ -151,6 +151,6 @@ smp_cpu:
     inc dword ptr [ram.work.cpus_awake]
     mov dword ptr [ram.work.cpu_lock], 0
 .halt:
-    cli
+    # interrupts are off since its reset
     hlt
     jmp .halt

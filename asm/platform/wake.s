@@ -35,10 +35,9 @@ wake_check:
     out legacy.CMOS_INDEX, al
     in al, legacy.CMOS_DATA
     cmp al, legacy.CMOS_SHUTDOWN_S3
+    jnz main
     mov esp, region.ebda.end
-    jz wake
-    mov esp, region.stack.end
-    jmp main
+    jmp wake
 
 #: wake the guest: chipset and memory types as at the handoff, then to its waking vector. Other
 #: CPUs wait for the guest, which starts them again by itself

@@ -48,7 +48,7 @@ class Flag(IntFlag):
 
 RESOURCE = Struct(
     "next" / Int32ul * "in its list, which is sorted by key, the largest first",
-    "function" / Int32ul * "whose it is",
+    "function" / Int32ul * "whose BAR it is",
     "register" / Int32ul * "configuration address of the BAR, or of the window's base",
     "size" / Int64ul * "in bytes",
     "address" / Int64ul * "0: it has none",

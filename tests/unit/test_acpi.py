@@ -104,6 +104,12 @@ GOOD = {
     "half of the RSDP's signature": Case(
         [allocate("a"), allocate("b")], {"a": b"RSD SPTR".ljust(36), "b": b"DSR PTR ".ljust(36)}),
     "as long as its region lets it be": Case([bytes(SIZE)] * (SCRIPT_MAX // SIZE - 6)),
+    "the F segment to its last byte": Case(
+        [allocate("b", 1, Zone.F_SEGMENT), allocate("a", 16, Zone.F_SEGMENT)],
+        {"b": bytes(12), "a": bytes(layout.F_SEGMENT.size - 48)}),
+    "a name that ends like the one before": Case(
+        [allocate("xa"), allocate("a"), checksum("xa", 0, 0, 20), checksum("a", 9, 9, 100)],
+        {"xa": ODD[:30], "a": ODD}),
     "last byte": Case([allocate("a"), pointer("a", "a", 252), checksum("a", 255, 255, 1)],
                       {"a": ODD[:-4] + b"\xff\0\0\0"}),
 }  # fmt: skip
@@ -123,6 +129,7 @@ BAD = {
     "the RSDP twice": Case([allocate(RSDP, zone=Zone.F_SEGMENT)], bad=5),
     "allocated later": Case([pointer("a", "a", 0), allocate("a")], {"a": bytes(4)}, 5),
     "pointer past the end": Case([pointer(TABLES, TABLES, 33)], bad=5),
+    "pointer that starts past the end": Case([pointer(TABLES, TABLES, 40)], bad=5),
     "pointer far past the end": Case([pointer(TABLES, TABLES, 0xFFFFFFFE)], bad=5),
     "pointer to behind the source": Case(
         [allocate("a"), pointer("a", TABLES, 0)], {"a": b"\x24\0\0\0"}, 6),

@@ -56,6 +56,7 @@ CASES = {
     "a key?": Case(bios.Vector.KEYS, {"eax": 0x01AA}, {"eax": 0x0100}, ZERO),
     "a key of the larger keyboard?": Case(
         bios.Vector.KEYS, {"eax": 0x11AA}, {"eax": 0x1100}, ZERO),
+    "a disk": Case(bios.Vector.DISK, {"eax": 0x0280}, {"eax": 0x0180}, CARRY),
     "the time": Case(bios.Vector.TIME, {"eax": 0x00AA}, {"eax": 0, "ecx": 0x1234, "edx": 0x5678}, 0,
                      (TICKS, 0x12345678)),
     "E820 without its signature": refused(edx=SIGNATURE + 1),

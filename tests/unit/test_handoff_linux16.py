@@ -114,6 +114,8 @@ def test_giving_up_is_a_stop(image: Image) -> None:
     stop = stop_codes.BY_NAME["GAVE_UP"]
     assert machine.outcome.exit_value == stop.code
     assert re.search(rf"^fwbuild: {stop.code:02x} {stop.what} 0+$", machine.console.text, re.M)
+    segments = {machine.outcome.registers[name] for name in ("ds", "es", "ss")}
+    assert segments == {x86.SELECTOR_DATA}
 
 
 def test_teletype_reaches_both_consoles(image: Image) -> None:
@@ -131,7 +133,11 @@ def test_vectors_and_controllers(name: str, image: Image) -> None:
     assert writes[-6:] == [*masked, (0x21, 0xFE)]
     writes = [(a.port, a.value) for a in machine.outcome.accesses if a.port in (0xA0, 0xA1)]
     assert writes[-5:] == [(0xA0, 0x11), (0xA1, 0x70), (0xA1, 0x02), (0xA1, 0x01), (0xA1, 0xFF)]
+    # the timer's channel 0, both bytes of a count of 65536, as a rate generator: 18.2 Hz
+    writes = [(a.port, a.value) for a in machine.outcome.accesses if 0x40 <= a.port <= 0x43]
+    assert writes == [(0x43, 0x34), (0x40, 0), (0x40, 0)]
     handoff = LINUX16.read(machine.state())
+    assert (handoff.bda.columns, handoff.bda.last_row) == (80, 24)
     idle = handoff.vectors[0]
     served = {n for n, vector in enumerate(handoff.vectors) if vector != idle}
     irqs = {*range(0x08, 0x10), *range(0x70, 0x78)}

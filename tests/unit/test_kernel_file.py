@@ -241,6 +241,15 @@ def test_a_kernel_that_may_be_moved_stays(numbers: tuple[int, ...], image: Image
         assert tuple(found.values()) == numbers + (0x200000, 0, 0xFFFFFFFF)[len(numbers) :]
 
 
+def test_notes_are_padded(image: Image) -> None:
+    """A name of 6 bytes and 5 bytes of data take 8 each."""
+    odd = word(6) + word(5) + word(1) + b"Linux\0\0\0" + b"data!\0\0\0"
+    kernel = write_elf([Segment(BASE, bytes(16), 16, 7)], [], BASE, odd + pvh_note(BASE))
+    machine = boot(Guest("microvm", firmware_loads=True), image, kernel)
+    assert machine.outcome.registers["eip"] == BASE
+    assert PVH.judge(machine.state()) == []
+
+
 def test_64_bit_program_headers_of_another_size(image: Image, tmp_path: Path) -> None:
     kernel = bytearray(link("alone", 4, tmp_path).read_bytes())
     kernel[offsets(elf.EHDR64)["phentsize"]] -= 1
@@ -278,10 +287,12 @@ def test_a_note_of_any_size(size: int, image: Image) -> None:
 
 def test_segments_without_memory_do_not_count(image: Image) -> None:
     """Wherever they say that they lie."""
-    rows = [Segment(BASE, bytes(16), 16, 7), Segment(0xFFFFF000, b"", 0, 7), Segment(0, b"", 0, 7)]
+    places = [(0xFFFFF000, b""), (0, b""), (0x200000, b"bytes")]
+    rows = [Segment(BASE, bytes(16), 16, 7), *(Segment(at, data, 0, 7) for at, data in places)]
     kernel = write_elf(rows, [], BASE, pvh_note(BASE))
     machine = boot(Guest("microvm", firmware_loads=True), image, kernel)
     assert PVH.judge(machine.state()) == []
+    assert machine.read(0x200000, 5) == bytes(5)
 
 
 @pytest.mark.parametrize("field", ["paddr", "offset", "filesz", "memsz"])

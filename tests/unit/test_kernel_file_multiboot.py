@@ -211,13 +211,30 @@ def test_the_loader_in_python_refuses_it_too(name: str) -> None:
         MULTIBOOT.place(by_header(**CASES[name].fields), "k", 0)
 
 
-def test_an_entry_in_no_segment(image: Image, tmp_path: Path) -> None:
+@pytest.mark.parametrize("entry", [
+    hobby.PHYSICAL,  # where it lies, not where it is linked
+    hobby.VIRTUAL + 2 * hobby.PHYSICAL + 0x1800,  # behind its start as far as it lies behind 0
+])  # fmt: skip
+def test_an_entry_in_no_segment(entry: int, image: Image, tmp_path: Path) -> None:
     kernel = bytearray(hobby.link(hobby.HEADER1.format(flags=0), tmp_path).read_bytes())
-    kernel[24:32] = hobby.PHYSICAL.to_bytes(8, "little")  # where it lies, not where it is linked
+    kernel[24:32] = entry.to_bytes(8, "little")
     outcome = bare(image.image, {file_names.KERNEL: bytes(kernel)}).run()
-    assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_ENTRY"].code
+    stop = stop_codes.BY_NAME["KERNEL_ENTRY"]
+    assert outcome.console == f"fwbuild: {stop.code:02x} {stop.what} {hobby.PHYSICAL:08x}\n"
     with pytest.raises(FwbuildError, match="no segment has its entry"):
         MULTIBOOT.place(bytes(kernel), "k", 0)
+
+
+def test_an_entry_in_a_segment_that_wraps(image: Image, tmp_path: Path) -> None:
+    kernel = bytearray(hobby.link(hobby.HEADER1.format(flags=0), tmp_path).read_bytes())
+    header = elf.EHDR64.parse(kernel)
+    first = elf.PHDR64.parse(kernel[header.phoff :])
+    first.paddr, first.memsz = 0xFFFFF000, 0x2000
+    header.entry = first.vaddr + 0x1800
+    kernel[: elf.EHDR64.sizeof()] = elf.EHDR64.build(header)
+    kernel[header.phoff : header.phoff + elf.PHDR64.sizeof()] = elf.PHDR64.build(first)
+    outcome = bare(image.image, {file_names.KERNEL: bytes(kernel)}).run()
+    assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_ELF"].code
 
 
 SIZE = layout.region("texts").size

@@ -71,6 +71,13 @@ def test_nine_are_the_most(image: Image) -> None:
     assert [m.size for m in handoff(boot(Guest("q35"), image, files)).modules] == [*range(1, 10)]
 
 
+def test_they_lie_as_high_as_they_can(image: Image) -> None:
+    """In whole pages, below ACPI's tables."""
+    found = handoff(boot(Guest(), image, {name(1): bytes(5000), name(2): b"x"}))
+    tables = min(m.addr for m in found.memmap if m.type == e820.Type.NVS)
+    assert [m.paddr for m in found.modules] == [tables - 0x2000, tables - 0x3000]
+
+
 def test_an_empty_file_is_a_module(image: Image) -> None:
     found = handoff(boot(Guest("pc"), image, {name(1): b"", name(2): b"x"}))
     assert [m.size for m in found.modules] == [0, 1]

@@ -135,7 +135,7 @@ def leaf_0b(topology: Topology) -> Leaves:
 
 
 def last_leaf(number: int) -> Leaves:
-    return {(0, 0): (number, 0, 0, 0)}
+    return {(0, 0): (number, *(int.from_bytes(n, "little") for n in (b"Genu", b"ntel", b"ineI")))}
 
 
 def leaf_1(cpus: int) -> Leaves:

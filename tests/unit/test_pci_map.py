@@ -120,11 +120,12 @@ def test_what_may_move_does_not_lose_for_what_may_not(name: str) -> None:
 
 
 @WITH_PCI
-def test_an_end_between_two_multiples_of_4_gib(name: str) -> None:
-    """1 GiB is left from 5 GiB on, and one more below 4 GiB on pc."""
-    memmap = memory_of([(0, 512 * MIB, RAM), (6 * GIB, GIB, RESERVED)])
+@pytest.mark.parametrize("hot_plug, start", [(5 * GIB, 5 * GIB), (3 * GIB, 4 * GIB)])
+def test_1_gib_above_ram(name: str, hot_plug: int, start: int) -> None:
+    """1 GiB is left from there on, and one more below 4 GiB on pc."""
+    memmap = memory_of([(0, 512 * MIB, RAM), (start + GIB, GIB, RESERVED)])
     functions = [endpoint((slot(3 + n),), {0: (WIDE, GIB)}) for n in range(3)]
-    machine = run(name, functions, files=(ends(5 * GIB),), memmap=memmap)
+    machine = run(name, functions, files=(ends(hot_plug),), memmap=memmap)
     assert len(unassigned(machine)) == (1 if name == "pc" else 2)
 
 

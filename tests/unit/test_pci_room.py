@@ -210,6 +210,8 @@ def ranges(machine: Machine) -> dict[int, int]:
     ((None, None, 7), {1: 1, 2: 2, 65: 72}),
     ((None, None, 200), {1: 1, 2: 2, 65: 255}),
     ((None, None, 300), {1: 1, 2: 2, 65: 255}),  # as many as there are
+    ((None, None, 0xFFFFFFFE), {1: 1, 2: 2, 65: 255}),
+    ((None, None, 0xFFFFFFFF), {1: 1, 2: 2, 65: 65}),  # nothing is said
 ])  # fmt: skip
 def test_bus_numbers(name: str, asked: tuple[int | None, ...], expected: dict[int, int]) -> None:
     places: list[tuple[int, int]] = [(3, 0), (4, 0), (0, 64)]

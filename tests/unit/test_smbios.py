@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from fwbuild import __version__, protocols
-from fwbuild.abi import smbios
+from fwbuild.abi import e820, smbios
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.firmware import file_names, stop_codes
@@ -101,6 +101,9 @@ def test_tables(name: str, entry: object, image: Image) -> None:
     first = next(structures(machine.read(address, 200)))
     assert first[0] == (smbios.TYPE_BIOS if "last" not in name else 1)
     assert (f"fwbuild\0{__version__}\0\0".encode() in first) == ("type 0 " not in name)
+    if name == "large":  # right below the pages of ACPI's tables
+        memmap = PVH.read(machine.state()).memmap
+        assert [m.addr for m in memmap if m.type == e820.Type.NVS] == [address]
 
 
 @pytest.mark.parametrize("size", [0, 0xFFFF])

@@ -130,6 +130,9 @@ SCRIPT_MAX = layout.region("script").size
 CASES = {
     "no kernel": Case("NO_KERNEL", 0, {Key.KERNEL_SIZE: 0}),
     "no bzImage though it has no entry": Case("KERNEL_KIND", 0, {Key.KERNEL_ENTRY: 0}),
+    "no magic, but a version": Case(
+        "KERNEL_KIND", 0, edit=lambda m: patch_setup(m, "header", b"HdrX"),
+        kernel=build_test_bzimage),
     "ancient bzImage": Case(
         "KERNEL_KIND", 0x201,
         edit=lambda m: patch_setup(m, "version", b"\x01\x02"), kernel=build_test_bzimage16),
@@ -251,6 +254,11 @@ CASES = {
     "bzImage's initrd too high": Case(
         "INITRD_LIMIT", 0x1000000, initrd(0x1000000, 0x1001),
         kernel=partial(build_test_bzimage, initrd_addr_max=0x1000FFF)),
+    "64-bit bzImage's initrd too high": Case(
+        "INITRD_LIMIT", 0x1000000, initrd(0x1000000, 0x1001),
+        kernel=partial(
+            build_test_bzimage,
+            initrd_addr_max=0x1000FFF, xloadflags=linux_boot.XLoadFlag.KERNEL_64)),
     "initrd where the bzImage will run": Case(
         "INITRD_OVERLAP", 0x2FFFFFF, initrd(0x2FFFFFF, 16),
         kernel=partial(
@@ -262,6 +270,11 @@ CASES = {
         kernel=partial(
             build_test_bzimage,
             relocatable_kernel=1, pref_address=0x100000, init_size=0x1000000)),
+    "initrd over the last bytes of what the bzImage takes": Case(
+        "INITRD_OVERLAP", 0x3000000, initrd(0x3000000, 16),
+        kernel=partial(
+            build_test_bzimage,
+            relocatable_kernel=1, pref_address=0x2000000, init_size=0x1000008)),
     # The kernel lies at 1 MiB, where an initrd before it would start in the hole: move it up.
     "initrd over the kernel's start": Case(
         "INITRD_OVERLAP", 0x1FF000,
