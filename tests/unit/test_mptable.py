@@ -135,7 +135,8 @@ def leaf_0b(topology: Topology) -> Leaves:
 
 
 def last_leaf(number: int) -> Leaves:
-    return {(0, 0): (number, *(int.from_bytes(n, "little") for n in (b"Genu", b"ntel", b"ineI")))}
+    ebx, ecx, edx = (int.from_bytes(n, "little") for n in (b"Genu", b"ntel", b"ineI"))
+    return {(0, 0): (number, ebx, ecx, edx)}
 
 
 def leaf_1(cpus: int) -> Leaves:
