@@ -211,7 +211,7 @@ memmap_covers:
 .next:
     sub esi, pvh.MEMMAP_ENTRY.sizeof
     cmp esi, region.memmap.base
-    jb .no
+    jb .done
     cmp dword ptr [esi + pvh.MEMMAP_ENTRY.type], e820.Type.RAM
     jnz .next
     cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4], 0
@@ -224,9 +224,6 @@ memmap_covers:
     cmp edx, ebp
     ja .next
     clc
-    jmp .done
-.no:
-    stc
 .done:
     pop edx
     ret

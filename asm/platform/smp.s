@@ -35,12 +35,11 @@ smp_init:
     cmp edx, dword ptr [ram.work.cpus]
     jae .done
     # The other CPUs get time: a pause hands the turn on where one host thread runs them all (TCG
-    # with thread=single or -icount), and CPUID takes long under KVM
+    # with thread=single or -icount), and CPUID, of any leaf, takes long under KVM
     .rept work.CPU_PAUSES
     pause
     .endr
     push ecx
-    xor eax, eax
     cpuid
     pop ecx
     dec ecx

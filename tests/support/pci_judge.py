@@ -1,5 +1,6 @@
 """Judges the addresses that a firmware has given to PCI functions."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from fwbuild.emulator.pci.bridge import Bridge, Bus
 from fwbuild.emulator.pci.function import Function
 from fwbuild.sizes import GIB, align_up
 from tests.support.pci_decode import Bar, bars, io_window, memory_window, prefetch_window
+
+LINE = r"no room for PCI (..):(..)\.(.) register (..) size (\w{16})"
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,15 @@ def complaints(machine: Machine) -> list[str]:
         for devfn, function in bus.functions.items():
             found += (f"{bus.number:02x}:{devfn:02x} {c}" for c in _function(bus, devfn, function))
     return found
+
+
+def named(machine: Machine) -> list[tuple[int, int, int, int]]:
+    """(bus, devfn, register, size) of each line about what has found no place."""
+    rows = re.findall(LINE, machine.outcome.console)
+    return [
+        (int(bus, 16), int(d, 16) << 3 | int(f), int(register, 16), int(size, 16))
+        for bus, d, f, register, size in rows
+    ]
 
 
 def _claims(bus: Bus) -> Iterator[Range]:

@@ -192,6 +192,28 @@ def test_an_initrd_at_the_limit(limit: int, xloadflags: int, fits: bool, image: 
     assert machine.run().kind == ("handoff" if fits else "exit")
 
 
+# the header's fields, where what the kernel takes ends
+ENDS: dict[str, tuple[dict[str, int], int]] = {
+    "where it likes to run": ({"pref_address": 0x2000000, "kernel_alignment": 0x200000}, 0x3000000),
+    "aligned": ({"pref_address": 0x1E00001, "kernel_alignment": 0x200000}, 0x3000000),
+    "setup_data above 4 GiB": (
+        {"pref_address": 0x2000000, "kernel_alignment": 1, "setup_data": 0x1_0010_0010}, 0x3000000),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_an_initrd_right_behind_the_kernel(name: str, image: Image) -> None:
+    fields, end = ENDS[name]
+    found = recording.find(Guest("pc"))
+    kernel = build_test_bzimage(relocatable_kernel=1, init_size=0x1000000, **fields)
+    loaded = protocols.load(Guest("pc"), found, kernel)
+    for initrd, kind in ((end, "handoff"), (end - 1, "exit")):
+        machine = Machine(image.image, found, loaded)
+        numbers = {Key.INITRD_ADDR: initrd, Key.INITRD_SIZE: 0x1000}
+        machine.fw_cfg.items |= {key: n.to_bytes(4, "little") for key, n in numbers.items()}
+        assert machine.run().kind == kind, machine.console.text
+
+
 @pytest.mark.parametrize("initrd", [0x100000, 0x180000])
 def test_a_kernel_that_prefers_a_lower_address_leaves_it_free(initrd: int, image: Image) -> None:
     """It stays where it is loaded: an initrd before it is in nobody's way."""

@@ -116,6 +116,8 @@ def test_giving_up_is_a_stop(image: Image) -> None:
     assert re.search(rf"^fwbuild: {stop.code:02x} {stop.what} 0+$", machine.console.text, re.M)
     segments = {machine.outcome.registers[name] for name in ("ds", "es", "ss")}
     assert segments == {x86.SELECTOR_DATA}
+    stack = layout.region("stack")
+    assert stack.base < machine.outcome.registers["esp"] <= stack.end
 
 
 def test_teletype_reaches_both_consoles(image: Image) -> None:
@@ -137,7 +139,11 @@ def test_vectors_and_controllers(name: str, image: Image) -> None:
     writes = [(a.port, a.value) for a in machine.outcome.accesses if 0x40 <= a.port <= 0x43]
     assert writes == [(0x43, 0x34), (0x40, 0), (0x40, 0)]
     handoff = LINUX16.read(machine.state())
-    assert (handoff.bda.columns, handoff.bda.last_row) == (80, 24)
+    bda = handoff.bda
+    assert list(bda.serial_ports) == [0x3F8, 0, 0, 0]
+    assert (bda.columns, bda.last_row, bda.video_mode) == (80, 24, 3)
+    assert bda.equipment == 1 << 9 | 2 << 4  # one serial port, 80 columns
+    assert (bda.ebda_segment << 4, bda.base_memory << 10) == (layout.EBDA.base, layout.BIOS.base)
     idle = handoff.vectors[0]
     served = {n for n, vector in enumerate(handoff.vectors) if vector != idle}
     irqs = {*range(0x08, 0x10), *range(0x70, 0x78)}
@@ -154,6 +160,7 @@ def test_the_8259s_reach_the_cpu(image: Image) -> None:
     apic.write(x86.Apic.LVT_LINT0, 4, x86.APIC_LVT_MASKED)
     machine.run()
     assert apic.read(x86.Apic.LVT_LINT0, 4) == 0x8700  # ExtINT, by level, not masked
+    assert apic.read(x86.Apic.LVT_LINT1, 4) & 0x107FF == 0x400  # NMI
 
 
 CALLERS_OWN = ("eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "esp", "ds", "es", "ss", "eflags")

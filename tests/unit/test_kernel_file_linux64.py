@@ -45,6 +45,7 @@ def test_handoff(name: str, dma: bool, guest: Guest, image: Image, tmp_path: Pat
     assert LINUX64.judge(machine.state()) == []
     assert registers["eip"] == BASE
     assert registers["efer"] == 0x500
+    assert registers["cr4"] == 0x20  # PAE
     assert (registers["cs"], registers["ds"], registers["ss"]) == (0x10, 0x18, 0x18)
     page = machine.read(registers["esi"], 0x1000)
     assert page[0x1FE:0x200] == b"\x55\xaa"

@@ -122,6 +122,20 @@ def test_an_entry_below_another_segment(kind: int, image: Image, tmp_path: Path)
     assert machine.read(machine.outcome.registers["eip"], 1) == b"\xf4"
 
 
+def test_an_entry_in_a_segment_that_lies_elsewhere(image: Image, tmp_path: Path) -> None:
+    """The second of two, whose physical addresses are farther apart than the virtual ones."""
+    kernel = bytearray(hobby.link(hobby.HEADER1.format(flags=0), tmp_path).read_bytes())
+    header = elf.EHDR64.parse(kernel)
+    at = header.phoff + elf.PHDR64.sizeof()
+    second = elf.PHDR64.parse(kernel[at:])
+    second.paddr = 0x400000
+    header.entry = second.vaddr + 4
+    kernel[: elf.EHDR64.sizeof()] = elf.EHDR64.build(header)
+    kernel[at : at + elf.PHDR64.sizeof()] = elf.PHDR64.build(second)
+    machine = boot(Guest("pc", firmware_loads=True), image, bytes(kernel))
+    assert machine.outcome.registers["eip"] == 0x400004
+
+
 @pytest.mark.parametrize("kind, bits", [(elf.PT_LOAD, 32), (elf.PT_NOTE, 64)])
 def test_an_entry_that_is_another_segments(
     kind: int, bits: int, image: Image, tmp_path: Path

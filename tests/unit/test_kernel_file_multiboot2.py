@@ -235,7 +235,7 @@ TAKEN = {
     "a console, optional": tag(HeaderTag.CONSOLE, 1, optional=True),
     "a tag of tomorrow, optional": tag(99, 1, 2, 3, optional=True),
     "information of tomorrow, optional": tag(HeaderTag.INFORMATION, 8, 99, 1, optional=True),
-    "a framebuffer": tag(HeaderTag.FRAMEBUFFER, 0, 0, 32),
+    "a framebuffer": tag(HeaderTag.FRAMEBUFFER, 1025, 769, 32),
 }
 # name: (tags, detail of the stop)
 REFUSED = {

@@ -46,9 +46,11 @@ def test_capabilities(name: str, image: Image, test_kernel: bytes) -> None:
 CPUS: dict[str, tuple[dict[tuple[int, int], Answer], int]] = {
     "no MTRRs": ({(1, 0): (0, 0, 0, ~(1 << 12) & 0xFFFFFFFF)}, 0),
     "36 bits, without a leaf that says so": ({(1 << 31, 0): (0x80000007, 0, 0, 0)}, 36),
+    "43 bits, in a leaf before the last": (
+        {(1 << 31, 0): (0x80000020, 0, 0, 0), (0x80000008, 0): (0x302B, 0, 0, 0)}, 43),
     "52 bits": ({(0x80000008, 0): (0x3034, 0, 0, 0)}, 52),
     "39 bits": ({(0x80000008, 0): (0x3027, 0, 0, 0)}, 39),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CPUS)

@@ -130,6 +130,16 @@ def test_1_gib_above_ram(name: str, hot_plug: int, start: int) -> None:
 
 
 @WITH_PCI
+def test_1_gib_before_the_last_address(name: str) -> None:
+    """Of a CPU of 40 bits, where the map says no end."""
+    functions = [endpoint((slot(3 + n),), {0: (WIDE, GIB)}) for n in range(3)]
+    memmap = memory_of([(0, 512 * MIB, RAM)])
+    machine = run(name, functions, files=(ends((1 << 40) - GIB),), memmap=memmap)
+    assert complaints(machine) == []
+    assert len(unassigned(machine)) == (1 if name == "pc" else 2)
+
+
+@WITH_PCI
 def test_root_buses_that_are_not_there(name: str) -> None:
     machine = run(name, FUNCTIONS, files=(roots(3),))
     assert complaints(machine) == []

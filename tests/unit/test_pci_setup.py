@@ -1,5 +1,6 @@
 """PCI in the emulated machine: every function gets its addresses, whatever there is.
-test_pci_room.py has what is left free for devices that come later, and who loses without room."""
+test_pci_room.py has what is left free for devices that come later, test_pci_short.py who loses
+where there is no room."""
 
 from dataclasses import replace
 
@@ -126,6 +127,17 @@ def test_small_bars(name: str) -> None:
     assert one % 0x1000 == 0
     assert abs(one - two) == 0x1000
     assert abs(ports[0] - ports[1]) == 4
+
+
+@WITH_PCI
+def test_a_bridge_of_32_bit_ports_and_a_cache_line(name: str) -> None:
+    """Both are bits beside those that count, of the I/O base and of the header type."""
+    found = bridge((slot(3),), io_base=0x01)
+    config = found.config[:0x0C] + b"\x11\x41" + found.config[0x0E:]
+    device = endpoint((slot(3), slot(1)), {0: (IO, 32), 1: (MEMORY, 4096)})
+    machine = run(name, [replace(found, config=config), device])
+    assert complaints(machine) == []
+    assert unassigned(machine) == set()
 
 
 @WITH_PCI

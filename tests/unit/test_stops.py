@@ -24,7 +24,7 @@ from fwbuild.payloads.test_kernel import (
     build_test_kernel,
     build_test_multiboot,
 )
-from fwbuild.sizes import MIB
+from fwbuild.sizes import GIB, MIB
 from tests.support.faults import broken
 from tests.support.files import claim, put_files, put_sizes
 from tests.support.pci_functions import MEMORY, bridge, endpoint
@@ -211,6 +211,8 @@ CASES = {
     "overlap": Case("E820_OVERLAP", 0x1000000, memmap=[LOW, (0x1000000, 0x1000, RESERVED)]),
     "overlap by a byte": Case(
         "E820_OVERLAP", 0x1FFFFFFF, memmap=[(0x1FFFFFFF, 0x1000, RESERVED), LOW]),
+    "overlap above 4 GiB": Case("E820_OVERLAP", 0x40000000, memmap=[
+        LOW, (4 * GIB, 2 * GIB, RAM), (5 * GIB, GIB, RESERVED)]),
     "same range twice": Case("E820_OVERLAP", 0x100000, memmap=[LOW, LOW]),
     "RAM over the hole": Case("E820_OVERLAP", 0x9F000, memmap=[LOW, (0x9F000, 0x2000, RAM)]),
     "RAM that ends below 1 MiB": Case("E820_SMALL", 0x100000, memmap=[(0, 0x100000, RAM)]),
@@ -323,6 +325,18 @@ def test_a_code_that_nobody_knows(image: Image) -> None:
     outcome = Machine(broken(image, "handoff_init", code), recording.find(Guest("pc"))).run()
     assert outcome.exit_value == 0xEE
     assert re.fullmatch("fwbuild: ee [?] [0-9a-f]{8}\n", outcome.console)
+
+
+def test_how_a_line_is_written(image: Image) -> None:
+    """The debug console, and the serial port after a look at its line status: it is ready at once.
+    Then isa-debug-exit gets the code."""
+    machine = Machine(image.image, recording.find(Guest("pc")))
+    outcome = machine.run()
+    at = next(i for i, a in enumerate(outcome.accesses) if a.port == 0x402)
+    rows = [(a.direction, a.port, a.size) for a in outcome.accesses[at:]]
+    each = [("out", 0x402, 1), ("in", 0x3FD, 1), ("out", 0x3F8, 1)]
+    assert rows == each * len(outcome.console) + [("out", 0x501, 1)]
+    assert outcome.console
 
 
 def test_every_stop_has_a_case() -> None:

@@ -1,0 +1,133 @@
+"""PCI where there are more functions than fit: who loses, and who gets what is left."""
+
+from fwbuild.abi import e820
+from fwbuild.emulator.recording import PciFunction
+from fwbuild.sizes import GIB, MIB
+from tests.support.pci_functions import IO, MEMORY, WIDE, bridge, endpoint
+from tests.support.pci_judge import buses, complaints, named, unassigned
+from tests.support.pci_machine import WITH_PCI, memory_of, run, slot
+
+RAM, RESERVED = int(e820.Type.RAM), int(e820.Type.RESERVED)
+STORAGE, NETWORK, DISPLAY = 1, 2, 3
+UNCACHED = {"pc": 0x80000000, "q35": 0xC0000000}  # where MTRRs are, and PCI begins
+
+
+def crowd(size: int, count: int, kind: int) -> list[PciFunction]:
+    """Devices of one 32-bit BAR each, on bus 0 from device 3 on."""
+    return [endpoint((slot(3 + n),), {0: (MEMORY, size)}, kind=kind) for n in range(count)]
+
+
+@WITH_PCI
+def test_who_loses(name: str) -> None:
+    """Storage and network, on the root bus and behind a bridge, keep what a display of 256 MiB
+    and a crowd of others would take."""
+    functions = [
+        *crowd(256 * MIB, 14, kind=DISPLAY),
+        endpoint((slot(20),), {0: (MEMORY, 4096), 1: (IO, 32)}, kind=STORAGE),
+        endpoint((slot(21),), {0: (MEMORY, 128 * 1024)}, kind=NETWORK, rom=1 << 18),
+        bridge((slot(22),)),
+        endpoint((slot(22), slot(1)), {0: (MEMORY, 256 * MIB)}, kind=STORAGE),
+        endpoint((slot(22), slot(2)), {0: (MEMORY, 16 * MIB)}, kind=NETWORK),
+        endpoint((slot(22), slot(3)), {0: (MEMORY, 4096)}, kind=DISPLAY),
+    ]
+    machine = run(name, functions)
+    assert complaints(machine) == []
+    lost = unassigned(machine)
+    assert lost and all(bus == 0 and devfn < slot(17) for bus, devfn, _ in lost)
+    assert {(b, d, r) for b, d, r, _ in named(machine)} == lost
+    assert {size for *_, size in named(machine)} == {256 * MIB}
+    # no more than must
+    places = (0xFEC00000 - UNCACHED[name]) // (256 * MIB)
+    assert 14 - len(lost) >= places - 2  # two are for the window
+
+
+@WITH_PCI
+def test_a_rom_loses_before_a_device(name: str) -> None:
+    """There is room for all but the ROM, which no guest needs here."""
+    hole, rom = 0xFEC00000 - UNCACHED[name], 8 * MIB  # up to the I/O APIC; 4 MiB are left
+    sizes = [1 << bit for bit in range(31, 22, -1) if hole & 1 << bit]
+    functions = [
+        endpoint((slot(3 + n),), {0: (MEMORY, size)}, kind=DISPLAY) for n, size in enumerate(sizes)
+    ]
+    functions.append(endpoint((slot(20),), {0: (IO, 32), 1: (MEMORY, 16)}, kind=DISPLAY, rom=rom))
+    machine = run(name, functions)
+    assert complaints(machine) == []
+    assert named(machine) == [(0, slot(20), 0x30, rom)]
+
+
+@WITH_PCI
+def test_the_largest_of_a_rank_loses(name: str) -> None:
+    functions = [
+        *crowd(512 * MIB, 8, kind=STORAGE),
+        *(endpoint((slot(20 + n),), {0: (MEMORY, 4096)}, kind=STORAGE) for n in range(4)),
+    ]
+    machine = run(name, functions)
+    assert complaints(machine) == []
+    lost = unassigned(machine)
+    assert lost and all(devfn < slot(11) for _, devfn, _ in lost)
+
+
+@WITH_PCI
+def test_a_bridge_without_its_own_bar_forwards(name: str) -> None:
+    """pci-bridge's BAR is of its hot-plug controller."""
+    functions = [
+        *crowd(1 << 31, 1, kind=NETWORK),
+        bridge((slot(22),), bar=1 << 31),
+        endpoint((slot(22), slot(1)), {0: (MEMORY, 4096), 1: (IO, 32)}, kind=STORAGE),
+    ]
+    machine = run(name, functions)
+    assert complaints(machine) == []
+    assert (0, slot(22), 0x10) in unassigned(machine)
+    assert (0, slot(22), 0x10, 1 << 31) in named(machine)
+    assert not any(bus for bus, *_ in unassigned(machine))
+    (behind,) = [b for b in buses(machine) if b.bridge]
+    assert behind.bridge and behind.bridge.config[4] & 7 == 7
+
+
+@WITH_PCI
+def test_above_all_ram_there_is_no_room(name: str) -> None:
+    """A BAR that could go above 4 GiB goes below when there is no room above."""
+    functions = [
+        endpoint((slot(3),), {0: (WIDE, 64 * GIB)}, kind=DISPLAY),
+        endpoint((slot(4),), {0: (WIDE, MIB)}, kind=STORAGE),
+    ]
+    machine = run(name, functions, memory=1 << 40)
+    assert complaints(machine) == []
+    assert unassigned(machine) == {(0, slot(3), 0x10)}
+    assert named(machine) == [(0, slot(3), 0x10, 64 * GIB)]
+
+
+def above(start: int, end: int) -> bytes:
+    """A map that leaves these addresses above 4 GiB to PCI."""
+    return memory_of([(0, 512 * MIB, RAM), (start - GIB, GIB, RAM), (end, GIB, RESERVED)])
+
+
+@WITH_PCI
+def test_a_device_gets_what_larger_ones_leave_above(name: str) -> None:
+    """12 GiB above RAM are too few for two disks of 8 GiB. The display loses before one of them
+    does, and fits behind the other then. Below 4 GiB there is no room for it."""
+    memmap = above(48 * GIB, 60 * GIB)
+    functions = [
+        endpoint((slot(3),), {0: (MEMORY, GIB if name == "pc" else MIB)}, kind=NETWORK),
+        endpoint((slot(4),), {0: (WIDE, 8 * GIB)}, kind=STORAGE),
+        endpoint((slot(5),), {0: (WIDE, 8 * GIB)}, kind=STORAGE),
+        endpoint((slot(6),), {0: (WIDE, GIB)}, kind=DISPLAY),
+    ]
+    machine = run(name, functions, memmap=memmap)
+    assert complaints(machine) == []
+    (lost,) = unassigned(machine)
+    assert lost in {(0, slot(4), 0x10), (0, slot(5), 0x10)}
+
+
+@WITH_PCI
+def test_a_large_one_that_boots_the_guest_goes_before_a_small_one(name: str) -> None:
+    memmap = above(192 * GIB, 244 * GIB)
+    functions = [
+        endpoint((slot(4),), {0: (WIDE, 32 * GIB)}, kind=NETWORK),
+        endpoint((slot(5),), {0: (WIDE, 16 * GIB)}, kind=DISPLAY),
+        endpoint((slot(6),), {0: (WIDE, 16 * GIB)}, kind=DISPLAY),
+    ]
+    machine = run(name, functions, memmap=memmap)
+    assert complaints(machine) == []
+    (lost,) = unassigned(machine)
+    assert lost in {(0, slot(5), 0x10), (0, slot(6), 0x10)}
