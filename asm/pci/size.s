@@ -12,7 +12,7 @@
 pci_fit:
     mov dword ptr [ram.plan.kind], ecx
     or dword ptr [ram.plan.threshold], -1
-    # No limit until it is known what fits; the lower half matters to nothing that could fit.
+    # No limit until it is known what fits, but for the last 4 GiB: the lower half is that of ports.
     or dword ptr [ram.plan.limit + 4], -1
     call pci_try
     test eax, eax
@@ -114,8 +114,7 @@ pci_size_window:
     shl ebx, cl
     dec ebx
     add eax, ebx
-    adc edx, 0
-    jc .huge
+    adc edx, 0                  # no wrap: the limit is less
     not ebx
     and eax, ebx
 .store:
@@ -143,14 +142,9 @@ pci_sort:
 .mark:
     and byte ptr [edi + pci_plan.RESOURCE.flags], -1 - pci_plan.Flag.MOVED - pci_plan.Flag.DROPPED & 0xff
     movzx ecx, byte ptr [edi + pci_plan.RESOURCE.key]
+    # what a window must hold does not lose with its room
     test byte ptr [edi + pci_plan.RESOURCE.flags], pci_plan.Flag.WINDOW
-    jz .bar
-    # a window of nothing is none
-    mov eax, dword ptr [edi + pci_plan.RESOURCE.size]
-    or eax, dword ptr [edi + pci_plan.RESOURCE.size + 4]
-    jz .dropped
-    jmp .kept
-.bar:
+    jnz .kept
     mov eax, dword ptr [edi + pci_plan.RESOURCE.rank]
     cmp eax, dword ptr [ram.plan.threshold]
     jae .dropped
@@ -222,8 +216,8 @@ pci_root_list:
 #: in: -
 #: out: eax pci_plan.Short
 #: clobbers: ebx, ecx, edx, esi, edi, eflags
-#: reads: ram.plan.buckets, ram.plan.keys, ram.plan.kind, ram.plan.limit, ram.plan.memory,
-#:   ram.plan.root, ram.plan.threshold
+#: reads: ram.plan.buckets, ram.plan.keys, ram.plan.kind, ram.plan.limit, ram.plan.limits,
+#:   ram.plan.memory, ram.plan.root, ram.plan.threshold
 #: writes: ram.plan.keys
 #: source: -
 pci_try_root:
@@ -235,7 +229,7 @@ pci_try_root:
     xor ecx, ecx
     call pci_lay
     jnc .other
-    # EDX:EAX bytes too many; CH: whether anything more has moved
+    # EDX:EAX bytes too many; CH: 1 if anything more has moved, 2 if that could never stay
     mov edi, dword ptr [esi]
     xor ecx, ecx
 .move:
@@ -245,6 +239,12 @@ pci_try_root:
     and cl, pci_plan.Flag.MOVABLE | pci_plan.Flag.MOVED | pci_plan.Flag.DROPPED
     cmp cl, pci_plan.Flag.MOVABLE
     jnz .next
+    # Larger than the aperture? Without those that are it may not be too much: see again
+    mov cl, byte ptr [edi + pci_plan.RESOURCE.key]
+    cmp cl, byte ptr [ram.plan.limits + pci_plan.List.MEMORY]
+    ja .larger
+    cmp ch, 2
+    jz .first
     # it moves, and takes its size off what is too much
     or byte ptr [edi + pci_plan.RESOURCE.flags], pci_plan.Flag.MOVED
     mov ch, 1
@@ -258,6 +258,10 @@ pci_try_root:
 .next:
     mov edi, dword ptr [edi]
     jmp .move
+.larger:
+    or byte ptr [edi + pci_plan.RESOURCE.flags], pci_plan.Flag.MOVED
+    mov ch, 2
+    jmp .next
 .end:
     test ch, ch
     jnz .first

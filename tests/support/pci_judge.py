@@ -100,6 +100,11 @@ def complaints(machine: Machine) -> list[str]:
     found = list(_ranges(roots, host))
     found += [f"{a} overlaps {b}" for a in roots for b in reserved if a.overlaps(b)]
     found += _numbers(machine)
+    found += [
+        f"port {pci.CONFIG_ADDRESS:#x} gets {a.value:#x}, which enables nothing"
+        for a in machine.outcome.accesses
+        if (a.direction, a.port) == ("out", pci.CONFIG_ADDRESS) and not a.value & pci.CONFIG_ENABLE
+    ]
     for bus in buses(machine):
         if isinstance(bus.bridge, Bridge):
             found += _ranges(list(_claims(bus)), windows(bus.bridge, f"bus {bus.number:02x}"))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fwbuild import protocols
-from fwbuild.abi import e820
+from fwbuild.abi import e820, x86
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.recording import File, PciFunction
@@ -15,6 +15,7 @@ from fwbuild.image.build import build_image
 from fwbuild.machines import FAMILIES
 from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.sizes import MIB
+from tests.support import cpuid
 
 INSTRUCTIONS = 20_000_000  # a loop without an end is told
 WITH_PCI = pytest.mark.parametrize("name", [f.name for f in FAMILIES if f.config_ports])
@@ -28,9 +29,11 @@ def run(
     files: tuple[File, ...] = (),
     memmap: bytes = b"",
     poison: int = 0xA5,
+    bits: int = 0,
 ) -> Machine:
     """The machine at the kernel's entry, with `functions` besides the chipset's. `memmap`: an
-    etc/e820 that has more than `memory`. RAM is full of `poison` before."""
+    etc/e820 that has more than `memory`. RAM is full of `poison` before. `bits`: those of the CPU's
+    physical addresses, if not the emulator's 40."""
     guest = Guest(name, memory)
     found = recording.find(guest)
     if memmap:
@@ -38,6 +41,8 @@ def run(
     found = replace(found, pci=[*found.pci, *functions], files=[*found.files, *files])
     loaded = protocols.load(guest, found, build_test_kernel())
     machine = Machine(build_image().image, found, loaded, poison=poison)
+    if bits:
+        cpuid.answer(machine, {(x86.CPUID_ADDRESS_SIZES, 0): (0x3000 | bits, 0, 0, 0)})
     outcome = machine.run(INSTRUCTIONS)
     assert outcome.kind == "handoff", outcome.console or outcome
     return machine

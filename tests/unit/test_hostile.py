@@ -160,7 +160,7 @@ CASES = {
     "SMBIOS 2.1 filled to the last byte": Case(
         smbios_of(ANCHOR_21, (TYPE_11 + b"x" * 13093 + b"\0\0") * 5), machine="pc"),
     "SMBIOS 2.1 over 64 KiB": Case(
-        smbios_of(ANCHOR_21, (TYPE_11 + b"x" * 13101 + b"\0\0") * 5),
+        smbios_of(ANCHOR_21, (TYPE_11 + b"x" * 13100 + b"\0\0") * 5 + b"\x7f"),
         line("SMBIOS_ANCHOR", 31), machine="pc"),
     "SMBIOS tables above 4 GiB": Case(
         smbios_of(ANCHOR_30_HIGH, TYPE_11 + b"x\0\0"), machine="pc"),
@@ -246,6 +246,14 @@ def test_no_map_entry_is_empty(image: Image) -> None:
     script_of(allocate("etc/x"), files={"etc/x": b""})(machine)
     machine.run()
     assert all(m.size for m in protocols.read(machine.state()).memmap)
+
+
+def test_ecam_is_reserved(image: Image) -> None:
+    """Where the host's map has nothing but RAM, too."""
+    machine = machine_of(image, "q35", memmap=[(0, 512 * MIB, RAM)])
+    machine.run()
+    memmap = protocols.read(machine.state()).memmap
+    assert [m.type for m in memmap if m.addr == 0xB0000000] == [RESERVED]
 
 
 def test_devices_begin_behind_all_ram(image: Image) -> None:

@@ -9,7 +9,7 @@ from fwbuild.abi import e820
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
-from fwbuild.firmware import file_names, stop_codes, work
+from fwbuild.firmware import file_names, layout, stop_codes, work
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 from fwbuild.machines import MACHINES
@@ -76,6 +76,14 @@ def test_they_lie_as_high_as_they_can(image: Image) -> None:
     found = handoff(boot(Guest(), image, {name(1): bytes(5000), name(2): b"x"}))
     tables = min(m.addr for m in found.memmap if m.type == e820.Type.NVS)
     assert [m.paddr for m in found.modules] == [tables - 0x2000, tables - 0x3000]
+
+
+def test_a_module_without_a_command_line_takes_no_room_for_one(image: Image) -> None:
+    machine = boot(Guest("pc"), image, {name(1): b"one", name(2): b"two"})
+    texts = layout.region("texts")
+    for module in handoff(machine).modules:
+        assert not texts.base <= module.cmdline_paddr < texts.end
+        assert machine.read(module.cmdline_paddr, 1) == b"\0"
 
 
 def test_an_empty_file_is_a_module(image: Image) -> None:

@@ -105,6 +105,20 @@ def test_no_more_moves_than_must() -> None:
 
 
 @WITH_PCI
+@pytest.mark.parametrize("large", [2 * GIB, 16 * GIB])
+def test_what_fits_below_when_larger_ones_have_gone(name: str, large: int) -> None:
+    """What the aperture below 4 GiB could never hold goes above alone, whatever gap it leaves."""
+    functions = [
+        *(endpoint((slot(3 + n),), {0: (WIDE, large)}) for n in range(2)),
+        endpoint((slot(5),), {0: (WIDE, 4 * MIB)}),
+    ]
+    machine = run(name, functions)
+    assert complaints(machine) == []
+    assert all(address(machine, (0, slot(3 + n), 0x10)) >= FOUR_GIB for n in range(2))
+    assert 0 < address(machine, (0, slot(5), 0x10)) < FOUR_GIB
+
+
+@WITH_PCI
 def test_what_may_move_does_not_lose_for_what_may_not(name: str) -> None:
     """There is too little below 4 GiB alone: a larger BAR behind a bridge, which goes above, stays
     out of it."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from fwbuild.abi import e820
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.recording import PciFunction
 from fwbuild.sizes import GIB, MIB
@@ -18,7 +19,7 @@ from tests.support.pci_functions import (
     endpoint,
 )
 from tests.support.pci_judge import buses, complaints, named, unassigned
-from tests.support.pci_machine import WITH_PCI, roots, run, slot
+from tests.support.pci_machine import WITH_PCI, memory_of, roots, run, slot
 
 FOUR = 4096
 TWO = 2 * MIB
@@ -294,6 +295,39 @@ def test_a_window_of_all_that_can_be_addressed(name: str, case: str) -> None:
     assert complaints(machine) == []
     assert unassigned(machine) == {(1, slot(1), 0x10 + 4 * number) for number in bars}
     assert {(b, d, r) for b, d, r, _ in named(machine)} == expected
+
+
+@WITH_PCI
+@pytest.mark.parametrize("keys, more", [([62] * 4, []), ([62] * 3, list(range(19, 62)))])
+def test_a_window_of_2_to_the_64(name: str, keys: list[int], more: list[int]) -> None:
+    """On a CPU that no architecture has: BARs behind a bridge add up to as much, or do so in whole
+    MiB. There is room for one of four of 2^62 bytes, or for all that are smaller."""
+    bars = [(WIDE_PREFETCH, 1 << key) for key in keys + more]
+    devices = [
+        endpoint((slot(3), slot(n // 3)), dict(zip((0, 2, 4), bars[n : n + 3], strict=False)))
+        for n in range(0, len(bars), 3)
+    ]
+    memmap = memory_of([(0, 512 * MIB, e820.Type.RAM)])
+    machine = run(name, [bridge((slot(3),)), *devices], memmap=memmap, bits=63)
+    assert complaints(machine) == []
+    assert len(unassigned(machine)) == 3
+
+
+@WITH_PCI
+def test_room_is_aligned_to_its_power_of_two(name: str) -> None:
+    """A device that comes later may be as large as the room."""
+    size = 64 * GIB
+    machine = run(name, [bridge((slot(3),), reserve=Reserve(prefetch_64=size))])
+    (found,) = [b.bridge for b in buses(machine) if b.bridge]
+    assert prefetch_window(found).base == size
+
+
+@WITH_PCI
+def test_an_express_to_pci_bridge_has_32_devices(name: str) -> None:
+    device = endpoint((slot(3), slot(31)), {0: (MEMORY, 4096)})
+    machine = run(name, [bridge((slot(3),), port=TO_PCI), device])
+    assert unassigned(machine) == set()
+    assert complaints(machine) == []
 
 
 def test_many_functions_end_soon() -> None:

@@ -71,14 +71,14 @@ def test_the_largest_of_a_rank_loses(name: str) -> None:
 def test_a_bridge_without_its_own_bar_forwards(name: str) -> None:
     """pci-bridge's BAR is of its hot-plug controller."""
     functions = [
-        *crowd(1 << 31, 1, kind=NETWORK),
-        bridge((slot(22),), bar=1 << 31),
+        *crowd(512 * MIB, 3, kind=NETWORK),
+        bridge((slot(22),), bar=512 * MIB),
         endpoint((slot(22), slot(1)), {0: (MEMORY, 4096), 1: (IO, 32)}, kind=STORAGE),
     ]
     machine = run(name, functions)
     assert complaints(machine) == []
     assert (0, slot(22), 0x10) in unassigned(machine)
-    assert (0, slot(22), 0x10, 1 << 31) in named(machine)
+    assert (0, slot(22), 0x10, 512 * MIB) in named(machine)
     assert not any(bus for bus, *_ in unassigned(machine))
     (behind,) = [b for b in buses(machine) if b.bridge]
     assert behind.bridge and behind.bridge.config[4] & 7 == 7

@@ -126,6 +126,17 @@ def test_a_largest_size_that_is_not(size: int, image: Image) -> None:
     assert f"SMBIOS: a structure is larger than {less}" in PVH.judge(machine.state())
 
 
+def test_a_largest_size_of_the_hosts_alone(image: Image) -> None:
+    """Nothing of the firmware's is there that could be larger."""
+    entry = smbios.ENTRY_21.parse(entry_21(TABLES["host's type 0 first"]))
+    entry.max_structure_size = 4
+    tables = TABLES["host's type 0 first"]
+    machine = machine_of(smbios.ENTRY_21.build(entry), tables, image)
+    machine.run()
+    at = entry_point(machine.read) or 0
+    assert smbios.ENTRY_21.parse(machine.read(at, 31)).max_structure_size == 4
+
+
 @dataclass
 class Lie:
     anchor: bytes

@@ -42,6 +42,7 @@ def test_wakes_every_cpu(name: str, cpus: int, all_cpus: Image) -> None:
     for registers in machine.awake:
         assert registers["cr0"] & x86.Cr0.PE
         assert registers["eip"] >= ROM.base
+        assert {registers[name] for name in ("ds", "es", "ss")} == {x86.SELECTOR_DATA}
         assert not registers["eflags"] & x86.Eflags.IF
 
 

@@ -211,8 +211,8 @@ CASES = {
     "overlap": Case("E820_OVERLAP", 0x1000000, memmap=[LOW, (0x1000000, 0x1000, RESERVED)]),
     "overlap by a byte": Case(
         "E820_OVERLAP", 0x1FFFFFFF, memmap=[(0x1FFFFFFF, 0x1000, RESERVED), LOW]),
-    "overlap above 4 GiB": Case("E820_OVERLAP", 0x40000000, memmap=[
-        LOW, (4 * GIB, 2 * GIB, RAM), (5 * GIB, GIB, RESERVED)]),
+    "overlap above 4 GiB": Case("E820_OVERLAP", 0x80000000, memmap=[
+        LOW, (4 * GIB, 8 * GIB, RAM), (10 * GIB, GIB, RESERVED)]),
     "same range twice": Case("E820_OVERLAP", 0x100000, memmap=[LOW, LOW]),
     "RAM over the hole": Case("E820_OVERLAP", 0x9F000, memmap=[LOW, (0x9F000, 0x2000, RAM)]),
     "RAM that ends below 1 MiB": Case("E820_SMALL", 0x100000, memmap=[(0, 0x100000, RAM)]),
