@@ -94,9 +94,9 @@ pci_bar:
     or eax, -1
     call pci_write32
     call pci_read32
-    pop ebx
     call pci_size_bits
-    jc .broken
+    jc .gap
+    pop ebx
     jz .none
     add al, 32
 .sized:
@@ -135,6 +135,10 @@ pci_bar:
     stc
 .absent:
     ret
+.gap:
+    xor eax, eax
+    call pci_write32
+    pop ebx
 .broken:
     # The bits that take a one do not reach to the top without a gap: only address 0 surely sticks.
     xor eax, eax

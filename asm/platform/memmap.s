@@ -244,8 +244,6 @@ memmap_take:
 .next:
     # the range of RAM that starts below it holds all of it: it is part of the RAM from 1 MiB on
     sub esi, pvh.MEMMAP_ENTRY.sizeof
-    cmp dword ptr [esi + pvh.MEMMAP_ENTRY.type], e820.Type.RAM
-    jnz .next
     cmp dword ptr [esi + pvh.MEMMAP_ENTRY.addr + 4], 0
     jnz .next
     mov ebp, dword ptr [esi + pvh.MEMMAP_ENTRY.addr]

@@ -157,14 +157,14 @@ smbios_has_type0:
 .other:
     movzx edx, byte ptr [edi + smbios.HEADER.length]
     add edi, edx
+    # less than a header is far more than there can be
     sub edx, smbios.HEADER.sizeof
-    jb .bad
     sub ecx, edx
     jbe .bad
     # strings end in a zero each, all of them in another
 .string:
+    # where there is none, none is left either
     repne scasb
-    jnz .bad
     jecxz .bad
     dec ecx
     scasb

@@ -37,10 +37,12 @@ def _granules(start: int, end: int) -> range:
     return range(start // GRANULE, (end - 1) // GRANULE + 1)
 
 
+# A pointer that was forgotten leads to address 0: vectors are declared where they are installed.
+VECTORS = layout.region("ivt")
 DECLARED = frozenset(
     granule
     for region in layout.REGIONS
-    if region != layout.ROM
+    if region not in (layout.ROM, VECTORS)
     for granule in _granules(region.base, region.end)
 )
 
@@ -126,6 +128,9 @@ def _claimed(machine: Machine) -> list[tuple[int, int]]:
         if module.cmdline_paddr == empty or texts.base <= module.cmdline_paddr < texts.end:
             found.append((module.paddr, module.paddr + module.size))
     found += [(m.addr, m.addr + m.size) for m in _memmap(machine) if m.type == e820.Type.NVS]
+    first = machine.read(VECTORS.base, 4)
+    if int.from_bytes(first[2:], "little") == layout.BIOS_SEGMENT:
+        found.append((VECTORS.base, VECTORS.end))
     return [(start, end) for start, end in found if start < end]
 
 

@@ -106,7 +106,7 @@ GOOD = {
     "as long as its region lets it be": Case([bytes(SIZE)] * (SCRIPT_MAX // SIZE - 6)),
     "the F segment to its last byte": Case(
         [allocate("b", 1, Zone.F_SEGMENT), allocate("a", 16, Zone.F_SEGMENT)],
-        {"b": bytes(12), "a": bytes(layout.F_SEGMENT.size - 48)}),
+        {"b": bytes(12), "a": bytes(layout.F_SEGMENT.size - 32)}),
     "a name that ends like the one before": Case(
         [allocate("xa"), allocate("a"), checksum("xa", 0, 0, 20), checksum("a", 9, 9, 100)],
         {"xa": ODD[:30], "a": ODD}),
@@ -122,6 +122,9 @@ BAD = {
     "alignment 0": Case([allocate("a", 0)], {"a": ODD}, 5),
     "alignment 3": Case([allocate("a", 3)], {"a": ODD}, 5),
     "F segment overflows": Case([allocate("a", 1, Zone.F_SEGMENT)], {"a": bytes(0x8000)}, 5),
+    "F segment overflows by a byte": Case(
+        [allocate("b", 1, Zone.F_SEGMENT), allocate("a", 16, Zone.F_SEGMENT)],
+        {"b": bytes(12), "a": bytes(layout.F_SEGMENT.size - 31)}, 6),
     "pointer in a file without memory": Case([pointer("a", TABLES, 0)], {"a": ODD}, 5),
     "pointer to a file without memory": Case([pointer(TABLES, "a", 0)], {"a": ODD}, 5),
     "empty name": Case([checksum("", 0, 0, 1)], bad=5),
@@ -245,6 +248,21 @@ def test_write_pointer(dma: bool, size: int, image: Image) -> None:
     pointer = int.from_bytes(machine.fw_cfg.file("etc/vmgenid_addr"), "little")
     assert bool(pointer) == dma
     assert pointer % 4096 == (40 if dma else 0)
+
+
+def test_two_pointers_in_one_file(image: Image) -> None:
+    """The second half first: what comes before it is skipped, and is not read to anywhere."""
+    case = Case(
+        [allocate("guid", 4096), write_pointer(offset=8), write_pointer(source_offset=24)],
+        {"guid": bytes(4096), "etc/vmgenid_addr": bytes(16)},
+    )
+    machine = machine_of(case, image)
+    machine.run()
+    assert PVH.judge(machine.state()) == []
+    data = machine.fw_cfg.file("etc/vmgenid_addr")
+    pointers = [int.from_bytes(data[at : at + 8], "little") for at in (0, 8)]
+    assert [pointer % 4096 for pointer in pointers] == [24, 40]
+    assert pointers[0] // 4096 == pointers[1] // 4096 != 0
 
 
 LIES = {

@@ -214,6 +214,22 @@ def test_an_initrd_right_behind_the_kernel(name: str, image: Image) -> None:
         assert machine.run().kind == kind, machine.console.text
 
 
+def test_an_initrd_right_behind_setup_data(image: Image) -> None:
+    """Which moves to right behind what the kernel takes: its 16 bytes and 4 of data."""
+    found = recording.find(Guest("pc"))
+    kernel = build_test_bzimage(
+        relocatable_kernel=1, init_size=0x1000000, pref_address=0x2000000, kernel_alignment=8
+    )
+    loaded = protocols.load(Guest("pc"), found, kernel)
+    assert loaded
+    with_setup_data(loaded, [(9, b"seed")])
+    for initrd, kind in ((0x3000014, "handoff"), (0x3000013, "exit")):
+        machine = Machine(image.image, found, loaded)
+        numbers = {Key.INITRD_ADDR: initrd, Key.INITRD_SIZE: 0x1000}
+        machine.fw_cfg.items |= {key: n.to_bytes(4, "little") for key, n in numbers.items()}
+        assert machine.run().kind == kind, machine.console.text
+
+
 @pytest.mark.parametrize("initrd", [0x100000, 0x180000])
 def test_a_kernel_that_prefers_a_lower_address_leaves_it_free(initrd: int, image: Image) -> None:
     """It stays where it is loaded: an initrd before it is in nobody's way."""

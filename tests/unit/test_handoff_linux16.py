@@ -140,6 +140,7 @@ def test_vectors_and_controllers(name: str, image: Image) -> None:
     assert writes == [(0x43, 0x34), (0x40, 0), (0x40, 0)]
     handoff = LINUX16.read(machine.state())
     bda = handoff.bda
+    assert machine.read(layout.EBDA.base, 1) == bytes([layout.EBDA.size >> 10])  # in KiB
     assert list(bda.serial_ports) == [0x3F8, 0, 0, 0]
     assert (bda.columns, bda.last_row, bda.video_mode) == (80, 24, 3)
     assert bda.equipment == 1 << 9 | 2 << 4  # one serial port, 80 columns

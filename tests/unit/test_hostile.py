@@ -39,7 +39,12 @@ Map = list[tuple[int, int, int]]
 
 
 def machine_of(
-    image: Image | bytes, name: str = "microvm", kernel: bytes = b"", memmap: Map | None = None
+    image: Image | bytes,
+    name: str = "microvm",
+    kernel: bytes = b"",
+    memmap: Map | None = None,
+    *,
+    dma: bool = True,
 ) -> Machine:
     found = recording.find(Guest(name))
     loaded = protocols.load(Guest(name), found, kernel or build_test_kernel())
@@ -47,7 +52,7 @@ def machine_of(
         item = b"".join(e820.ENTRY.build(dict(zip(RANGE, r, strict=True))) for r in memmap)
         found = found.with_files({file_names.E820: item})
     data = image if isinstance(image, bytes) else image.image
-    return Machine(data, found, loaded)
+    return Machine(data, found, loaded, dma=dma)
 
 
 def line(name: str, detail: int) -> str:
@@ -241,6 +246,21 @@ def test_a_full_directory_ends(image: Image) -> None:
         assert outcome.console == line("FW_CFG_FILES", 0x3FE0)
 
 
+@pytest.mark.parametrize("dma", [True, False])
+@pytest.mark.parametrize("count", [work.DIRECTORY_PIECE + 1, 2 * work.DIRECTORY_PIECE + 1])
+def test_a_directory_in_pieces(count: int, dma: bool, image: Image) -> None:
+    """One entry stands in the last piece. What is looked for next stands in the first."""
+    machine = machine_of(image, dma=dma)
+    files = machine.recording.files
+    more = [recording.File(f"opt/{i}", 0, 1, b"") for i in range(count - len(files))]
+    machine.fw_cfg.items[Key.FILE_DIR] = directory([*files, *more])
+    machine.run()
+    plain = machine_of(image, dma=dma)
+    plain.run()
+    assert protocols.judge(machine.state()) == []
+    assert protocols.read(machine.state()).plain() == protocols.read(plain.state()).plain()
+
+
 def test_no_map_entry_is_empty(image: Image) -> None:
     machine = machine_of(image, "pc")
     script_of(allocate("etc/x"), files={"etc/x": b""})(machine)
@@ -316,6 +336,23 @@ def test_a_serial_port_that_never_gets_ready(image: Image) -> None:
     put_sizes(machine, {file_names.E820: 30})
     outcome = machine.run()
     assert (outcome.kind, outcome.console) == ("exit", line("E820_SIZE", 30))
+
+
+def test_a_serial_port_that_gets_ready_late(image: Image) -> None:
+    """A character is sent after the fourth look."""
+    machine = machine_of(image)
+    serial, looks = machine.serial, []
+    port_in = serial.port_in
+
+    def busy(port: int, size: int) -> int:
+        looks.append(port)
+        return port_in(port, size) & (0 if len(looks) % 4 else 0xFF)
+
+    serial.port_in = busy  # type: ignore[method-assign]
+    put_sizes(machine, {file_names.E820: 30})
+    outcome = machine.run()
+    assert outcome.serial == line("E820_SIZE", 30)
+    assert len(looks) == 4 * len(outcome.serial)
 
 
 def test_sums_without_end(image: Image) -> None:

@@ -75,6 +75,14 @@ def test_a_segment_is_one_skip_and_one_read(image: Image) -> None:
     assert ours == theirs + 1 + 2 + 2
 
 
+def test_a_command_line_is_one_transfer(image: Image) -> None:
+    some, none = (
+        sum(a.port == 0x518 for a in boot(guest, image).outcome.accesses)
+        for guest in (Guest(append=a, firmware_loads=True) for a in ("a", ""))
+    )
+    assert some == none + 1
+
+
 @dataclass
 class Case:
     """A stop, its detail, and bytes to put at an offset of the test kernel's file."""
@@ -248,6 +256,20 @@ def test_notes_are_padded(image: Image) -> None:
     machine = boot(Guest("microvm", firmware_loads=True), image, kernel)
     assert machine.outcome.registers["eip"] == BASE
     assert PVH.judge(machine.state()) == []
+
+
+def test_a_note_that_another_segments_bytes_would_complete(image: Image) -> None:
+    """Of the second segment's last note 8 bytes are there. What the first had behind them does not
+    count, which is no note there, but the data of one."""
+    fake = word(pvh.ELF_NOTE_PHYS32_ENTRY) + b"Xen\0" + word(BASE)
+    first = word(4) + word(24) + word(1) + b"Xen\0" + bytes(12) + fake
+    second = word(4) + word(4) + word(1) + b"Xen\0" + bytes(4) + word(4) + word(4)
+    rows = [Segment(BASE, bytes(16), 16, 7), Segment(0x200000, first, len(first), 4)]
+    kernel = bytearray(write_elf(rows, [], BASE, second))
+    kernel[phdr(1, "type") : phdr(1, "type") + 4] = word(elf.PT_NOTE)
+    outcome = bare(image.image, {file_names.KERNEL: bytes(kernel)}).run()
+    assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_FILE"].code
+    assert ways.by_file(bytes(kernel), "k").refusal
 
 
 def test_64_bit_program_headers_of_another_size(image: Image, tmp_path: Path) -> None:

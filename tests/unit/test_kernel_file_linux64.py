@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from unicorn import x86_const as ux
 
 from fwbuild import protocols
 from fwbuild.abi import elf, x86
@@ -46,6 +47,7 @@ def test_handoff(name: str, dma: bool, guest: Guest, image: Image, tmp_path: Pat
     assert registers["eip"] == BASE
     assert registers["efer"] == 0x500
     assert registers["cr4"] == 0x20  # PAE
+    assert machine.uc.reg_read(ux.UC_X86_REG_IDTR)[1:3] == (0, 0x3FF)  # as in real mode
     assert (registers["cs"], registers["ds"], registers["ss"]) == (0x10, 0x18, 0x18)
     page = machine.read(registers["esi"], 0x1000)
     assert page[0x1FE:0x200] == b"\x55\xaa"

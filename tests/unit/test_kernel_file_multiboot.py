@@ -272,6 +272,7 @@ def test_room_for_command_lines(name: str, image: Image) -> None:
     machine = emulated(guest, image.image, kernel, files=files)
     outcome = machine.run_kernel() if fits else machine.outcome
     assert outcome.exit_value == (1 if fits else stop_codes.BY_NAME["CMDLINE_SIZE"].code)
+    assert layout.region("texts").end >> 12 not in machine.writes  # pages
     if fits:
         said = [line.count("x") for line in outcome.console.splitlines() if "module" in line]
         assert said == sizes

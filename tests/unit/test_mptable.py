@@ -22,11 +22,14 @@ from tests.support.files import with_cpus
 Leaves = dict[tuple[int, int], cpuid.Answer]
 
 
-def machine_of(name: str, cpus: int, image: Image, *, table_loader: bool = False) -> Machine:
+def machine_of(
+    name: str, cpus: int, image: Image, *, table_loader: bool = False, poison: int = 0xA5
+) -> Machine:
     found = with_cpus(recording.find(Guest(name)), cpus)
     files = [f for f in found.files if table_loader or f.name != file_names.TABLE_LOADER]
     found = replace(found, files=files)
-    return Machine(image.image, found, protocols.load(Guest(name), found, build_test_kernel()))
+    loaded = protocols.load(Guest(name), found, build_test_kernel())
+    return Machine(image.image, found, loaded, poison=poison)
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 64, 255])
@@ -169,11 +172,12 @@ def apic_ids(topology: Topology, packages: int) -> list[int]:
     return ids
 
 
+@pytest.mark.parametrize("poison", [0, 0xA5])
 @pytest.mark.parametrize("name", CPUIDS)
-def test_topology(name: str, image: Image) -> None:
+def test_topology(name: str, poison: int, image: Image) -> None:
     leaves, topology, packages, listed = CPUIDS[name]
     ids = apic_ids(topology, packages)
-    machine = machine_of("microvm", len(ids), image)
+    machine = machine_of("microvm", len(ids), image, poison=poison)
     cpuid.answer(machine, leaves)
     machine.run()
     found = read_mptable(machine.read)
@@ -190,6 +194,9 @@ def test_what_a_processor_is(image: Image) -> None:
     assert found
     processors = [(p.signature, p.features) for p in found.of(Entry.PROCESSOR)]
     assert processors == [(0x306A9, 0x0783FBFF)] * 2
+    size = mptable.PROCESSOR.sizeof()
+    for at in (mptable.HEADER.sizeof() + n * size for n in range(2)):
+        assert found.table[at + 12 : at + size] == bytes(8)  # reserved
 
 
 def test_a_leaf_above_the_last(image: Image) -> None:
@@ -202,7 +209,9 @@ def test_a_leaf_above_the_last(image: Image) -> None:
     assert [p.apic_id for p in found.of(Entry.PROCESSOR)] == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("cpus", [(1,) * 9, (8, 4, 2, 1), (0xFFFFFFFF,) * 9, (3, 5, 7, 11)])
+@pytest.mark.parametrize(
+    "cpus", [(1,) * 9, (8, 4, 2, 1), (0xFFFFFFFF,) * 9, (3, 5, 7, 11), (1,) * 2000]
+)
 def test_a_cpuid_that_makes_no_sense(cpus: tuple[int, ...], image: Image) -> None:
     """Levels without end, that shrink, that are no multiples: the kernel is entered still."""
     machine = machine_of("microvm", 16, image)

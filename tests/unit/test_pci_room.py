@@ -322,6 +322,15 @@ def test_room_is_aligned_to_its_power_of_two(name: str) -> None:
     assert prefetch_window(found).base == size
 
 
+def test_below_a_port_there_is_one_device() -> None:
+    """Nobody else is looked for."""
+    machine = run("pc", [bridge((slot(3),), port=ROOT_PORT)])
+    addresses = [
+        a.value for a in machine.outcome.accesses if (a.direction, a.port) == ("out", 0xCF8)
+    ]
+    assert {at >> 11 & 31 for at in addresses if at >> 16 & 0xFF == 1} == {0}
+
+
 @WITH_PCI
 def test_an_express_to_pci_bridge_has_32_devices(name: str) -> None:
     device = endpoint((slot(3), slot(31)), {0: (MEMORY, 4096)})

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fwbuild.abi import e820
 from fwbuild.emulator.pci.bridge import Bridge
 from fwbuild.emulator.recording import File, PciFunction
 from fwbuild.sizes import GIB, MIB
@@ -23,7 +24,7 @@ from tests.support.pci_functions import (
     endpoint,
 )
 from tests.support.pci_judge import complaints, unassigned
-from tests.support.pci_machine import WITH_PCI, roots, run, slot
+from tests.support.pci_machine import WITH_PCI, memory_of, roots, run, slot
 
 
 @WITH_PCI
@@ -108,11 +109,11 @@ def test_absurd_sizes(name: str, flags: int, size: int, behind: bool) -> None:
 
 
 @WITH_PCI
-@pytest.mark.parametrize("flags, size", [(IO, 0x1E0), (MEMORY, 0x18000)])
+@pytest.mark.parametrize("flags, size", [(IO, 0x1E0), (MEMORY, 0x18000), (WIDE, 3 << 33)])
 def test_after_a_broken_bar(name: str, flags: int, size: int) -> None:
     """A BAR whose writable bits have a gap gets no address; the one after it does."""
     other = (MEMORY, 4096) if flags == IO else (IO, 32)
-    machine = run(name, [endpoint((slot(4),), {0: (flags, size), 1: other})])
+    machine = run(name, [endpoint((slot(4),), {0: (flags, size), 2: other})])
     assert complaints(machine) == []
     assert unassigned(machine) == {(0, slot(4), 0x10)}
 
@@ -138,6 +139,27 @@ def test_a_bridge_of_32_bit_ports_and_a_cache_line(name: str) -> None:
     machine = run(name, [replace(found, config=config), device])
     assert complaints(machine) == []
     assert unassigned(machine) == set()
+
+
+@WITH_PCI
+def test_bars_of_type_bits_alone(name: str) -> None:
+    """Nothing of them takes a one: they are none, and the one behind them is not hurt."""
+    none = {0: (IO, 1 << 32), 1: (PREFETCH, 1 << 32), 2: (WIDE_PREFETCH, 1 << 64)}
+    functions = [
+        endpoint((slot(4),), none | {4: (MEMORY, 4096), 5: (IO, 32)}),
+        endpoint((slot(5),), {0: (WIDE, 4 * GIB)}),  # all that there is above 4 GiB
+    ]
+    ranges = [
+        (0, 512 * MIB, e820.Type.RAM),
+        (7 * GIB, GIB, e820.Type.RAM),
+        (12 * GIB, GIB, e820.Type.RESERVED),
+    ]
+    machine = run(name, functions, memmap=memory_of(ranges))
+    assert complaints(machine) == []
+    root = machine.board.pci.roots[0].functions
+    assert [bar.register for bar in bars(root[slot(4)]) if bar.address] == [0x20, 0x24]
+    assert [bar.address for bar in bars(root[slot(5)])] == [8 * GIB]
+    assert machine.outcome.console == ""
 
 
 @WITH_PCI

@@ -3,7 +3,7 @@
 from fwbuild.abi import e820
 from fwbuild.emulator.recording import PciFunction
 from fwbuild.sizes import GIB, MIB
-from tests.support.pci_functions import IO, MEMORY, WIDE, bridge, endpoint
+from tests.support.pci_functions import IO, MEMORY, WIDE, WIDE_PREFETCH, bridge, endpoint
 from tests.support.pci_judge import buses, complaints, named, unassigned
 from tests.support.pci_machine import WITH_PCI, memory_of, run, slot
 
@@ -117,6 +117,19 @@ def test_a_device_gets_what_larger_ones_leave_above(name: str) -> None:
     assert complaints(machine) == []
     (lost,) = unassigned(machine)
     assert lost in {(0, slot(4), 0x10), (0, slot(5), 0x10)}
+
+
+@WITH_PCI
+def test_what_has_lost_stays_in_its_window(name: str) -> None:
+    """One above 4 GiB holds the disk; the display behind the same bridge has no place in it."""
+    functions = [
+        bridge((slot(3),)),
+        endpoint((slot(3), slot(1)), {0: (WIDE_PREFETCH, 8 * GIB)}, kind=STORAGE),
+        endpoint((slot(3), slot(2)), {0: (WIDE_PREFETCH, 16 * GIB)}, kind=DISPLAY),
+    ]
+    machine = run(name, functions, memmap=above(40 * GIB, 63 * GIB))
+    assert complaints(machine) == []
+    assert unassigned(machine) == {(1, slot(2), 0x10)}
 
 
 @WITH_PCI

@@ -160,6 +160,8 @@ LIES = {
     "formatted part goes on": Lie(entry_30(PLAIN), SYSTEM[:16], "SMBIOS_TABLES"),
     "formatted part fills it": Lie(entry_30(PLAIN), SYSTEM[:27], "SMBIOS_TABLES"),
     "length below 4": Lie(entry_30(PLAIN), b"\x01\x03\0\0\0\0", "SMBIOS_TABLES"),
+    "length below 4, and no byte more": Lie(
+        entry_30(PLAIN), b"\x01\x03\0\0\0", "SMBIOS_TABLES"),
 }  # fmt: skip
 
 

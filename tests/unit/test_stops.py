@@ -173,6 +173,9 @@ CASES = {
     "multiboot's entry": Case(
         "KERNEL_ENTRY", 0x100000, {Key.KERNEL_ENTRY: 0xFFFFF}, kernel=build_test_multiboot),
     "kernel above RAM": Case("KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 512 * MIB}),
+    "kernel above RAM, at the place of RAM above 4 GiB": Case(
+        "KERNEL_RANGE", 0x20000000, memmap=[LOW, (4 * GIB, 2 * GIB, RAM)],
+        keys={Key.KERNEL_ADDR: 0x20000000, Key.KERNEL_ENTRY: 0x20000000}),
     "kernel wraps": Case("KERNEL_RANGE", 0x100000, {Key.KERNEL_SIZE: 0xFFFFFFFF}),
     "kernel in the hole": Case("KERNEL_RANGE", 0xA0000, {Key.KERNEL_ADDR: 0xA0000}),
     "kernel over the firmware": Case(
@@ -224,6 +227,9 @@ CASES = {
     "127 entries": Case(
         "E820_ENTRIES", 127,
         memmap=[LOW, *((0x40000000 + i * 0x2000, 0x1000, RESERVED) for i in range(123))]),
+    "127 with the one for ACPI": Case(
+        "E820_ENTRIES", 127,
+        memmap=[LOW, *((0x40000000 + i * 0x2000, 0x1000, RESERVED) for i in range(122))]),
     "too many to read": Case("E820_SIZE", 2000 * 20, memmap=[LOW] * 2000),
     "DMA error": Case("FW_CFG_DMA", 1, edit=refuse_dma),
     "no device": Case("NO_FW_CFG", 0xFFFFFFFF, edit=remove_device),
