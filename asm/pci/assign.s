@@ -135,8 +135,8 @@ pci_place_left:
     call pci_root_list
     xor ecx, ecx
     call pci_fill
+    # where something was short the list is not empty
     mov edi, dword ptr [esi]
-    jmp .first
 .resource:
     mov al, byte ptr [edi + pci_plan.RESOURCE.flags]
     and al, pci_plan.Flag.MOVABLE | pci_plan.Flag.DROPPED
@@ -148,7 +148,6 @@ pci_place_left:
     or byte ptr [edi + pci_plan.RESOURCE.flags], pci_plan.Flag.MOVED
 .next:
     mov edi, dword ptr [edi]
-.first:
     test edi, edi
     jnz .resource
     mov ecx, pci_plan.Flag.MOVED

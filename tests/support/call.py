@@ -4,7 +4,14 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from unicorn import UC_ARCH_X86, UC_HOOK_INSN, UC_HOOK_MEM_WRITE, UC_MODE_32, Uc
+from unicorn import (
+    UC_ARCH_X86,
+    UC_HOOK_CODE,
+    UC_HOOK_INSN,
+    UC_HOOK_MEM_WRITE,
+    UC_MODE_32,
+    Uc,
+)
 from unicorn import x86_const as ux
 
 from fwbuild.abi import fw_cfg, x86
@@ -16,16 +23,19 @@ RAM_SIZE = 64 << 20
 RETURN = 0x3000000  # no code there: the run ends when it is reached
 LIMIT = 2_000_000  # instructions
 CODE_REGISTERS = "eax ebx ecx edx esi edi ebp esp eflags ds es fs gs ss cr0 cr3 cr4".split()
+JUMPS = (0xE9, 0xEB)  # jmp, near and short
 STATUS = 0xCD5  # the flags that instructions compute, and DF
 
 
 @dataclass
 class Called:
-    """The effects of a call. `writes` are (address, bytes) pairs."""
+    """The effects of a call. `writes` are (address, bytes) pairs, `fell` the routines that were
+    entered from the end of the one before them."""
 
     returned: bool
     changed: set[str]
     writes: list[tuple[int, int]] = field(default_factory=list)
+    fell: list[str] = field(default_factory=list)
 
 
 def read(uc: Uc, name: str) -> int:
@@ -65,10 +75,20 @@ def call(
     def wrote(_uc: Uc, _access: int, address: int, size: int, _value: int, _data: object) -> None:
         writes.append((address, size))
 
+    starts = {image.linked.addresses[f.name]: f.name for f in image.linked.fragments}
+    last = [0, 0]
+    fell: list[str] = []
+
+    def step(_uc: Uc, address: int, size: int, _data: object) -> None:
+        if address in starts and sum(last) == address and uc.mem_read(last[0], 1)[0] not in JUMPS:
+            fell.append(starts[address])
+        last[:] = address, size
+
+    uc.hook_add(UC_HOOK_CODE, step)
     uc.hook_add(UC_HOOK_INSN, port_in, None, 1, 0, ux.UC_X86_INS_IN)
     uc.hook_add(UC_HOOK_INSN, port_out, None, 1, 0, ux.UC_X86_INS_OUT)
     uc.hook_add(UC_HOOK_MEM_WRITE, wrote)
     uc.emu_start(image.linked.addresses[routine], RETURN, 0, LIMIT)
     before["esp"] += 4
     changed = {name for name in CODE_REGISTERS if read(uc, name) != before[name]}
-    return Called(int(uc.reg_read(ux.UC_X86_REG_EIP)) == RETURN, changed, writes)
+    return Called(int(uc.reg_read(ux.UC_X86_REG_EIP)) == RETURN, changed, writes, fell)

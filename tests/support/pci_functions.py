@@ -82,7 +82,7 @@ def bridge(
     at = 0x34
     if port is not None:
         config[at], at = EXPRESS_AT, EXPRESS_AT + 1
-        config[EXPRESS_AT : EXPRESS_AT + 4] = bytes([0x10, 0, 2 | port << 4, 0])
+        config[EXPRESS_AT : EXPRESS_AT + 4] = bytes([0x10, 0, 2 | port << 4, 1])  # with a slot
     if reserve:
         config[0:2] = reserve.vendor.to_bytes(2, "little")
         config[at] = RESERVE_AT

@@ -207,13 +207,17 @@ def test_bad_script(name: str, image: Image) -> None:
 
 
 def write_pointer(
-    offset: int = 0, source_offset: int = 40, size: int = 8, dest: str = "etc/vmgenid_addr"
+    offset: int = 0,
+    source_offset: int = 40,
+    size: int = 8,
+    dest: str = "etc/vmgenid_addr",
+    source: str = "guid",
 ) -> bytes:
     return entry(
         acpi.WRITE_POINTER,
         Command.WRITE_POINTER,
         dest=dest,
-        source="guid",
+        source=source,
         dest_offset=offset,
         source_offset=source_offset,
         size=size,
@@ -263,6 +267,18 @@ def test_two_pointers_in_one_file(image: Image) -> None:
     pointers = [int.from_bytes(data[at : at + 8], "little") for at in (0, 8)]
     assert [pointer % 4096 for pointer in pointers] == [24, 40]
     assert pointers[0] // 4096 == pointers[1] // 4096 != 0
+
+
+def test_a_file_that_is_only_told_a_pointer_has_no_place(image: Image) -> None:
+    """Where an allocation's entry has one, that of the pointer has a part of a name."""
+    name = "guid" * 13
+    case = Case(
+        [allocate(name), write_pointer(source=name), checksum("etc/vmgenid_addr", 0, 0, 8)],
+        {name: bytes(4096), "etc/vmgenid_addr": bytes(8)},
+    )
+    stop = stop_codes.BY_NAME["ACPI_SCRIPT"]
+    outcome = machine_of(case, image).run()
+    assert outcome.console == f"fwbuild: {stop.code:02x} {stop.what} {7 * SIZE:08x}\n"
 
 
 LIES = {

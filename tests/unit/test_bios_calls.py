@@ -69,6 +69,8 @@ CASES = {
         0x8800, {"eax": 0xFC00}, 0, extended=0x10000),
     "E801 of 15 MiB": system(
         0xE801, {"eax": 0x3C00, "ecx": 0x3C00, "ebx": 0, "edx": 0}, 0, extended=0x3C00),
+    "E801 of 15 MiB and 1 KiB": system(
+        0xE801, {"eax": 0x3C00, "ecx": 0x3C00, "ebx": 0, "edx": 0}, 0, extended=0x3C01),
     "E801 of 4 MiB": system(
         0xE801, {"eax": 0xC00, "ecx": 0xC00, "ebx": 0, "edx": 0}, 0, extended=0xC00),
     "E801 of 79 MiB": system(

@@ -345,6 +345,7 @@ def test_a_call_keeps_to_the_contract(name: str) -> None:
     registers = {r: linked.addresses[v] if isinstance(v, str) else v for r, v in ROWS[name].items()}
     done = call(image_of(name), name, registers, MEMORY | MORE.get(name, {}))
     assert done.returned
+    assert done.fell == []
     assert done.changed <= {*contract.outputs, *contract.clobbers}
     assert [w for w in done.writes if not allowed(name, *w)] == []
 

@@ -148,7 +148,7 @@ def test_setup_data(case: str, kernel: Callable[[], bytes], image: Image) -> Non
     assert text.count("\nsetup_data ") == len(SETUP_DATA[case])
 
 
-@pytest.mark.parametrize("pointer", [0xFFFFF, 0x1234567, 0xFFFFFFFFFFFF0000])
+@pytest.mark.parametrize("pointer", [0xFFFFF, 0x1234567, 0x1_0010_0010, 0xFFFFFFFFFFFF0000])
 def test_setup_data_elsewhere_stays(pointer: int, image: Image) -> None:
     """A pointer that does not lead into the kernel is none of the firmware's business."""
     machine = boot(Guest("pc"), image.image, kernel=build_test_bzimage(setup_data=pointer))

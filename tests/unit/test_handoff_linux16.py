@@ -8,6 +8,7 @@ import pytest
 
 from fwbuild import protocols
 from fwbuild.abi import bios, e820, x86
+from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.emulator.state import Hidden
@@ -71,6 +72,21 @@ def test_registers(image: Image) -> None:
     assert registers["eflags"] & 0x200 == 0
     assert 0x8000 < registers["esp"] <= 0xFFFF
     assert registers["esp"] % 4 == 0
+
+
+def test_the_kernel_and_no_more(image: Image) -> None:
+    """As many bytes as the host says, to their place."""
+    guest = Guest("pc")
+    found = recording.find(guest)
+    machine = Machine(image.image, found, protocols.load(guest, found, build_test_bzimage16()))
+    data = bytes(range(1, 256)) * 100
+    machine.fw_cfg.items |= {
+        Key.KERNEL_DATA: data, Key.KERNEL_SIZE: len(data).to_bytes(4, "little"),
+    }  # fmt: skip
+    place = int.from_bytes(machine.fw_cfg.items[Key.KERNEL_ADDR], "little")
+    machine.uc.mem_write(place + len(data), b"kept")
+    assert machine.run().kind == "handoff"
+    assert machine.read(place, len(data) + 4) == data + b"kept"
 
 
 def test_calls(image: Image) -> None:
@@ -160,6 +176,7 @@ def test_the_8259s_reach_the_cpu(image: Image) -> None:
     apic = machine.board.apic
     apic.write(x86.Apic.LVT_LINT0, 4, x86.APIC_LVT_MASKED)
     machine.run()
+    assert apic.read(x86.Apic.SPURIOUS, 4) == 0x1FF  # on, its vector as at reset
     assert apic.read(x86.Apic.LVT_LINT0, 4) == 0x8700  # ExtINT, by level, not masked
     assert apic.read(x86.Apic.LVT_LINT1, 4) & 0x107FF == 0x400  # NMI
 

@@ -250,12 +250,12 @@ def test_a_full_directory_ends(image: Image) -> None:
 @pytest.mark.parametrize("count", [work.DIRECTORY_PIECE + 1, 2 * work.DIRECTORY_PIECE + 1])
 def test_a_directory_in_pieces(count: int, dma: bool, image: Image) -> None:
     """One entry stands in the last piece. What is looked for next stands in the first."""
-    machine = machine_of(image, dma=dma)
+    machine = machine_of(image, "pc", dma=dma)
     files = machine.recording.files
     more = [recording.File(f"opt/{i}", 0, 1, b"") for i in range(count - len(files))]
     machine.fw_cfg.items[Key.FILE_DIR] = directory([*files, *more])
     machine.run()
-    plain = machine_of(image, dma=dma)
+    plain = machine_of(image, "pc", dma=dma)
     plain.run()
     assert protocols.judge(machine.state()) == []
     assert protocols.read(machine.state()).plain() == protocols.read(plain.state()).plain()

@@ -47,6 +47,7 @@ def test_handoff(name: str, dma: bool, guest: Guest, image: Image, tmp_path: Pat
     assert registers["eip"] == BASE
     assert registers["efer"] == 0x500
     assert registers["cr4"] == 0x20  # PAE
+    assert registers["cr3"] == layout.region("pages").base
     assert machine.uc.reg_read(ux.UC_X86_REG_IDTR)[1:3] == (0, 0x3FF)  # as in real mode
     assert (registers["cs"], registers["ds"], registers["ss"]) == (0x10, 0x18, 0x18)
     page = machine.read(registers["esi"], 0x1000)

@@ -131,6 +131,14 @@ def test_modules_may_lie_above_a_kernels_limit(image: Image, tmp_path: Path) -> 
     assert start >= 0x400000 and end - start == 4 * MIB
 
 
+def test_the_text_of_a_module_of_one_byte(image: Image, tmp_path: Path) -> None:
+    kernel = hobby.link(hobby.HEADER2.format(tags=""), tmp_path).read_bytes()
+    files = {file_names.module(1): b"m", file_names.module_cmdline(1): b"its text"}
+    guest = Guest("pc", firmware_loads=True)
+    ((start, end, text),) = handoff(emulated(guest, image.image, kernel, files=files)).modules
+    assert (end - start, text) == (1, b"its text")
+
+
 def test_addresses_in_the_header(guest: Guest, image: Image) -> None:
     """No ELF file, so no sections."""
     at = layout.region("head").size // 2

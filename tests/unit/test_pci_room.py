@@ -322,6 +322,15 @@ def test_room_is_aligned_to_its_power_of_two(name: str) -> None:
     assert prefetch_window(found).base == size
 
 
+@WITH_PCI
+@pytest.mark.parametrize("rooms", [(8, 1), (1, 8)])
+def test_room_below_4_gib_is_aligned_too(name: str, rooms: tuple[int, int]) -> None:
+    reserves = [Reserve(memory=n * MIB) for n in rooms]
+    machine = run(name, [bridge((slot(3 + n),), reserve=r) for n, r in enumerate(reserves)])
+    found = [memory_window(b.bridge).base for b in buses(machine) if b.bridge]
+    assert [base % (n * MIB) for base, n in zip(found, rooms, strict=True)] == [0, 0]
+
+
 def test_below_a_port_there_is_one_device() -> None:
     """Nobody else is looked for."""
     machine = run("pc", [bridge((slot(3),), port=ROOT_PORT)])

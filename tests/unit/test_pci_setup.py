@@ -12,7 +12,7 @@ from fwbuild.abi import e820
 from fwbuild.emulator.pci.bridge import Bridge
 from fwbuild.emulator.recording import File, PciFunction
 from fwbuild.sizes import GIB, MIB
-from tests.support.pci_decode import bars
+from tests.support.pci_decode import bars, memory_window
 from tests.support.pci_functions import (
     IO,
     MEMORY,
@@ -23,7 +23,7 @@ from tests.support.pci_functions import (
     bridge,
     endpoint,
 )
-from tests.support.pci_judge import complaints, unassigned
+from tests.support.pci_judge import buses, complaints, unassigned
 from tests.support.pci_machine import WITH_PCI, memory_of, roots, run, slot
 
 
@@ -160,6 +160,19 @@ def test_bars_of_type_bits_alone(name: str) -> None:
     assert [bar.register for bar in bars(root[slot(4)]) if bar.address] == [0x20, 0x24]
     assert [bar.address for bar in bars(root[slot(5)])] == [8 * GIB]
     assert machine.outcome.console == ""
+
+
+@WITH_PCI
+def test_what_is_not_prefetchable_stays_out_of_such_a_window(name: str) -> None:
+    """Of 64 bits or not. Source: PCI-to-PCI Bridge Architecture Specification 1.2, 3.2.5.9"""
+    device = endpoint((slot(3), slot(1)), {0: (WIDE, MIB), 2: (WIDE_PREFETCH, MIB)})
+    machine = run(name, [bridge((slot(3),)), device])
+    (behind,) = [b for b in buses(machine) if b.bridge]
+    assert isinstance(behind.bridge, Bridge)
+    window = memory_window(behind.bridge)
+    one, other = (bar.address for bar in bars(behind.functions[slot(1)]))
+    assert window.base <= one <= window.limit
+    assert not window.base <= other <= window.limit
 
 
 @WITH_PCI

@@ -1,9 +1,20 @@
 """PCI where there are more functions than fit: who loses, and who gets what is left."""
 
+import pytest
+
 from fwbuild.abi import e820
 from fwbuild.emulator.recording import PciFunction
 from fwbuild.sizes import GIB, MIB
-from tests.support.pci_functions import IO, MEMORY, WIDE, WIDE_PREFETCH, bridge, endpoint
+from tests.support.pci_decode import io_window, memory_window
+from tests.support.pci_functions import (
+    IO,
+    MEMORY,
+    WIDE,
+    WIDE_PREFETCH,
+    Reserve,
+    bridge,
+    endpoint,
+)
 from tests.support.pci_judge import buses, complaints, named, unassigned
 from tests.support.pci_machine import WITH_PCI, memory_of, run, slot
 
@@ -53,6 +64,34 @@ def test_a_rom_loses_before_a_device(name: str) -> None:
     machine = run(name, functions)
     assert complaints(machine) == []
     assert named(machine) == [(0, slot(20), 0x30, rom)]
+
+
+# the hints of two bridges and a ROM, in the order in which they are found; what loses
+ROOMS: dict[str, tuple[list[PciFunction], tuple[int, int, int, int]]] = {
+    "the larger of two": (
+        [bridge((slot(20),), reserve=Reserve(memory=4 * MIB, prefetch_64=0)),
+         bridge((slot(21),), reserve=Reserve(memory=MIB, prefetch_64=0))],
+        (0, slot(20), 0x20, 4 * MIB)),
+    "a ROM": (
+        [endpoint((slot(20),), {}, rom=2 * MIB),
+         bridge((slot(21),), reserve=Reserve(memory=3 * MIB, prefetch_64=0))],
+        (0, slot(20), 0x30, 2 * MIB)),
+}  # fmt: skip
+
+
+@WITH_PCI
+@pytest.mark.parametrize("case", ROOMS)
+def test_which_room_loses(name: str, case: str) -> None:
+    """4 MiB are left for them, on q35 less what SATA takes."""
+    functions, lost = ROOMS[case]
+    hole = 0xFEC00000 - UNCACHED[name]
+    sizes = [1 << bit for bit in range(31, 22, -1) if hole & 1 << bit]
+    machine = run(
+        name,
+        [endpoint((slot(3 + n),), {0: (MEMORY, size)}) for n, size in enumerate(sizes)] + functions,
+    )
+    assert complaints(machine) == []
+    assert named(machine) == [lost]
 
 
 @WITH_PCI
@@ -117,6 +156,18 @@ def test_a_device_gets_what_larger_ones_leave_above(name: str) -> None:
     assert complaints(machine) == []
     (lost,) = unassigned(machine)
     assert lost in {(0, slot(4), 0x10), (0, slot(5), 0x10)}
+
+
+@WITH_PCI
+def test_room_below_4_gib_does_not_lose_for_what_is_short_above(name: str) -> None:
+    functions = [
+        bridge((slot(3),)),
+        *(endpoint((slot(4 + n),), {0: (WIDE, 8 * GIB)}, kind=STORAGE) for n in range(2)),
+    ]
+    machine = run(name, functions, memmap=above(48 * GIB, 60 * GIB))
+    assert complaints(machine) == []
+    (behind,) = [b.bridge for b in buses(machine) if b.bridge]
+    assert io_window(behind).open and memory_window(behind).open
 
 
 @WITH_PCI

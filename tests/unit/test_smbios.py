@@ -8,7 +8,7 @@ from fwbuild import __version__, protocols
 from fwbuild.abi import e820, smbios
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
-from fwbuild.firmware import file_names, stop_codes
+from fwbuild.firmware import file_names, smbios_data, stop_codes
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image
 from fwbuild.payloads.test_kernel import build_test_kernel
@@ -135,6 +135,18 @@ def test_a_largest_size_of_the_hosts_alone(image: Image) -> None:
     machine.run()
     at = entry_point(machine.read) or 0
     assert smbios.ENTRY_21.parse(machine.read(at, 31)).max_structure_size == 4
+
+
+def test_no_room_for_a_type_0_of_the_firmwares(image: Image) -> None:
+    """With it 65,536 bytes, one more than version 2.1 can tell: the host's go without."""
+    size = smbios.TABLES_21_MAX + 1 - smbios_data.TYPE0_SIZE
+    tables = structure(11, 5, b"x" * (size - 7 - len(PLAIN))) + PLAIN
+    machine = machine_of(entry_21(tables), tables, image)
+    machine.run()
+    assert len(tables) == size
+    at = entry_point(machine.read) or 0
+    found = smbios.ENTRY_21.parse(machine.read(at, 31))
+    assert (found.table_length, machine.read(found.table_address, 1)) == (size, b"\x0b")
 
 
 @dataclass

@@ -160,16 +160,20 @@ def test_they_halt_for_good(all_cpus: Image) -> None:
 def test_cpus_that_do_not_wake(all_cpus: Image) -> None:
     """Each look at how many there are leaves them a CPUID's time, which is long under KVM."""
     machine = machine_of("pc", 4, all_cpus, there=2)
-    waits = []
+    waits, pauses = [], []
 
     def lose_patience(uc: object, address: int, size: int, _data: object) -> None:
         if size == 2 and machine.read(address, 2) == b"\x0f\xa2":
             waits.append(address)
+        if size == 2 and machine.read(address, 2) == b"\xf3\x90":
+            pauses.append(address)
         if machine.uc.reg_read(ux.UC_X86_REG_ECX) == work.CPU_PATIENCE - 10:
             machine.uc.reg_write(ux.UC_X86_REG_ECX, 1)
 
     machine.uc.hook_add(UC_HOOK_CODE, lose_patience)
     outcome = machine.run()
-    assert max(waits.count(address) for address in waits) >= 10
+    looks = max(waits.count(address) for address in waits)
+    assert looks >= 10
+    assert len(pauses) == looks * work.CPU_PAUSES
     stop = stop_codes.BY_NAME["CPUS"]
     assert outcome.console == f"fwbuild: {stop.code:02x} {stop.what} 00000002\n"
