@@ -1,5 +1,6 @@
 """Machines with PCI functions of one's own, run by the universal image up to the kernel."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -48,7 +49,7 @@ def run(
     return machine
 
 
-def memory_of(ranges: list[tuple[int, int, int]]) -> bytes:
+def memory_of(ranges: Sequence[tuple[int, int, int]]) -> bytes:
     """An etc/e820 of (address, size, type) each."""
     rows = ({"addr": a, "size": s, "type": t} for a, s, t in ranges)
     return b"".join(e820.ENTRY.build(row) for row in rows)

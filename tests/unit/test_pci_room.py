@@ -13,6 +13,7 @@ from tests.support.pci_functions import (
     EXPRESS_AT,
     IO,
     MEMORY,
+    RESERVE_AT,
     WIDE_PREFETCH,
     Reserve,
     bridge,
@@ -109,6 +110,16 @@ def test_hints_of_a_port(name: str) -> None:
     """A capability before the hint does not hide it; a port that is asked for I/O has it."""
     machine = run(name, [bridge((slot(3),), port=ROOT_PORT, reserve=Reserve(io=FOUR))])
     assert sizes(machine) == {1: [FOUR, TWO, TWO]}
+
+
+@WITH_PCI
+def test_a_port_whose_hint_comes_first(name: str) -> None:
+    """The capability behind the hint tells that it is one: without a word it has no I/O."""
+    found = bridge((slot(3),), port=ROOT_PORT, reserve=Reserve(memory=MIB))
+    config = bytearray(found.config)
+    config[0x34], config[RESERVE_AT + 1], config[EXPRESS_AT + 1] = RESERVE_AT, EXPRESS_AT, 0
+    machine = run(name, [replace(found, config=bytes(config))])
+    assert sizes(machine) == {1: [0, MIB, TWO]}
 
 
 @WITH_PCI

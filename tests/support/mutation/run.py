@@ -185,8 +185,16 @@ class Mutation:
                 return
 
 
-def reasons() -> dict[tuple[str, str, str, str], str]:
-    """Why a mutant survives, by (file, routine, statement, kind)."""
+Key = tuple[str, ...]  # of a mutant: file, routine, statement, kind
+
+
+def key(mutant: Mutant) -> Key:
+    line = mutant.line
+    return line.file, line.routine, line.text, mutant.kind
+
+
+def reasons() -> dict[Key, str]:
+    """Why a mutant cannot be noticed."""
     table = tomllib.loads(REASONS.read_text(encoding="utf-8"))
     return {
         (entry["file"], entry["routine"], *row): entry["why"]
@@ -196,29 +204,27 @@ def reasons() -> dict[tuple[str, str, str, str], str]:
 
 
 def main(folder: Path, count: int, seed: int) -> int:
-    """Run it. Returns the exit code: 1 if a mutant survived without a reason."""
-    record = read(folder)
+    """Run it. Returns the exit code: 1 if a mutant survived. Those with a reason are not tried."""
+    record, known = read(folder), reasons()
     images = [build_image(name) for name in names()]
-    candidates = [m for m in mutants(images) if m.line in record.taken]
+    changes = [m for m in mutants(images) if m.line in record.taken]
+    candidates = [m for m in changes if key(m) not in known]
     chosen = random.Random(seed).sample(candidates, min(count, len(candidates)))
     plugin = Mutation(record, chosen)
     # one example that fails is enough
     settings.register_profile("mutation", phases=[Phase.explicit, Phase.generate])
     settings.load_profile("mutation")
     pytest.main([*ARGUMENTS, "tests/unit"], plugins=[plugin])
-    known = reasons()
     survivors = [m for m, ended in plugin.ends.items() if ended.how == SURVIVED]
-    open_ = 0
     for mutant in survivors:
-        line = mutant.line
-        why = known.get((line.file, line.routine, line.text, mutant.kind))
-        open_ += why is None
-        print(f"{mutant}: " + (f"survives: {why}" if why else "survives, without a reason"))
+        print(f"{mutant}: survives")
+    left = len(changes) - len(candidates)
+    print(f"drawn from {len(candidates)}; {left} more change nothing ({REASONS.name} says why)")
     tried = len(plugin.ends)
     spent = sum(ended.seconds for ended in plugin.ends.values())
     print(f"{spent / max(tried, 1):.1f} s of CPU time a change")
     print(f"noticed {tried - len(survivors)} of {tried}")
-    return bool(open_)
+    return bool(survivors)
 
 
 if __name__ == "__main__":
