@@ -20,7 +20,7 @@ from fwbuild.abi import e820, multiboot, pvh
 from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator.machine import Machine, Outcome
 from fwbuild.emulator.memory import Memory
-from fwbuild.emulator.state import End
+from fwbuild.emulator.state import End, ReadMemory
 from fwbuild.explain.addresses import addresses
 from fwbuild.firmware import layout
 from fwbuild.firmware.options import BootProtocol
@@ -128,10 +128,14 @@ def _claimed(machine: Machine) -> list[tuple[int, int]]:
         if module.cmdline_paddr == empty or texts.base <= module.cmdline_paddr < texts.end:
             found.append((module.paddr, module.paddr + module.size))
     found += [(m.addr, m.addr + m.size) for m in _memmap(machine) if m.type == e820.Type.NVS]
-    first = machine.read(VECTORS.base, 4)
-    if int.from_bytes(first[2:], "little") == layout.BIOS_SEGMENT:
-        found.append((VECTORS.base, VECTORS.end))
+    found += vectors(machine.read)
     return [(start, end) for start, end in found if start < end]
+
+
+def vectors(read: ReadMemory) -> list[tuple[int, int]]:
+    """[address, end) of real mode's vectors where a payload has got the BIOS calls."""
+    segment = int.from_bytes(read(VECTORS.base + 2, 2), "little")
+    return [(VECTORS.base, VECTORS.end)] * (segment == layout.BIOS_SEGMENT)
 
 
 def _memmap(machine: Machine) -> list[Any]:

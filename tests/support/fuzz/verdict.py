@@ -24,7 +24,7 @@ from tests.support.fuzz import bases
 from tests.support.fuzz.inputs import Host
 from tests.support.fuzz.machine import LIMIT, LeanMachine
 from tests.support.fuzz.native import GRANULE, GRANULE_SHIFT
-from tests.support.sandbox import DECLARED, _granules
+from tests.support.sandbox import DECLARED, _granules, vectors
 
 NOTE = "fwbuild: no room for PCI "
 # Complaints about what the host's tables hold, which the firmware hands over as they are.
@@ -286,6 +286,7 @@ def _claimed(machine: LeanMachine) -> list[tuple[int, int]]:
     ]
     start, span, end = (number(read(at, 4)) for at in VARIABLES)
     found.append((start, start + span))
+    found += vectors(read)
     modules = read(MODULES, 10 * MODULE.size)
     for address, size, text, _ in MODULE.iter_unpack(modules):
         if text == EMPTY_STRING or TEXTS.base <= text < TEXTS.end:
