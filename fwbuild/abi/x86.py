@@ -53,6 +53,7 @@ PAGE = 0x1000
 RESET_VECTOR = 0xFFFFFFF0
 RESET_CS_SELECTOR = 0xF000
 RESET_CS_BASE = 0xFFFF0000
+RESET_EDX = 6 << 8  # the CPU's family and model (table 10-1)
 
 DESCRIPTOR = Struct(
     "limit_low" / Int16ul * "limit 15:0",

@@ -336,6 +336,7 @@ class Machine:
             uc.reg_write(table, (0, 0, 0xFFFF, 0))
         for name in GENERAL:
             uc.reg_write(getattr(ux, f"UC_X86_REG_{name}"), 0)
+        uc.reg_write(ux.UC_X86_REG_EDX, x86.RESET_EDX)
         uc.reg_write(ux.UC_X86_REG_CR0, int(x86.CR0_RESET))
         for name in SEGMENTS:
             uc.reg_write(getattr(ux, f"UC_X86_REG_{name}"), 0)

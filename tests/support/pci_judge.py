@@ -43,7 +43,7 @@ def host_windows(machine: Machine) -> list[Range]:
     low = max(low, family.aperture_start)
     high = max(FOUR_GIB, *(a + s for a, s in ram))
     if reserved := machine.recording.file("etc/reserved-memory-end"):
-        high = max(high, int.from_bytes(reserved.data, "little"))
+        high = max(high, int.from_bytes(reserved.data[:8], "little"))
     return [
         *(Range("io", a, b, "the host") for a, b in family.free_ports),
         Range("memory", low, chipset.DEVICE_WINDOW_END, "the host"),

@@ -12,6 +12,8 @@ from fwbuild.emulator.machine import Machine
 from fwbuild.guest import Guest
 from fwbuild.image.build import build_image
 from fwbuild.machines import MACHINES
+from tests.support.pci_functions import bridge
+from tests.support.pci_machine import run
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 # series of QEMU, machine, then accesses and instructions of each template
@@ -42,3 +44,14 @@ def test_cost(series: str, machine: str, template: str, tmp_path: Path, test_ker
     accesses, instructions = COSTS[series, machine, template]
     assert len(outcome.accesses) == accesses
     assert outcome.instructions == pytest.approx(instructions, rel=0.01)
+
+
+# machine, kind of express port (None: conventional): device accesses that an empty bridge adds
+BRIDGES = {("pc", None): 100, ("pc", 4): 40, ("q35", None): 55, ("q35", 4): 25}
+
+
+@pytest.mark.parametrize("machine, port", BRIDGES)
+def test_a_bridge(machine: str, port: int | None) -> None:
+    with_it, without = (run(machine, found) for found in ([bridge((3 << 3,), port=port)], []))
+    added = len(with_it.outcome.accesses) - len(without.outcome.accesses)
+    assert added <= BRIDGES[machine, port]

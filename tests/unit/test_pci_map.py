@@ -62,6 +62,9 @@ CASES = {
         [(6 * GIB, GIB, RESERVED)], 48 * GIB, (ends(33 * GIB),)),
     "hot-plug behind RAM": Case([(FOUR_GIB, GIB, RAM)], 48 * GIB, (ends(33 * GIB),)),
     "hot-plug ends where RAM does": Case([(FOUR_GIB, 29 * GIB, RAM)], 48 * GIB, (ends(33 * GIB),)),
+    "hot-plug's end in a file of 32 KiB": Case(
+        [], 48 * GIB, (File("etc/reserved-memory-end", 0x3001, 0x8000,
+                            (33 * GIB).to_bytes(8, "little").ljust(0x8000, b"\xff")),)),
     "hot-plug as far as a CPU of 40 bits reaches": Case(
         [], 0, (ends(1 << 40),), lost={LARGE}),
     "hot-plug to the end of all addresses": Case(

@@ -72,6 +72,10 @@ ROOMS: dict[str, tuple[list[PciFunction], tuple[int, int, int, int]]] = {
         [bridge((slot(20),), reserve=Reserve(memory=4 * MIB, prefetch_64=0)),
          bridge((slot(21),), reserve=Reserve(memory=MIB, prefetch_64=0))],
         (0, slot(20), 0x20, 4 * MIB)),
+    "room before a device": (
+        [bridge((slot(20),), reserve=Reserve(memory=3 * MIB, prefetch_64=0)),
+         endpoint((slot(21),), {0: (MEMORY, 2 * MIB)}, kind=DISPLAY)],
+        (0, slot(20), 0x20, 3 * MIB)),
     "a ROM": (
         [endpoint((slot(20),), {}, rom=2 * MIB),
          bridge((slot(21),), reserve=Reserve(memory=3 * MIB, prefetch_64=0))],

@@ -189,6 +189,12 @@ def test_the_fadt_need_not_come_first() -> None:
     spoil(before, place + 4, int.from_bytes(first, "little"))
     after.memory.inherit(before.memory)
     assert judge_wake(before, after, after.run(), VECTOR) == []
+    # behind the end of the RSDT it is none of its tables
+    after = suspend(before, rsdp(before), VECTOR)
+    length = rsdt(before) + offsets(acpi.TABLE_HEADER)["length"]
+    spoil(before, length, acpi.TABLE_HEADER.sizeof() + 4)
+    after.memory.inherit(before.memory)
+    assert after.run().exit_value == stop_codes.BY_NAME["WAKE_VECTOR"].code
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -198,6 +204,7 @@ def test_a_vmlinux_cannot_wake(machine: str) -> None:
     outcome = after.run()
     stop = stop_codes.BY_NAME["WAKE_VMLINUX"]
     assert (outcome.kind, outcome.exit_value) == ("exit", stop.code)
+    assert outcome.console.startswith(f"fwbuild: {stop.code:02x} {stop.what} 00000000\n")
     option = {"pc": "PIIX4_PM.disable_s3=1", "q35": "ICH9-LPC.disable_s3=1"}[machine]
     assert option in outcome.console and f"-global {option}" in stop.hint
 
