@@ -102,6 +102,24 @@ def test_command_line_as_long_as_the_header_allows(length: int, image: Image) ->
     assert handoff(machine).cmdline == b"x" * length
 
 
+def test_the_header_need_not_say_where_the_initrd_is(image: Image, tmp_path: Path) -> None:
+    """QEMU says it there too: the number in fw_cfg counts."""
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(b"initrd" * 1000)
+    guest = Guest("pc", initrd=initrd)
+    found = recording.find(guest)
+    loaded = protocols.load(guest, found, build_test_bzimage())
+    assert loaded
+    setup = bytearray(loaded.keys[Key.SETUP_DATA])
+    for field in ("ramdisk_image", "ramdisk_size", "cmd_line_ptr"):
+        at = offsets(linux_boot.SETUP_HEADER)[field]
+        setup[at : at + 4] = bytes(4)
+    loaded.keys[Key.SETUP_DATA] = bytes(setup)
+    machine = Machine(image.image, found, loaded)
+    machine.run()
+    assert LINUX.judge(machine.state()) == []
+
+
 def with_setup_data(loaded: Loaded, items: list[tuple[int, bytes]]) -> None:
     """Append a setup_data list to the kernel, as QEMU does for -dtb and the like."""
     kernel = loaded.keys[Key.KERNEL_DATA]
