@@ -46,6 +46,22 @@ def test_wakes_every_cpu(name: str, cpus: int, all_cpus: Image) -> None:
         assert not registers["eflags"] & x86.Eflags.IF
 
 
+def test_another_cpu_has_the_exceptions_of_the_first(all_cpus: Image) -> None:
+    machine = machine_of("pc", 2, all_cpus)
+    found = {}
+
+    def look(_uc: object, address: int, _size: int, _data: object) -> None:
+        found[address] = machine.uc.reg_read(ux.UC_X86_REG_IDTR)[1:3]
+
+    first = all_cpus.linked.addresses["main"]
+    other = statement_at(all_cpus, "smp_cpu", "call mtrr_init")
+    for address in (first, other):
+        machine.uc.hook_add(UC_HOOK_CODE, look, None, address, address)
+    machine.run()
+    assert found[first] == found[other]
+    assert found[first][0] >= ROM.base
+
+
 def test_the_apic_is_on_before_it_calls(all_cpus: Image) -> None:
     """Enabled, with the vector that it has at reset. Source: Intel SDM 3A, 10.4.3 and 10.9."""
     machine = machine_of("pc", 2, all_cpus)
