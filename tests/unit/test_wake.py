@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from unicorn import UC_HOOK_CODE
 from unicorn import x86_const as ux
 
 from fwbuild.abi import acpi, chipset, e820, legacy, offsets, pvpanic
@@ -57,6 +58,24 @@ def test_a_guest_wakes(machine: str, template: str) -> None:
     assert after.uc.reg_read(ux.UC_X86_REG_IDTR)[1:3] == (0, 0x3FF)  # base, limit: of real mode
     for msr in (Msr.MTRR_DEF_TYPE, Msr.MTRR_PHYS_BASE0, Msr.MTRR_PHYS_MASK0):
         assert after.uc.msr_read(msr) == before.uc.msr_read(msr) != 0
+
+
+def test_feature_control_is_set_again() -> None:
+    """A reset has cleared it. Where no file asks for it, nobody writes it (test_smp.py)."""
+    files = {file_names.FEATURE_CONTROL: (5).to_bytes(8, "little")}
+    image = build_image("all-cpus").image
+    before = emulated(Guest("q35"), image, build_test_bzimage(), files=files)
+    after = suspend(before, rsdp(before), VECTOR)
+    written = []
+
+    def look(_uc: object, address: int, size: int, _data: object) -> None:
+        if size == 2 and after.read(address, 2) == b"\x0f\x30":  # wrmsr
+            number, value = (after.uc.reg_read(r) for r in (ux.UC_X86_REG_ECX, ux.UC_X86_REG_EAX))
+            written.append((number, value))
+
+    after.uc.hook_add(UC_HOOK_CODE, look)
+    assert judge_wake(before, after, after.run(), VECTOR) == []
+    assert written.count((Msr.FEATURE_CONTROL, 5)) == 1
 
 
 @pytest.mark.parametrize("kernel", ["old bzImage", "Multiboot"])
