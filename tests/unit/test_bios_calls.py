@@ -116,6 +116,7 @@ def test_an_entry_is_all_that_e820_writes() -> None:
     asked = {"eax": 0xE820, "edx": SIGNATURE, "ecx": 32, "ebx": 0, "edi": at}
     _, after = called(bios.Vector.SYSTEM, asked)
     assert (after.registers["ecx"], after.registers["ebx"]) == (20, 20)
+    assert after.registers["eax"].to_bytes(4, "big") == b"SMAP"
     assert machine.read(place, 32)[20:] == b"\xaa" * 12
 
 
