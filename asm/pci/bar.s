@@ -136,6 +136,7 @@ pci_bar:
 .absent:
     ret
 .gap:
+    # in the upper half, which gets 0 as the lower one does
     xor eax, eax
     call pci_write32
     pop ebx

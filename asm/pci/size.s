@@ -239,7 +239,7 @@ pci_try_root:
     and cl, pci_plan.Flag.MOVABLE | pci_plan.Flag.MOVED | pci_plan.Flag.DROPPED
     cmp cl, pci_plan.Flag.MOVABLE
     jnz .next
-    # Larger than the aperture? Without those that are it may not be too much: see again
+    # Larger than the aperture? Without those that are it may not be too much: look again
     mov cl, byte ptr [edi + pci_plan.RESOURCE.key]
     cmp cl, byte ptr [ram.plan.limits + pci_plan.List.MEMORY]
     ja .larger
