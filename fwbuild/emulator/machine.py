@@ -35,11 +35,9 @@ HLT = b"\xf4"
 REPEATS = (b"\xf2", b"\xf3")
 RUNNING = (End.LIMIT, End.RUNNING)  # not settled
 SEGMENT = 0x10000  # bytes: the limit of real mode
-GENERAL = ("EAX", "EBX", "ECX", "EDX", "ESI", "EDI", "EBP", "ESP")
+GENERAL = tuple("eax ebx ecx edx esi edi ebp esp".split())
 SEGMENTS = ("DS", "ES", "FS", "GS", "SS")
-REGISTERS = tuple(
-    "eax ebx ecx edx esi edi ebp esp eip eflags cs ds es fs gs ss cr0 cr3 cr4".split()
-)
+REGISTERS = (*GENERAL, *"eip eflags cs ds es fs gs ss cr0 cr3 cr4".split())
 
 
 class Access(NamedTuple):
@@ -335,7 +333,7 @@ class Machine:
         for table in (ux.UC_X86_REG_GDTR, ux.UC_X86_REG_IDTR):
             uc.reg_write(table, (0, 0, 0xFFFF, 0))
         for name in GENERAL:
-            uc.reg_write(getattr(ux, f"UC_X86_REG_{name}"), 0)
+            uc.reg_write(getattr(ux, f"UC_X86_REG_{name.upper()}"), 0)
         uc.reg_write(ux.UC_X86_REG_EDX, x86.RESET_EDX)
         uc.reg_write(ux.UC_X86_REG_CR0, int(x86.CR0_RESET))
         for name in SEGMENTS:

@@ -15,7 +15,7 @@ from fwbuild.guest import Guest
 from fwbuild.image.build import build_image
 from fwbuild.machines import FAMILIES
 from fwbuild.payloads.test_kernel import build_test_kernel
-from fwbuild.sizes import MIB
+from fwbuild.sizes import GIB, MIB
 from tests.support import cpuid
 
 INSTRUCTIONS = 20_000_000  # a loop without an end is told
@@ -53,6 +53,12 @@ def memory_of(ranges: Sequence[tuple[int, int, int]]) -> bytes:
     """An etc/e820 of (address, size, type) each."""
     rows = ({"addr": a, "size": s, "type": t} for a, s, t in ranges)
     return b"".join(e820.ENTRY.build(row) for row in rows)
+
+
+def above(start: int, end: int) -> bytes:
+    """An etc/e820 that leaves these addresses above 4 GiB to PCI."""
+    ram, reserved = e820.Type.RAM, e820.Type.RESERVED
+    return memory_of([(0, 512 * MIB, ram), (start - GIB, GIB, ram), (end, GIB, reserved)])
 
 
 def slot(device: int, function: int = 0) -> int:

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from fwbuild import protocols
+from fwbuild.abi import pci
 from fwbuild.emulator import recording
 from fwbuild.emulator.machine import Machine
 from fwbuild.guest import Guest
 from fwbuild.image.build import build_image
 from fwbuild.machines import MACHINES
 from tests.support.pci_functions import bridge
-from tests.support.pci_machine import run
+from tests.support.pci_machine import run, slot
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 # series of QEMU, machine, then accesses and instructions of each template
@@ -47,11 +48,12 @@ def test_cost(series: str, machine: str, template: str, tmp_path: Path, test_ker
 
 
 # machine, kind of express port (None: conventional): device accesses that an empty bridge adds
-BRIDGES = {("pc", None): 100, ("pc", 4): 40, ("q35", None): 55, ("q35", 4): 25}
+PORT = pci.EXPRESS_TYPE_ROOT_PORT
+BRIDGES = {("pc", None): 100, ("pc", PORT): 40, ("q35", None): 55, ("q35", PORT): 25}
 
 
 @pytest.mark.parametrize("machine, port", BRIDGES)
 def test_a_bridge(machine: str, port: int | None) -> None:
-    with_it, without = (run(machine, found) for found in ([bridge((3 << 3,), port=port)], []))
+    with_it, without = (run(machine, found) for found in ([bridge((slot(3),), port=port)], []))
     added = len(with_it.outcome.accesses) - len(without.outcome.accesses)
     assert added <= BRIDGES[machine, port]

@@ -194,6 +194,12 @@ def test_setup_data_ends_at_an_entry_above_4_gib(image: Image) -> None:
     assert machine.read(at, 8) == elsewhere.to_bytes(8, "little")
 
 
+def place_initrd(machine: Machine, address: int) -> None:
+    """Let the host give an initrd of one page."""
+    numbers = {Key.INITRD_ADDR: address, Key.INITRD_SIZE: 0x1000}
+    machine.fw_cfg.items |= {key: n.to_bytes(4, "little") for key, n in numbers.items()}
+
+
 @pytest.mark.parametrize("limit, xloadflags, fits", [
     (0x1000FFF, 0, True),
     (0x1000FFE, 0, False),
@@ -205,8 +211,7 @@ def test_an_initrd_at_the_limit(limit: int, xloadflags: int, fits: bool, image: 
     kernel = build_test_bzimage(initrd_addr_max=limit, xloadflags=int(xloadflags))
     loaded = protocols.load(Guest("pc"), found, kernel)
     machine = Machine(image.image, found, loaded)
-    numbers = {Key.INITRD_ADDR: 0x1000000, Key.INITRD_SIZE: 0x1000}
-    machine.fw_cfg.items |= {key: n.to_bytes(4, "little") for key, n in numbers.items()}
+    place_initrd(machine, 0x1000000)
     assert machine.run().kind == ("handoff" if fits else "exit")
 
 
@@ -227,8 +232,7 @@ def test_an_initrd_right_behind_the_kernel(name: str, image: Image) -> None:
     loaded = protocols.load(Guest("pc"), found, kernel)
     for initrd, kind in ((end, "handoff"), (end - 1, "exit")):
         machine = Machine(image.image, found, loaded)
-        numbers = {Key.INITRD_ADDR: initrd, Key.INITRD_SIZE: 0x1000}
-        machine.fw_cfg.items |= {key: n.to_bytes(4, "little") for key, n in numbers.items()}
+        place_initrd(machine, initrd)
         assert machine.run().kind == kind, machine.console.text
 
 
@@ -243,8 +247,7 @@ def test_an_initrd_right_behind_setup_data(image: Image) -> None:
     with_setup_data(loaded, [(9, b"seed")])
     for initrd, kind in ((0x3000014, "handoff"), (0x3000013, "exit")):
         machine = Machine(image.image, found, loaded)
-        numbers = {Key.INITRD_ADDR: initrd, Key.INITRD_SIZE: 0x1000}
-        machine.fw_cfg.items |= {key: n.to_bytes(4, "little") for key, n in numbers.items()}
+        place_initrd(machine, initrd)
         assert machine.run().kind == kind, machine.console.text
 
 

@@ -122,17 +122,23 @@ def test_an_entry_below_another_segment(kind: int, image: Image, tmp_path: Path)
     assert machine.read(machine.outcome.registers["eip"], 1) == b"\xf4"
 
 
+def entered_in_segment(folder: Path, number: int, offset: int, **fields: int) -> bytes:
+    """A hobby kernel with an entry so far into a segment, whose header has other fields."""
+    kernel = bytearray(hobby.link(hobby.HEADER1.format(flags=0), folder).read_bytes())
+    header = elf.EHDR64.parse(kernel)
+    at = header.phoff + number * elf.PHDR64.sizeof()
+    segment = elf.PHDR64.parse(kernel[at:])
+    segment.update(fields)
+    header.entry = segment.vaddr + offset
+    kernel[: elf.EHDR64.sizeof()] = elf.EHDR64.build(header)
+    kernel[at : at + elf.PHDR64.sizeof()] = elf.PHDR64.build(segment)
+    return bytes(kernel)
+
+
 def test_an_entry_in_a_segment_that_lies_elsewhere(image: Image, tmp_path: Path) -> None:
     """The second of two, whose physical addresses are farther apart than the virtual ones."""
-    kernel = bytearray(hobby.link(hobby.HEADER1.format(flags=0), tmp_path).read_bytes())
-    header = elf.EHDR64.parse(kernel)
-    at = header.phoff + elf.PHDR64.sizeof()
-    second = elf.PHDR64.parse(kernel[at:])
-    second.paddr = 0x400000
-    header.entry = second.vaddr + 4
-    kernel[: elf.EHDR64.sizeof()] = elf.EHDR64.build(header)
-    kernel[at : at + elf.PHDR64.sizeof()] = elf.PHDR64.build(second)
-    machine = boot(Guest("pc", firmware_loads=True), image, bytes(kernel))
+    kernel = entered_in_segment(tmp_path, 1, 4, paddr=0x400000)
+    machine = boot(Guest("pc", firmware_loads=True), image, kernel)
     assert machine.outcome.registers["eip"] == 0x400004
 
 
@@ -240,14 +246,8 @@ def test_an_entry_in_no_segment(entry: int, image: Image, tmp_path: Path) -> Non
 
 
 def test_an_entry_in_a_segment_that_wraps(image: Image, tmp_path: Path) -> None:
-    kernel = bytearray(hobby.link(hobby.HEADER1.format(flags=0), tmp_path).read_bytes())
-    header = elf.EHDR64.parse(kernel)
-    first = elf.PHDR64.parse(kernel[header.phoff :])
-    first.paddr, first.memsz = 0xFFFFF000, 0x2000
-    header.entry = first.vaddr + 0x1800
-    kernel[: elf.EHDR64.sizeof()] = elf.EHDR64.build(header)
-    kernel[header.phoff : header.phoff + elf.PHDR64.sizeof()] = elf.PHDR64.build(first)
-    outcome = bare(image.image, {file_names.KERNEL: bytes(kernel)}).run()
+    kernel = entered_in_segment(tmp_path, 0, 0x1800, paddr=0xFFFFF000, memsz=0x2000)
+    outcome = bare(image.image, {file_names.KERNEL: kernel}).run()
     assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_ELF"].code
 
 

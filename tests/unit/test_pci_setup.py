@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fwbuild.abi import e820
 from fwbuild.emulator.pci.bridge import Bridge
 from fwbuild.emulator.recording import File, PciFunction
 from fwbuild.sizes import GIB, MIB
@@ -24,7 +23,7 @@ from tests.support.pci_functions import (
     endpoint,
 )
 from tests.support.pci_judge import buses, complaints, unassigned
-from tests.support.pci_machine import WITH_PCI, memory_of, roots, run, slot
+from tests.support.pci_machine import WITH_PCI, above, roots, run, slot
 
 
 @WITH_PCI
@@ -149,12 +148,7 @@ def test_bars_of_type_bits_alone(name: str) -> None:
         endpoint((slot(4),), none | {4: (MEMORY, 4096), 5: (IO, 32)}),
         endpoint((slot(5),), {0: (WIDE, 4 * GIB)}),  # all that there is above 4 GiB
     ]
-    ranges = [
-        (0, 512 * MIB, e820.Type.RAM),
-        (7 * GIB, GIB, e820.Type.RAM),
-        (12 * GIB, GIB, e820.Type.RESERVED),
-    ]
-    machine = run(name, functions, memmap=memory_of(ranges))
+    machine = run(name, functions, memmap=above(8 * GIB, 12 * GIB))
     assert complaints(machine) == []
     root = machine.board.pci.roots[0].functions
     assert [bar.register for bar in bars(root[slot(4)]) if bar.address] == [0x20, 0x24]

@@ -2,7 +2,6 @@
 
 import pytest
 
-from fwbuild.abi import e820
 from fwbuild.emulator.recording import PciFunction
 from fwbuild.sizes import GIB, MIB
 from tests.support.pci_decode import io_window, memory_window
@@ -16,9 +15,8 @@ from tests.support.pci_functions import (
     endpoint,
 )
 from tests.support.pci_judge import buses, complaints, named, unassigned
-from tests.support.pci_machine import WITH_PCI, memory_of, run, slot
+from tests.support.pci_machine import WITH_PCI, above, run, slot
 
-RAM, RESERVED = int(e820.Type.RAM), int(e820.Type.RESERVED)
 STORAGE, NETWORK, DISPLAY = 1, 2, 3
 UNCACHED = {"pc": 0x80000000, "q35": 0xC0000000}  # where MTRRs are, and PCI begins
 
@@ -26,6 +24,15 @@ UNCACHED = {"pc": 0x80000000, "q35": 0xC0000000}  # where MTRRs are, and PCI beg
 def crowd(size: int, count: int, kind: int) -> list[PciFunction]:
     """Devices of one 32-bit BAR each, on bus 0 from device 3 on."""
     return [endpoint((slot(3 + n),), {0: (MEMORY, size)}, kind=kind) for n in range(count)]
+
+
+def filling(name: str) -> list[PciFunction]:
+    """Displays whose BARs leave 4 MiB of what there is up to the I/O APIC."""
+    hole = 0xFEC00000 - UNCACHED[name]
+    sizes = [1 << bit for bit in range(31, 22, -1) if hole & 1 << bit]
+    return [
+        endpoint((slot(3 + n),), {0: (MEMORY, size)}, kind=DISPLAY) for n, size in enumerate(sizes)
+    ]
 
 
 @WITH_PCI
@@ -55,13 +62,9 @@ def test_who_loses(name: str) -> None:
 @WITH_PCI
 def test_a_rom_loses_before_a_device(name: str) -> None:
     """There is room for all but the ROM, which no guest needs here."""
-    hole, rom = 0xFEC00000 - UNCACHED[name], 8 * MIB  # up to the I/O APIC; 4 MiB are left
-    sizes = [1 << bit for bit in range(31, 22, -1) if hole & 1 << bit]
-    functions = [
-        endpoint((slot(3 + n),), {0: (MEMORY, size)}, kind=DISPLAY) for n, size in enumerate(sizes)
-    ]
-    functions.append(endpoint((slot(20),), {0: (IO, 32), 1: (MEMORY, 16)}, kind=DISPLAY, rom=rom))
-    machine = run(name, functions)
+    rom = 8 * MIB
+    found = endpoint((slot(20),), {0: (IO, 32), 1: (MEMORY, 16)}, kind=DISPLAY, rom=rom)
+    machine = run(name, [*filling(name), found])
     assert complaints(machine) == []
     assert named(machine) == [(0, slot(20), 0x30, rom)]
 
@@ -88,12 +91,7 @@ ROOMS: dict[str, tuple[list[PciFunction], tuple[int, int, int, int]]] = {
 def test_which_room_loses(name: str, case: str) -> None:
     """4 MiB are left for them, on q35 less what SATA takes."""
     functions, lost = ROOMS[case]
-    hole = 0xFEC00000 - UNCACHED[name]
-    sizes = [1 << bit for bit in range(31, 22, -1) if hole & 1 << bit]
-    machine = run(
-        name,
-        [endpoint((slot(3 + n),), {0: (MEMORY, size)}) for n, size in enumerate(sizes)] + functions,
-    )
+    machine = run(name, [*filling(name), *functions])
     assert complaints(machine) == []
     assert named(machine) == [lost]
 
@@ -138,11 +136,6 @@ def test_above_all_ram_there_is_no_room(name: str) -> None:
     assert complaints(machine) == []
     assert unassigned(machine) == {(0, slot(3), 0x10)}
     assert named(machine) == [(0, slot(3), 0x10, 64 * GIB)]
-
-
-def above(start: int, end: int) -> bytes:
-    """A map that leaves these addresses above 4 GiB to PCI."""
-    return memory_of([(0, 512 * MIB, RAM), (start - GIB, GIB, RAM), (end, GIB, RESERVED)])
 
 
 @WITH_PCI

@@ -17,6 +17,7 @@ from fwbuild.image.build import Image, build_image
 from fwbuild.machines import MACHINES
 from fwbuild.payloads.test_kernel import build_test_kernel
 from fwbuild.protocols import PVH
+from tests.support import watch
 from tests.support.faults import statement_at
 from tests.support.files import put_files, with_cpus
 
@@ -97,16 +98,7 @@ def test_universal_wakes_none(image: Image) -> None:
 
 def msrs_written(machine: Machine) -> list[tuple[int, int]]:
     """Run it: the number and the value of each MSR that is written, by every CPU."""
-    written = []
-
-    def look(uc: object, address: int, size: int, _data: object) -> None:
-        if size == 2 and machine.read(address, 2) == b"\x0f\x30":
-            ecx, eax, edx = (
-                machine.uc.reg_read(getattr(ux, f"UC_X86_REG_{r}")) for r in ("ECX", "EAX", "EDX")
-            )
-            written.append((ecx, edx << 32 | eax))
-
-    machine.uc.hook_add(UC_HOOK_CODE, look)
+    written = watch.msrs(machine)
     machine.run()
     assert PVH.judge(machine.state()) == []
     return written
@@ -176,13 +168,12 @@ def test_they_halt_for_good(all_cpus: Image) -> None:
 def test_cpus_that_do_not_wake(all_cpus: Image) -> None:
     """Each look at how many there are leaves them a CPUID's time, which is long under KVM."""
     machine = machine_of("pc", 4, all_cpus, there=2)
-    waits, pauses = [], []
+    waits: list[int] = []
+    pauses: list[int] = []
+    watch.on(machine, watch.CPUID, waits.append)
+    watch.on(machine, watch.PAUSE, pauses.append)
 
-    def lose_patience(uc: object, address: int, size: int, _data: object) -> None:
-        if size == 2 and machine.read(address, 2) == b"\x0f\xa2":
-            waits.append(address)
-        if size == 2 and machine.read(address, 2) == b"\xf3\x90":
-            pauses.append(address)
+    def lose_patience(uc: object, address: int, _size: int, _data: object) -> None:
         if machine.uc.reg_read(ux.UC_X86_REG_ECX) == work.CPU_PATIENCE - 10:
             machine.uc.reg_write(ux.UC_X86_REG_ECX, 1)
 

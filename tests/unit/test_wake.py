@@ -5,7 +5,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from unicorn import UC_HOOK_CODE
 from unicorn import x86_const as ux
 
 from fwbuild.abi import acpi, chipset, e820, legacy, offsets, pvpanic
@@ -22,6 +21,7 @@ from fwbuild.payloads.test_kernel import (
     build_test_kernel,
     build_test_multiboot,
 )
+from tests.support import watch
 from tests.support.booted import emulated
 from tests.support.files import put_files
 from tests.support.templates import for_kernels
@@ -66,14 +66,7 @@ def test_feature_control_is_set_again() -> None:
     image = build_image("all-cpus").image
     before = emulated(Guest("q35"), image, build_test_bzimage(), files=files)
     after = suspend(before, rsdp(before), VECTOR)
-    written = []
-
-    def look(_uc: object, address: int, size: int, _data: object) -> None:
-        if size == 2 and after.read(address, 2) == b"\x0f\x30":  # wrmsr
-            number, value = (after.uc.reg_read(r) for r in (ux.UC_X86_REG_ECX, ux.UC_X86_REG_EAX))
-            written.append((number, value))
-
-    after.uc.hook_add(UC_HOOK_CODE, look)
+    written = watch.msrs(after)
     assert judge_wake(before, after, after.run(), VECTOR) == []
     assert written.count((Msr.FEATURE_CONTROL, 5)) == 1
 
