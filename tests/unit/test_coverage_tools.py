@@ -3,11 +3,13 @@
 from capstone import CS_ARCH_X86, CS_MODE_32, Cs
 
 from fwbuild.firmware.layout import ROM
-from fwbuild.image.build import Image
+from fwbuild.image.build import Image, build_image
+from fwbuild.image.template import names
 from tests.support.coverage.places import Direction, Line, Places
 from tests.support.coverage.report import Record, problems
-from tests.support.mutation.mutants import Mutant, mutated
+from tests.support.mutation.mutants import Mutant, mutants, mutated
 from tests.support.mutation.order import Order
+from tests.support.mutation.run import keyed, reasons
 
 LINE = Line("asm/a.s", 7, "jz .b", "a")
 ROW = {"file": "asm/a.s", "routine": "a", "why": "no host does it"}
@@ -54,6 +56,12 @@ def test_mutants(image: Image) -> None:
         names[kind] = [instruction.mnemonic for instruction in decoder.disasm(code, address)]
         assert data[:at] + encoded.code + data[at + len(code) :] == image.image
     assert names == {"flip": ["jne"], "drop": ["nop"] * len(encoded.code)}
+
+
+def test_a_reason_is_for_a_change_that_can_be_made() -> None:
+    """And for one alone: where a statement comes again in its routine, a number tells which."""
+    changes = keyed(mutants([build_image(name) for name in names()]))
+    assert [key for key in reasons() if key not in changes] == []
 
 
 def test_likely_tests_come_first() -> None:

@@ -14,7 +14,8 @@ import signal
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -185,21 +186,30 @@ class Mutation:
                 return
 
 
-Key = tuple[str, ...]  # of a mutant: file, routine, statement, kind
+Key = tuple[
+    str, str, str, str, int
+]  # file, routine, statement, kind, which of these in the routine
 
 
-def key(mutant: Mutant) -> Key:
-    line = mutant.line
-    return line.file, line.routine, line.text, mutant.kind
+def keyed(changes: Iterable[Mutant]) -> dict[Key, Mutant]:
+    """Mutants by the way in which a reason names them."""
+    seen: Counter[tuple[str, str, str, str]] = Counter()
+    found: dict[Key, Mutant] = {}
+    for mutant in sorted(changes):
+        line = mutant.line
+        same = line.file, line.routine, line.text, mutant.kind
+        seen[same] += 1
+        found[*same, seen[same]] = mutant
+    return found
 
 
 def reasons() -> dict[Key, str]:
-    """Why a mutant cannot be noticed."""
+    """Why a mutant cannot be noticed. A row without a number is of the first."""
     table = tomllib.loads(REASONS.read_text(encoding="utf-8"))
     return {
-        (entry["file"], entry["routine"], *row): entry["why"]
+        (entry["file"], entry["routine"], text, kind, number[0] if number else 1): entry["why"]
         for entry in table["survives"]
-        for row in entry["rows"]
+        for text, kind, *number in entry["rows"]
     }
 
 
@@ -207,8 +217,8 @@ def main(folder: Path, count: int, seed: int) -> int:
     """Run it. Returns the exit code: 1 if a mutant survived. Those with a reason are not tried."""
     record, known = read(folder), reasons()
     images = [build_image(name) for name in names()]
-    changes = [m for m in mutants(images) if m.line in record.taken]
-    candidates = [m for m in changes if key(m) not in known]
+    changes = keyed(mutants(images))
+    candidates = sorted(m for k, m in changes.items() if k not in known and m.line in record.taken)
     chosen = random.Random(seed).sample(candidates, min(count, len(candidates)))
     plugin = Mutation(record, chosen)
     # one example that fails is enough
@@ -218,8 +228,9 @@ def main(folder: Path, count: int, seed: int) -> int:
     survivors = [m for m, ended in plugin.ends.items() if ended.how == SURVIVED]
     for mutant in survivors:
         print(f"{mutant}: survives")
-    left = len(changes) - len(candidates)
-    print(f"drawn from {len(candidates)}; {left} more change nothing ({REASONS.name} says why)")
+    print(
+        f"drawn from {len(candidates)}; {len(known)} more change nothing ({REASONS.name} says why)"
+    )
     tried = len(plugin.ends)
     spent = sum(ended.seconds for ended in plugin.ends.values())
     print(f"{spent / max(tried, 1):.1f} s of CPU time a change")
