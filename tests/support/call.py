@@ -14,7 +14,7 @@ from unicorn import (
 )
 from unicorn import x86_const as ux
 
-from fwbuild.abi import fw_cfg, x86
+from fwbuild.abi import fw_cfg, offsets, x86
 from fwbuild.firmware import layout
 from fwbuild.firmware.layout import ROM
 from fwbuild.image.build import Image
@@ -24,13 +24,14 @@ RETURN = 0x3000000  # no code there: the run ends when it is reached
 LIMIT = 2_000_000  # instructions
 CODE_REGISTERS = "eax ebx ecx edx esi edi ebp esp eflags ds es fs gs ss cr0 cr3 cr4".split()
 JUMPS = (0xE9, 0xEB)  # jmp, near and short
+DMA_CONTROL = offsets(fw_cfg.DMA)["control"]
 STATUS = 0xCD5  # the flags that instructions compute, and DF
 
 
 @dataclass
 class Called:
-    """The effects of a call. `writes` are (address, bytes) pairs, `fell` the routines that were
-    entered from the end of the one before them."""
+    """The effects of a call. `writes` are (address, bytes) pairs, those of DMA as well; `fell` are
+    the routines that were entered from the end of the one before them."""
 
     returned: bool
     changed: set[str]
@@ -63,14 +64,17 @@ def call(
     before = {name: read(uc, name) for name in CODE_REGISTERS}
     signature = itertools.cycle(b"QEMU")
     writes: list[tuple[int, int]] = []
-    control = layout.address("work", "dma.control")
 
     def port_in(_uc: Uc, port: int, size: int, _data: object) -> int:
         return next(signature) if port == fw_cfg.PORT_DATA else (1 << 8 * size) - 1
 
-    def port_out(_uc: Uc, port: int, _size: int, _value: int, _data: object) -> None:
+    def port_out(_uc: Uc, port: int, _size: int, value: int, _data: object) -> None:
         if port == fw_cfg.PORT_DMA_LOW:
-            uc.mem_write(control, bytes(4))
+            at = int.from_bytes(value.to_bytes(4, "little"), "big")
+            asked = fw_cfg.DMA.parse(uc.mem_read(at, fw_cfg.DMA.sizeof()))
+            if asked.control & fw_cfg.DmaControl.READ:
+                writes.append((asked.address, asked.length))
+            uc.mem_write(at + DMA_CONTROL, bytes(4))
 
     def wrote(_uc: Uc, _access: int, address: int, size: int, _value: int, _data: object) -> None:
         writes.append((address, size))

@@ -22,7 +22,7 @@ from fwbuild.firmware.symbols import symbols
 from fwbuild.image import template
 from fwbuild.image.build import Image, build_image
 from fwbuild.image.elf import pvh_note
-from tests.support.call import call
+from tests.support.call import Called, call
 
 WORDS = symbols()
 DESTINATION = 0x200000
@@ -118,6 +118,7 @@ MEMORY = {
     **words(DIRECTORY, fw_cfg.FILE.build(E820)),
     **{WORDS[name]: value for name, value in STATE.items()},
 }
+TOP_PAGE = (STATE["ram.work.high_top"] - x86.PAGE, STATE["ram.work.high_top"])  # an ACPI table's
 APIC = (x86.APIC_BASE, x86.APIC_BASE + x86.APIC_SIZE)
 READ = int(fw_cfg.DmaControl.READ | fw_cfg.DmaControl.SELECT)
 TRANSFER: dict[str, int | str] = {"eax": READ, "ecx": SIZE, "edi": DESTINATION}
@@ -325,13 +326,16 @@ def routines(of: Image) -> list[str]:
 
 
 def allowed(name: str, address: int, size: int) -> bool:
-    """Whether a routine may store there. Real mode's vectors are those of two."""
+    """Whether a routine may store there. Real mode's vectors are those of two. Behind the last
+    variable nothing is anybody's."""
     declared = [*layout.RAM, layout.BIOS, layout.EBDA, layout.F_SEGMENT]
     if name not in ("bios_install", "multiboot_memory"):
         declared.remove(layout.region("ivt"))
-    regions = [(r.base, r.end) for r in declared]
-    regions += [(DESTINATION, DESTINATION + 0x400), (0x1000, 0x2000), APIC]
-    return any(base <= address and address + size <= end for base, end in regions)
+    regions = [(r.base, r.end) for r in declared if r.name != "work"]
+    base, work_area = layout.STRUCTURES["work"]
+    regions.append((base, base + work_area.sizeof()))
+    regions += [(DESTINATION, DESTINATION + 0x400), (0x1000, 0x2000), TOP_PAGE, APIC]
+    return any(start <= address and address + size <= end for start, end in regions)
 
 
 def image_of(name: str) -> Image:
@@ -350,15 +354,24 @@ def test_a_call_keeps_to_the_contract(name: str) -> None:
     assert [w for w in done.writes if not allowed(name, *w)] == []
 
 
+def stored(done: Called) -> list[int]:
+    """The addresses that a call has written, but for the stack's."""
+    stack = layout.region("stack")
+    return [at for at, _ in done.writes if not stack.base <= at < stack.end]
+
+
 @pytest.mark.parametrize("name", ["pci_write8", "pci_write16", "pci_write32"])
 def test_a_write_to_configuration_space_by_ports(name: str) -> None:
     """No memory is written but for what the address port holds."""
     ports = {WORDS["ram.work.ecam"]: 0}
     done = call(image(), name, {"ebx": REGISTER}, MEMORY | ports)
-    config_address = WORDS["ram.plan.config_address"]
-    stack = layout.region("stack")
-    elsewhere = [at for at, _ in done.writes if not stack.base <= at < stack.end]
-    assert elsewhere == [config_address]
+    assert stored(done) == [WORDS["ram.plan.config_address"]]
+
+
+@pytest.mark.parametrize("bridge, marked", [(pci.NO_VENDOR, False), (chipset.Device.Q35, True)])
+def test_a_machine_without_s3_gets_no_mark(bridge: int, marked: bool) -> None:
+    done = call(image(), "wake_arm", {}, MEMORY | {WORDS["ram.work.host_bridge"]: bridge})
+    assert (WORDS["ram.ebda.mark"] in stored(done)) == marked
 
 
 def test_each_routine_has_a_row() -> None:

@@ -176,14 +176,16 @@ def test_setup_data_elsewhere_stays(pointer: int, image: Image) -> None:
     assert params.hdr.setup_data == pointer
 
 
-def test_setup_data_ends_at_an_entry_above_4_gib(image: Image) -> None:
+@pytest.mark.parametrize("base", [0x80000, 0x1_0010_0000])  # below the kernel, and above 4 GiB
+def test_setup_data_ends_at_an_entry_elsewhere(base: int, image: Image) -> None:
     """The first entry moves; its pointer, which leads elsewhere, stays."""
     found = recording.find(Guest("pc"))
     loaded = protocols.load(Guest("pc"), found, build_test_bzimage())
     assert loaded
     with_setup_data(loaded, [(9, b"seed")])
     kernel = bytearray(loaded.keys[Key.KERNEL_DATA])
-    elsewhere = 0x1_0010_0000 + len(kernel) - 20
+    elsewhere = base + len(kernel) - 20
+    assert elsewhere not in range(0x100000, 0x100000 + len(kernel))
     kernel[-20:-12] = elsewhere.to_bytes(8, "little")
     loaded.keys[Key.KERNEL_DATA] = bytes(kernel)
     machine = Machine(image.image, found, loaded)

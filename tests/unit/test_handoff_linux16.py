@@ -152,8 +152,12 @@ def test_vectors_and_controllers(name: str, image: Image) -> None:
     writes = [(a.port, a.value) for a in machine.outcome.accesses if a.port in (0xA0, 0xA1)]
     assert writes[-5:] == [(0xA0, 0x11), (0xA1, 0x70), (0xA1, 0x02), (0xA1, 0x01), (0xA1, 0xFF)]
     # the timer's channel 0, both bytes of a count of 65536, as a rate generator: 18.2 Hz
+    timer = [(0x43, 0x34), (0x40, 0), (0x40, 0)]
     writes = [(a.port, a.value) for a in machine.outcome.accesses if 0x40 <= a.port <= 0x43]
-    assert writes == [(0x43, 0x34), (0x40, 0), (0x40, 0)]
+    assert writes == timer
+    # no port but theirs gets a byte from the list
+    writes = [(a.port, a.value) for a in machine.outcome.accesses if a.direction == "out"]
+    assert writes[-4:] == [(0x21, 0xFE), *timer]
     handoff = LINUX16.read(machine.state())
     bda = handoff.bda
     assert machine.read(layout.EBDA.base, 1) == bytes([layout.EBDA.size >> 10])  # in KiB

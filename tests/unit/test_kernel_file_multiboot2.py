@@ -271,25 +271,26 @@ def test_tags_that_are_refused(name: str, image: Image, tmp_path: Path) -> None:
         MULTIBOOT2.place(kernel, "k", TOP)
 
 
-# name: (offset in the first tag, bytes to put there)
+ALIGN, PLACE = tag(HeaderTag.MODULE_ALIGN), tag(MOVE, 0x200000, 0x2000000, 0x1000, 1)
+SPAN = tag(ADDRESSES, *[hobby.PHYSICAL] * 2, 0, 0)
+# name: (tag, offset in it, bytes to put there)
 DAMAGED = {
-    "a tag of no bytes": (4, bytes(4)),
-    "a tag without its own header": (4, b"\7"),
-    "a tag of many bytes": (4, b"\xff\xff\xff\xff"),
-    "a tag of the whole head": (4, b"\0\x80\0\0"),
-    "a tag that leads past the head": (4, b"\0\x7f\0\0"),
-    "addresses without the last": (0, b"\2\0\0\0\x14\0\0\0"),
-    "an entry without its address": (0, b"\3\0\0\0\x08\0\0\0"),
-    "a console without its flags": (0, b"\4\0\0\0\x08\0\0\0"),
-    "a place without a preference": (0, b"\x0a\0\0\0\x14\0\0\0"),
-    "an optional one, too": (0, b"\x0a\0\1\0\x14\0\0\0"),
+    "a tag of no bytes": (ALIGN, 4, bytes(4)),
+    "a tag without its own header": (ALIGN, 4, b"\7"),
+    "a tag of many bytes": (ALIGN, 4, b"\xff\xff\xff\xff"),
+    "a tag of the whole head": (ALIGN, 4, b"\0\x80\0\0"),
+    "a tag that leads past the head": (ALIGN, 4, b"\0\x7f\0\0"),
+    "addresses without the last": (SPAN, 4, b"\x14"),
+    "an entry without its address": (ALIGN, 0, b"\3"),
+    "a console without its flags": (ALIGN, 0, b"\4"),
+    "a place without a preference": (PLACE, 4, b"\x14"),
+    "an optional one, too": (PLACE, 2, b"\1\0\x14"),
 }
 
 
 @pytest.mark.parametrize("name", DAMAGED)
 def test_a_damaged_header(name: str, image: Image, tmp_path: Path) -> None:
-    at, data = DAMAGED[name]
-    tags = tag(HeaderTag.MODULE_ALIGN)
+    tags, at, data = DAMAGED[name]
     kernel = bytearray(hobby.link(hobby.HEADER2.format(tags=tags), tmp_path).read_bytes())
     first = kernel.index(b"\xd6\x50\x52\xe8") + multiboot2.HEADER.sizeof()
     kernel[first + at : first + at + len(data)] = data

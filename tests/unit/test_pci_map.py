@@ -164,6 +164,19 @@ def test_root_buses_that_are_not_there(name: str) -> None:
 
 
 @WITH_PCI
+def test_the_bus_before_a_root_bus_is_free(name: str) -> None:
+    """Two are said to be there, and one is: bus 2. The bridge of bus 0 leads to bus 1."""
+    functions = [
+        bridge((slot(3),)),
+        endpoint((slot(3), slot(1)), {0: (MEMORY, MIB)}),
+        endpoint((slot(0),), {0: (MEMORY, MIB)}, root=2),
+    ]
+    machine = run(name, functions, files=(roots(2),))
+    assert complaints(machine) == []
+    assert [b.number for b in buses(machine) if slot(1) in b.functions and b.bridge] == [1]
+
+
+@WITH_PCI
 def test_a_bridges_bar_is_needed_to_boot(name: str) -> None:
     display = 3
     crowd: list[PciFunction] = [

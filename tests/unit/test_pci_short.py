@@ -2,6 +2,7 @@
 
 import pytest
 
+from fwbuild.abi.e820 import FOUR_GIB
 from fwbuild.emulator.recording import PciFunction
 from fwbuild.sizes import GIB, MIB
 from tests.support.pci_decode import io_window, memory_window
@@ -57,6 +58,21 @@ def test_who_loses(name: str) -> None:
     # no more than must
     places = (0xFEC00000 - UNCACHED[name]) // (256 * MIB)
     assert 14 - len(lost) >= places - 2  # two are for the window
+
+
+def test_the_larger_loses_before_what_is_found_long_after_it() -> None:
+    """960 small BARs are between the two: the larger one alone loses."""
+    quarter = (FOUR_GIB - UNCACHED["q35"]) // 4
+    small = dict.fromkeys(range(6), (MEMORY, 16))
+    machine = run("q35", [
+        endpoint((slot(3),), {0: (MEMORY, 2 * quarter)}, kind=DISPLAY),
+        *(endpoint((slot(4 + n // 8, n % 8),), small, kind=DISPLAY, multifunction=True)
+          for n in range(160)),
+        endpoint((slot(24),), {0: (MEMORY, quarter)}, kind=DISPLAY),
+        endpoint((slot(25),), {0: (MEMORY, quarter)}, kind=STORAGE),
+    ])  # fmt: skip
+    assert complaints(machine) == []
+    assert unassigned(machine) == {(0, slot(3), 0x10)}
 
 
 @WITH_PCI
