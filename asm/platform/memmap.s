@@ -136,9 +136,8 @@ memmap_insert:
     sub ebx, eax
     sbb ecx, edx
 .shift:
-    # EDI: a free place; every entry above the new one moves up by one
-    cmp edi, region.memmap.base
-    jz .place
+    # EDI: a free place; every entry above the new one moves up by one. The first starts at 0, so
+    # nothing comes before it
     cmp dword ptr [edi + pvh.MEMMAP_ENTRY.addr + 4 - pvh.MEMMAP_ENTRY.sizeof], edx
     jb .place
     ja .move

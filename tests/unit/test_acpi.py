@@ -179,6 +179,22 @@ def test_what_is_taken_below_grows_into_one_range(image: Image) -> None:
     assert nvs(machine_of(GOOD["short names"], image)) == [(TOP - 3 * PAGE, TOP)]
 
 
+def test_alignment(image: Image) -> None:
+    """Two files that ask for 1 MiB of it lie below the rest, each as high as it can."""
+    found = nvs(machine_of(GOOD["aligned to 1 MiB"], image))
+    assert found == [
+        *((TOP - n * MIB, TOP - n * MIB + PAGE) for n in (2, 1)),
+        (TOP - PAGE, TOP),
+    ]
+
+
+def test_ram_that_ends_within_a_page(image: Image) -> None:
+    """Whole pages are taken."""
+    machine = machine_of(GOOD["smallest"], image)
+    claim(machine, [(0, TOP - 16, e820.Type.RAM)])
+    assert nvs(machine) == [(TOP - 2 * PAGE, TOP - PAGE)]
+
+
 # another range of the host's: where it starts, its type, and the NVS then
 OTHERS = {
     "elsewhere": (768 * MIB, e820.Type.NVS, [(TOP - PAGE, TOP), (768 * MIB, 768 * MIB + PAGE)]),

@@ -56,7 +56,7 @@ STATE = {
     "ram.boot_params.hdr.init_size": 0x100000,
     "ram.boot_params.hdr.loadflags": linux_boot.LoadFlag.LOADED_HIGH,
 }  # fmt: skip
-RAM = {0: 0x100000, 8: 0x2000000, 16: int(e820.Type.RAM)}
+RAM = {0: 0, 8: 0x2000000, 16: int(e820.Type.RAM)}
 DONE = {0: int(acpi.Command.ALLOCATE), ALLOCATED["address"]: 0x1000, ALLOCATED["size"]: 0x1000}
 
 
