@@ -165,9 +165,9 @@ pci_bounds:
     mov edi, region.memmap.base
     test edx, edx
     jnz .align
+    # 4 GiB at least
     xor eax, eax
     inc edx
-    jmp .unbounded
 .align:
     add eax, pci_plan.MEMORY_64_ALIGN - 1
     adc edx, 0
