@@ -1,4 +1,4 @@
-"""Sees instructions of an emulated run before they are executed."""
+"""Sees instructions of an emulated run before they are executed, and reads the IDTR."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,7 @@ from unicorn import x86_const as ux
 
 from fwbuild.emulator.machine import Machine
 
+REAL_MODE_IDT = (0, 0x3FF)  # IDTR as after a reset: Intel SDM volume 3A, 9.1.1
 WRMSR, CPUID, PAUSE = b"\x0f\x30", b"\x0f\xa2", b"\xf3\x90"
 
 
@@ -18,6 +19,12 @@ def on(machine: Machine, code: bytes, then: Callable[[int], None]) -> None:
             then(address)
 
     machine.uc.hook_add(UC_HOOK_CODE, look)
+
+
+def idtr(machine: Machine) -> tuple[int, int]:
+    """The base and the limit of the interrupt vectors."""
+    _, base, limit, _ = machine.uc.reg_read(ux.UC_X86_REG_IDTR)
+    return base, limit
 
 
 def msrs(machine: Machine) -> list[tuple[int, int]]:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from unicorn import x86_const as ux
 
 from fwbuild import protocols
 from fwbuild.abi import x86
@@ -18,6 +17,7 @@ from fwbuild.payloads.test_kernel import (
     build_test_kernel,
     build_test_multiboot,
 )
+from tests.support import watch
 from tests.support.faults import FAULTS, STOP, broken, broken_at, expected, statement_at
 from tests.support.files import with_cpus
 
@@ -75,5 +75,4 @@ def test_a_kernels_exceptions_are_its_own(kernel: Callable[[], bytes], image: Im
     found = recording.find(Guest("q35"))
     machine = Machine(image.image, found, protocols.load(Guest("q35"), found, kernel()))
     assert machine.run().kind == "handoff"
-    _, base, limit, _ = machine.uc.reg_read(ux.UC_X86_REG_IDTR)
-    assert (base, limit) == (0, 0x3FF)
+    assert watch.idtr(machine) == watch.REAL_MODE_IDT

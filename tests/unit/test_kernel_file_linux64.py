@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from unicorn import x86_const as ux
 
 from fwbuild import protocols
 from fwbuild.abi import elf, x86
@@ -17,7 +16,7 @@ from fwbuild.image.build import Image, build_image
 from fwbuild.machines import MACHINES
 from fwbuild.protocols import LINUX64
 from fwbuild.sizes import MIB
-from tests.support import cpuid
+from tests.support import cpuid, watch
 from tests.support.booted import emulated
 from tests.support.elf_files import BASE, LOAD, NOTES, elf_file
 from tests.support.files import bare
@@ -48,7 +47,7 @@ def test_handoff(name: str, dma: bool, guest: Guest, image: Image, tmp_path: Pat
     assert registers["efer"] == 0x500
     assert registers["cr4"] == 0x20  # PAE
     assert registers["cr3"] == layout.region("pages").base
-    assert machine.uc.reg_read(ux.UC_X86_REG_IDTR)[1:3] == (0, 0x3FF)  # as in real mode
+    assert watch.idtr(machine) == watch.REAL_MODE_IDT
     assert (registers["cs"], registers["ds"], registers["ss"]) == (0x10, 0x18, 0x18)
     page = machine.read(registers["esi"], 0x1000)
     assert page[0x1FE:0x200] == b"\x55\xaa"

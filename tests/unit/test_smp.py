@@ -52,7 +52,7 @@ def test_another_cpu_has_the_exceptions_of_the_first(all_cpus: Image) -> None:
     found = {}
 
     def look(_uc: object, address: int, _size: int, _data: object) -> None:
-        found[address] = machine.uc.reg_read(ux.UC_X86_REG_IDTR)[1:3]
+        found[address] = watch.idtr(machine)
 
     first = all_cpus.linked.addresses["main"]
     other = statement_at(all_cpus, "smp_cpu", "call mtrr_init")

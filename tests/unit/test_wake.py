@@ -5,7 +5,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from unicorn import x86_const as ux
 
 from fwbuild.abi import acpi, chipset, e820, legacy, offsets, pvpanic
 from fwbuild.abi.x86 import Msr
@@ -55,7 +54,7 @@ def test_a_guest_wakes(machine: str, template: str) -> None:
     before = booted(machine, template=template)
     after = suspend(before, rsdp(before), VECTOR)
     assert judge_wake(before, after, after.run(), VECTOR) == []
-    assert after.uc.reg_read(ux.UC_X86_REG_IDTR)[1:3] == (0, 0x3FF)  # base, limit: of real mode
+    assert watch.idtr(after) == watch.REAL_MODE_IDT
     for msr in (Msr.MTRR_DEF_TYPE, Msr.MTRR_PHYS_BASE0, Msr.MTRR_PHYS_MASK0):
         assert after.uc.msr_read(msr) == before.uc.msr_read(msr) != 0
 
