@@ -155,7 +155,7 @@ pci_apertures:
 #: map
 #: mode: 32
 #: in: eax the least start low, edx high
-#: out: eax start low, edx high (all ones where there is no room), esi end low (all ones without
+#: out: eax start low (all ones where there is no room), edx high, esi end low (all ones without
 #:   one), ebp high
 #: clobbers: ebx, ecx, edi, eflags
 #: reads: ram.work.memmap_end, ram.plan.memory.start, region.memmap
@@ -226,7 +226,8 @@ pci_bounds:
     or dword ptr [ram.plan.memory.start], -1
     jmp .compare
 .nowhere:
-    # the last 4 GiB of all addresses: what lies below 4 GiB still counts
+    # the end of all addresses: what lies below 4 GiB still counts
+    or eax, -1
     or edx, -1
     jmp .unbounded
 .done:

@@ -64,13 +64,17 @@ def test_the_larger_loses_before_what_is_found_long_after_it() -> None:
     """960 small BARs are between the two: the larger one alone loses."""
     quarter = (FOUR_GIB - UNCACHED["q35"]) // 4
     small = dict.fromkeys(range(6), (MEMORY, 16))
-    machine = run("q35", [
+    crowded = [
+        endpoint((slot(4 + n // 8, n % 8),), small, kind=DISPLAY, multifunction=True)
+        for n in range(160)
+    ]
+    functions = [
         endpoint((slot(3),), {0: (MEMORY, 2 * quarter)}, kind=DISPLAY),
-        *(endpoint((slot(4 + n // 8, n % 8),), small, kind=DISPLAY, multifunction=True)
-          for n in range(160)),
+        *crowded,
         endpoint((slot(24),), {0: (MEMORY, quarter)}, kind=DISPLAY),
         endpoint((slot(25),), {0: (MEMORY, quarter)}, kind=STORAGE),
-    ])  # fmt: skip
+    ]
+    machine = run("q35", functions)
     assert complaints(machine) == []
     assert unassigned(machine) == {(0, slot(3), 0x10)}
 
