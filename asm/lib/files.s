@@ -80,8 +80,7 @@ files_find:
     bswap ecx
     # The directory is big-endian, and so is a control word.
     movzx eax, word ptr [edi + fw_cfg.FILE.select - fw_cfg.FILE.name]
-    or eax, fw_cfg.READ_ITEM
-    clc
+    or eax, fw_cfg.READ_ITEM    # which clears CF, too
     ret
 .long:
     push esi

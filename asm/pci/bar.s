@@ -2,14 +2,14 @@
 
 #: size BARs and the expansion ROM's
 #: mode: 32
-#: in: esi bus, ebp function, ecx which dwords from the first BAR on (a bit each)
+#: in: esi bus, ebp function, ebx its configuration address, ecx which dwords from the first BAR on
+#:   (a bit each)
 #: out: -
 #: clobbers: eax, ebx, ecx, edx, edi, eflags
 #: reads: ram.work.ecam, ram.plan.limits, region.scratch
 #: writes: region.scratch
 #: source: PCI Local Bus Specification 3.0, 6.2.5
 pci_bars:
-    mov ebx, dword ptr [ebp + pci_plan.FUNCTION.config]
     add ebx, pci.HEADER.bar
 .next:
     shr ecx, 1

@@ -65,6 +65,7 @@ CASES = {
     "E820 from far away": refused(ebx=0xFFFFFFF0),
     "RAM above 1 MiB": system(0x8800, {"eax": 0x1234}, 0, extended=0x1234),
     "RAM above 1 MiB, all that it can tell": system(0x8800, {"eax": 0xFC00}, 0, extended=0xFC00),
+    "RAM above 1 MiB, 1 KiB more": system(0x8800, {"eax": 0xFC00}, 0, extended=0xFC01),
     "RAM above 1 MiB, more than it can tell": system(
         0x8800, {"eax": 0xFC00}, 0, extended=0x10000),
     "E801 of 15 MiB": system(

@@ -245,7 +245,12 @@ ROWS: dict[str, dict[str, int | str]] = {
     "pci_close_bus": {"esi": BUS},
     "pci_window": {"esi": BUS, "ebp": FUNCTION, "ecx": 0},
     "pci_room": {"esi": BUS, "edi": WINDOW, "ecx": 0},
-    "pci_bars": {"esi": BUS, "ebp": FUNCTION, "ecx": pci_plan.BARS_NORMAL},
+    "pci_bars": {
+        "esi": BUS,
+        "ebp": FUNCTION,
+        "ebx": pci.CONFIG_ENABLE,
+        "ecx": pci_plan.BARS_NORMAL,
+    },
     "pci_bar": {"esi": BUS, "ebp": FUNCTION, "ebx": REGISTER},
     "pci_size_bits": {"eax": 0xFFFFF000},
     "pci_insert": {"edi": WINDOW, "esi": BUS, "eax": 1},

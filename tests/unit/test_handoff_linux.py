@@ -13,6 +13,7 @@ from fwbuild.abi.fw_cfg import Key
 from fwbuild.emulator import recording
 from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.machine import Machine
+from fwbuild.firmware import stop_codes
 from fwbuild.guest import Guest
 from fwbuild.image.build import Image, build_image
 from fwbuild.machines import MACHINES
@@ -251,6 +252,16 @@ def test_an_initrd_right_behind_setup_data(image: Image) -> None:
         machine = Machine(image.image, found, loaded)
         place_initrd(machine, initrd)
         assert machine.run().kind == kind, machine.console.text
+
+
+def test_setup_data_whose_end_wraps(image: Image) -> None:
+    """Past 4 GiB, to above the kernel's start: no RAM is there."""
+    found = recording.find(Guest("pc"))
+    loaded = protocols.load(Guest("pc"), found, build_test_bzimage(init_size=0xFFE00000))
+    assert loaded
+    with_setup_data(loaded, [(9, bytes(5 * MIB // 2))])
+    outcome = Machine(image.image, found, loaded).run()
+    assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_RANGE"].code
 
 
 @pytest.mark.parametrize("initrd", [0x100000, 0x180000])

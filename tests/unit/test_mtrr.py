@@ -21,6 +21,7 @@ DEFAULT_TYPE = {
     "one": (0x501, 0xC06),
     "none": (0x500, 0),
     "no fixed ranges": (0x408, 0),
+    "one, and no fixed ranges": (0x401, 0),
 }
 
 

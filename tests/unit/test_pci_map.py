@@ -122,6 +122,22 @@ def test_what_fits_below_when_larger_ones_have_gone(name: str, large: int) -> No
 
 
 @WITH_PCI
+def test_a_window_of_more_than_4_gib_is_enough_to_move(name: str) -> None:
+    """What is behind the bridge has 4.5 GiB, none of it too large for the aperture below: with
+    the window gone, a BAR on the root bus stays."""
+    three = {n: (WIDE_PREFETCH, 512 * MIB) for n in (0, 2, 4)}
+    functions = [
+        bridge((slot(3),)),
+        *(endpoint((slot(3), slot(n)), three) for n in range(3)),
+        endpoint((slot(20),), {0: (WIDE, 4 * MIB)}),
+    ]
+    machine = run(name, functions)
+    assert complaints(machine) == []
+    assert unassigned(machine) == set()
+    assert 0 < address(machine, (0, slot(20), 0x10)) < FOUR_GIB
+
+
+@WITH_PCI
 def test_what_may_move_does_not_lose_for_what_may_not(name: str) -> None:
     """There is too little below 4 GiB alone: a larger BAR behind a bridge, which goes above, stays
     out of it."""

@@ -342,9 +342,10 @@ def test_room_below_4_gib_is_aligned_too(name: str, rooms: tuple[int, int]) -> N
     assert [base % (n * MIB) for base, n in zip(found, rooms, strict=True)] == [0, 0]
 
 
-def test_below_a_port_there_is_one_device() -> None:
+@pytest.mark.parametrize("port", [ROOT_PORT, DOWNSTREAM])
+def test_below_a_port_there_is_one_device(port: int) -> None:
     """Nobody else is looked for."""
-    machine = run("pc", [bridge((slot(3),), port=ROOT_PORT)])
+    machine = run("pc", [bridge((slot(3),), port=port)])
     addresses = [
         a.value for a in machine.outcome.accesses if (a.direction, a.port) == ("out", 0xCF8)
     ]

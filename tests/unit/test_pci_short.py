@@ -80,6 +80,15 @@ def test_the_larger_loses_before_what_is_found_long_after_it() -> None:
 
 
 @WITH_PCI
+def test_the_line_names_the_function(name: str) -> None:
+    functions = [
+        endpoint((slot(20),), {}, multifunction=True),
+        endpoint((slot(20, 5),), {1: (MEMORY, 2 * GIB)}),
+    ]
+    assert named(run(name, functions)) == [(0, slot(20, 5), 0x14, 2 * GIB)]
+
+
+@WITH_PCI
 def test_a_rom_loses_before_a_device(name: str) -> None:
     """There is room for all but the ROM, which no guest needs here."""
     rom = 8 * MIB
