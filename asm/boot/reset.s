@@ -34,12 +34,13 @@ enter_protected:
     .att lgdtl %cs:{rom_gdtr - region.rom.base}
     .enter_protected_mode protected_mode
 
-#: 32-bit entry: flat data segments and a stack
+#: 32-bit entry: flat data segments and a stack, if there is RAM for it
 #: mode: 32
 #: in: -
 #: out: -
-#: clobbers: eax, ds, es, ss, esp, eflags
-#: reads: ram.ebda.mark
+#: clobbers: eax, edx, ds, es, ss, esp, eflags
+#: reads: ram.ebda.mark, ram.work
+#: writes: ram.work
 #: returns: never
 #: source: Intel SDM volume 3A, 10.9.1
 protected_mode:
@@ -52,7 +53,14 @@ protected_mode:
     cmp dword ptr [ram.ebda.mark], work.WAKE_MARK
     jz wake_check
 .endif
-    jmp main
+    # The variables lie above the stack: where they keep what is written, all that is below is RAM.
+    mov dword ptr [ram.work], esp
+    cmp dword ptr [ram.work], esp
+    jz main
+    # The line that says so needs a stack: QEMU gives no guest less than 8 KiB.
+    mov esp, region.ivt.end
+    xor edx, edx                # the detail: nobody knows how much there is
+    .stop stop_codes.E820_SMALL
 
 #: GDTR of the descriptors in ROM, where the template of the RAM ones serves
 #: mode: data

@@ -39,7 +39,13 @@ PAGES_SIZE = (2 + PAGE_DIRECTORIES) * x86.PAGE
 # and where no kernel that is known writes before it has read it (abi/low_memory.py). What is in
 # use until the kernel is entered lies at the end: a Multiboot kernel may be loaded below it.
 RAM = (
-    Region("ivt", 0x0, 0x500, "real-mode vectors and BIOS data area: only 16-bit payloads use it"),
+    Region(
+        "ivt",
+        0x0,
+        0x500,
+        "real-mode vectors and BIOS data area, for 16-bit payloads alone; or a stop's stack where "
+        "there is no RAM for another",
+    ),
     Region("pvh", 0x6000, 0x1000, "hvm_start_info, GDT, module list"),
     Region("memmap", 0x7000, 0xC00, "the memory map that is handed over"),
     Region("scratch", 0x8000, 0x5000, "etc/e820 while it is read"),

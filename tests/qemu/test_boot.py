@@ -9,7 +9,7 @@ from fwbuild.abi import ports
 from fwbuild.firmware import stop_codes
 from fwbuild.guest import Guest
 from fwbuild.machines import MACHINES
-from fwbuild.sizes import MIB
+from fwbuild.sizes import KIB, MIB
 from tests.support import debian
 from tests.support.boot import boot
 from tests.support.kvm import need_accel
@@ -50,3 +50,14 @@ def test_stops(case: str, tmp_path: Path) -> None:
     assert status == ports.debug_exit_status(stop.code)
     assert console.startswith(f"fwbuild: {stop.code:02x} {stop.what} ")
     assert serial == console
+
+
+@pytest.mark.parametrize("kib", [8, 400, 624, 632, 1024])
+@pytest.mark.parametrize("name", MACHINES)
+def test_too_little_ram_for_the_firmware(name: str, kib: int, tmp_path: Path) -> None:
+    """Its variables end at 628 KiB."""
+    status, serial, console = boot(Guest(name, kib * KIB), tmp_path)
+    stop = stop_codes.BY_NAME["E820_SMALL"]
+    assert status == ports.debug_exit_status(stop.code)
+    known = kib * KIB if kib > 624 else 0
+    assert serial == console == f"fwbuild: {stop.code:02x} {stop.what} {known:08x}\n"

@@ -82,6 +82,15 @@ class Strays:
         ]
 
 
+def _has_ram(machine: Machine) -> bool:
+    """Whether there is RAM for the firmware's variables."""
+    try:
+        machine.read(layout.region("work").base, 4)
+    except MemoryError:
+        return False
+    return True
+
+
 def _callers(machine: Machine) -> tuple[int, ...]:
     """The words on top of the stack that look like return addresses."""
     stack = machine.uc.reg_read(ux.UC_X86_REG_ESP)
@@ -107,6 +116,8 @@ def _line(image: Image | None, address: int) -> str:
 
 def _claimed(machine: Machine) -> list[tuple[int, int]]:
     """[address, end) of what the host and the memory map allow besides the layout."""
+    if not _has_ram(machine):
+        return [(VECTORS.base, VECTORS.end)]  # the stack of the stop that says so
 
     def item(key: Key) -> int:
         return int.from_bytes(machine.fw_cfg.items.get(key, b""), "little")

@@ -125,7 +125,7 @@ def test_what_fits_below_when_larger_ones_have_gone(name: str, large: int) -> No
 def test_a_window_of_more_than_4_gib_is_enough_to_move(name: str) -> None:
     """What is behind the bridge has 4.5 GiB, none of it too large for the aperture below: with
     the window gone, a BAR on the root bus stays."""
-    three = {n: (WIDE_PREFETCH, 512 * MIB) for n in (0, 2, 4)}
+    three = dict.fromkeys((0, 2, 4), (WIDE_PREFETCH, 512 * MIB))
     functions = [
         bridge((slot(3),)),
         *(endpoint((slot(3), slot(n)), three) for n in range(3)),

@@ -56,6 +56,11 @@ def refuse_dma(machine: Machine) -> None:
     machine.fw_cfg._execute = lambda descriptor: False  # type: ignore[method-assign]
 
 
+def take_ram(machine: Machine) -> None:
+    """Leave nothing from the firmware's variables to the end of conventional memory."""
+    machine.uc.mem_unmap(layout.region("work").base, e820.VGA - layout.region("work").base)
+
+
 def shorten_e820(machine: Machine) -> None:
     put_sizes(machine, {file_names.E820: 30})
 
@@ -218,6 +223,8 @@ CASES = {
         LOW, (4 * GIB, 8 * GIB, RAM), (10 * GIB, GIB, RESERVED)]),
     "same range twice": Case("E820_OVERLAP", 0x100000, memmap=[LOW, LOW]),
     "RAM over the hole": Case("E820_OVERLAP", 0x9F000, memmap=[LOW, (0x9F000, 0x2000, RAM)]),
+    "no RAM for the firmware": Case("E820_SMALL", 0, edit=take_ram),
+    "the same on q35": Case("E820_SMALL", 0, edit=take_ram, machine="q35"),
     "RAM that ends below 1 MiB": Case("E820_SMALL", 0x100000, memmap=[(0, 0x100000, RAM)]),
     "no RAM at 0": Case("E820_LOW", 0, memmap=[(0x100000, 511 * MIB, RAM)]),
     "half an entry": Case("E820_SIZE", 30, memmap=[LOW], edit=shorten_e820),
