@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,9 +16,12 @@ from types import FrameType
 
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.gdb.relay import Relay, serve_all
+from fwbuild.qemu.child import child
+from fwbuild.qemu.console import Console
 from fwbuild.qemu.gdbstub import GdbStub
 from fwbuild.qemu.monitor import SOCKET_PATH_MAX
 from fwbuild.qemu.session import stopped
+from fwbuild.qemu.terminal import one_place
 
 NAME = "gdb"
 SOCKET = "gdb.sock"
@@ -87,12 +91,20 @@ def run_gdb(argv: Sequence[str]) -> int:
         if process:
             process.terminate()
 
-    with (
-        _handled(signal.SIGINT, ignore),
-        _handled(signal.SIGTERM, end),
-        _handled(signal.SIGHUP, end),
-    ):
-        process = subprocess.Popen(argv)
+    with _handled(signal.SIGINT, ignore):
+        if not sys.stdout.isatty():
+            return _run_into_file(argv)
+        with _handled(signal.SIGTERM, end), _handled(signal.SIGHUP, end):
+            process = subprocess.Popen(argv)
+            return process.wait()
+
+
+def _run_into_file(argv: Sequence[str]) -> int:
+    """The same where standard output is no terminal: what gdb prints is written for it, since gdb
+    does not tell what is lost."""
+    errors = subprocess.STDOUT if one_place() else None  # in their order
+    with child(lambda: subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=errors)) as process:
+        Console(None, sys.stdout.buffer).read(process, None)
         return process.wait()
 
 

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import select
 import selectors
 import subprocess
 import time
@@ -12,14 +13,14 @@ from typing import IO
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.qemu.ending import Ending
 
-CHUNK = 1 << 16
+CHUNK = select.PIPE_BUF  # bytes, what a pipe that may be written to takes at once
 SETTLED = 0.5  # seconds of silence after which a line counts as it is
 
 
 class Console:
     """The text so far, its lines ended by a newline alone, and the first match of `until`, a
     regular expression that stays in a line; ^ and $ are a line's. All that comes goes to `echo`
-    at once.
+    at once. What is passed on and not searched is not kept: a guest may print for ever.
 
     QEMU writes a byte at a time. So a match that reaches the end of an unfinished line waits for
     the line to go on: "tests: 1" may become "tests: 10", which "1$" does not match."""
@@ -36,7 +37,7 @@ class Console:
 
     @property
     def text(self) -> str:
-        """All that has come."""
+        """All that is kept of what has come."""
         return "".join((*self._lines, self._last))
 
     @property
@@ -59,8 +60,24 @@ class Console:
                     self.settle()
                     process.wait()  # it closes its output as it ends
                     return False
+                if not self._has_room(end):
+                    return True
                 self.take(data)
         return False
+
+    def _has_room(self, end: float | None) -> bool:
+        """Wait until `echo` takes more, to the time `end` at most: a reader of it may be slow.
+        Whether it does."""
+        try:
+            number = self._echo.fileno() if self._echo else None
+        except OSError:  # of a stream without a file
+            number = None
+        if number is None:
+            return True
+        poll = select.poll()
+        poll.register(number, select.POLLOUT)
+        left = None if end is None else max(0, end - time.monotonic()) * 1000
+        return bool(poll.poll(left))
 
     def take(self, data: bytes) -> None:
         """More of it."""
@@ -76,6 +93,8 @@ class Console:
             self._lines.append(self._last[:finished])
             self._from += finished
             self._last = self._last[finished:]
+        if self._echo and not self._pattern:
+            self._lines, self._from, self._last = [], 0, self._last[-1:]
 
     def patience(self, seconds: float | None) -> float | None:
         """How long to wait for more before `settle`: not longer than `seconds`."""

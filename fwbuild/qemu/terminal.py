@@ -1,4 +1,8 @@
-"""QEMU on the user's terminal: the guest's serial port is its standard input and output."""
+"""QEMU on the user's terminal: the guest's serial port is its standard input and output.
+
+QEMU writes to a terminal itself. Into a file or a pipe fwbuild writes for it, since QEMU loses what
+they do not take, without a word.
+"""
 
 import os
 import signal
@@ -44,7 +48,8 @@ class Terminal:
     def run(self) -> Ending:
         """Run it to its end. Raises FwbuildError where QEMU does not take its command line, where
         the guest ended badly, and where `expect` did not come."""
-        serial = Console(self.expect, sys.stdout.buffer) if self.expect else None
+        direct = sys.stdout.isatty() and not self.expect
+        serial = None if direct else Console(self.expect, sys.stdout.buffer)
         end, complaints = self._run(serial)
         if end.how == How.FAILURE:
             error = complaint.explain(program(), self.argv, complaints)
@@ -104,14 +109,14 @@ class Terminal:
 
 def _end_line() -> None:
     """What comes next is not the guest's: a line of ours, or a shell's prompt."""
-    if _one_place():
+    if one_place():
         sys.stderr.write("\n")
     elif sys.stdout.isatty():
         sys.stdout.write("\n")
         sys.stdout.flush()
 
 
-def _one_place() -> bool:
+def one_place() -> bool:
     """Whether stdout and stderr are one terminal, pipe or file."""
     try:
         return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
