@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.inputs import kept
 from fwbuild.qemu.program import chosen
 from fwbuild.version import __version__
 
@@ -103,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
         arguments, after = split_at_dashes(verb, arguments)
         args = parser(wanted, brief=wanted is VERBS).parse_args(arguments)
         args.after = after
-        with chosen(getattr(args, "qemu", None)):
+        with chosen(getattr(args, "qemu", None)), kept():
             return int(args.run(args))
     except FwbuildError as error:
         return _failed(error)

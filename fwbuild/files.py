@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.inputs import note_input, note_outputs
 from fwbuild.interrupt import interrupted_later
 
 REGULAR_MAX = 4 << 30  # bytes; a kernel with debugging information has one GiB
@@ -51,6 +52,7 @@ def is_file(path: Path) -> bool:
 def read_file(path: Path, limit: int | None = None) -> bytes:
     """A file's bytes, or the error that a user can act on; `limit` in bytes. Without one a pipe or
     a device still has one, for it may have no end."""
+    note_input(path)
     try:
         with path.open("rb") as stream:
             if stream.isatty():  # where nothing may ever come
@@ -81,7 +83,9 @@ def write_all(contents: Mapping[Path, Content]) -> None:
     """Write files so that each is whole or was never touched, whatever signal comes.
 
     A folder or a device in the way of any of them is found before the first is replaced. Folders
-    that they need are made, and go again where the files cannot be written."""
+    that they need are made, and go again where the files cannot be written. Raises FwbuildError for
+    a file that cannot be written, and for one that the command line reads."""
+    note_outputs(contents)
     with interrupted_later():
         _write_all(contents)
 

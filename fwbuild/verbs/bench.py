@@ -7,7 +7,7 @@ import argparse
 import os
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import write_all
 from fwbuild.guest import Guest
 from fwbuild.image.template import DEFAULT
+from fwbuild.inputs import note_outputs
 from fwbuild.machines import ACCEL, MACHINES
 from fwbuild.payloads.init import build_initrd
 from fwbuild.qemu.program import program
@@ -38,6 +39,7 @@ from fwbuild.verbs.paths import file_name
 from fwbuild.verbs.printing import Working, output
 
 HELP = "measure boots, beside qboot and SeaBIOS"
+RESULTS = "results.json"
 CPUINFO = Path("/proc/cpuinfo")
 # where a boot may end: what the guest does itself
 ENDS = {str(event): event for event in Event if event.seen not in (Seen.OUTSIDE, Seen.CONSOLE)}
@@ -196,19 +198,29 @@ def run(args: argparse.Namespace) -> int:
         baseline=images[0].name,
     )
     made = {path: data for image in images for path, data in image.contents.items()}
+    files: dict[Path, Callable[[Result], str]] = {args.out / RESULTS: Result.to_json}
+    if args.report:
+        _check_report(args.report, [initrd, *made, *files])
+        files |= {args.report: report.html}
+    note_outputs(files)
     write_all({initrd: build_initrd(), **made})
     console = output()
-    files: dict[Path, Callable[[Result], str]] = {args.out / "results.json": Result.to_json}
-    files |= {args.report: report.html} if args.report else {}
     _race(plan, result, files, console if not args.json else None)
     if args.json:
         print(result.to_json(), end="")
     else:
         for note in result.notes:
             console.print(f"Note: {note}")
-        console.print(f"Raw results: {args.out / 'results.json'}")
+        console.print(f"Raw results: {args.out / RESULTS}")
     _check_measured(result, args.until)
     return int(ExitCode.OK)
+
+
+def _check_report(path: Path, others: Sequence[Path]) -> None:
+    """Raise the error of a report that would go over another file of this bench."""
+    if path.resolve() in [other.resolve() for other in others]:
+        what, hint = "a file of --out has this name", "name another one by --report"
+        raise FwbuildError(ExitCode.USAGE, what, where=str(path), hint=hint)
 
 
 def _check_measured(result: Result, until: str | None) -> None:

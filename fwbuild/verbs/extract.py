@@ -5,8 +5,8 @@ import argparse
 import json
 from pathlib import Path
 
-from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.files import is_file, read_file, write_all
+from fwbuild.errors import ExitCode
+from fwbuild.files import read_file, write_all
 from fwbuild.kernel.bzimage import extract_from, is_bzimage
 from fwbuild.kernel.uki import KERNEL, is_efi, read_uki
 from fwbuild.kernel.vmlinux import pvh_problem
@@ -37,14 +37,6 @@ def run(args: argparse.Namespace) -> int:
     with Working(f"unpacking {args.vmlinuz}"):
         compression, vmlinux, elf = extract_from(data, args.vmlinuz)
     files = {name: args.out.with_name(args.out.name + name) for name in parts}
-    written = [path for path in (args.out, *files.values()) if is_file(path)]
-    if any(path.samefile(args.vmlinuz) for path in written):
-        raise FwbuildError(
-            ExitCode.INPUT,
-            "would be overwritten by its own vmlinux",
-            where=str(args.vmlinuz),
-            hint="name another file by --out",
-        )
     write_all({args.out: vmlinux} | {files[name]: parts[name] for name in parts})
     problem = pvh_problem(elf)
     if args.json:

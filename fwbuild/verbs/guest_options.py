@@ -15,6 +15,7 @@ from fwbuild.files import RIGHTS, UNREADABLE, is_file, read_file, why_no_file
 from fwbuild.firmware.layout import IMAGE_SIZE
 from fwbuild.guest import Guest
 from fwbuild.image import template
+from fwbuild.inputs import note_input
 from fwbuild.machines import ACCEL, ACCELERATORS, without_accelerator
 from fwbuild.qemu.command import size_text
 from fwbuild.qemu.program import VARIABLE
@@ -197,11 +198,15 @@ def check_files(*paths: Path | None) -> None:
         if path and (what := why_no_file(path)):
             hint = RIGHTS if what.startswith(UNREADABLE) else "give another file"
             raise FwbuildError(ExitCode.INPUT, what, where=str(path), hint=hint)
+        if path:
+            note_input(path)
 
 
 def check_initrd(initrd: Path | None) -> None:
     """Raise the error of an initrd that is neither a file nor a list of modules."""
-    if initrd and not is_file(initrd):
+    if initrd and is_file(initrd):
+        check_files(initrd)
+    elif initrd:
         check_files(*(Path(file) for file, _ in Guest(initrd=initrd).modules))
 
 

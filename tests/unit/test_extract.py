@@ -111,22 +111,6 @@ def test_without_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "no PVH ELF note" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("link", (False, True))
-def test_the_kernel_is_not_overwritten(
-    link: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path, out = tmp_path / "vmlinuz", tmp_path / "vmlinuz"
-    path.write_bytes(bzimage(gzip.compress(KERNEL)))
-    if link:
-        out = tmp_path / "link"
-        out.symlink_to(path)
-    before = path.read_bytes()
-    assert cli.main(["extract", str(path), "--out", str(out)]) == ExitCode.INPUT
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "--out" in error
-    assert path.read_bytes() == before and out.is_symlink() == link
-
-
 LIE = (len(KERNEL) // 2).to_bytes(4, "little")
 MORE = (len(KERNEL) * 2).to_bytes(4, "little")
 XZ = COMPRESS["xz"](KERNEL)
