@@ -1,12 +1,12 @@
 """The ACPI table loader: scripts that QEMU does not make, and scripts that are wrong."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from fwbuild import protocols
-from fwbuild.abi import acpi, e820, offsets
+from fwbuild.abi import acpi, e820, offsets, pvh
 from fwbuild.abi.acpi import Command, Zone
 from fwbuild.abi.fw_cfg import DmaControl
 from fwbuild.abi.x86 import PAGE
@@ -179,6 +179,28 @@ def test_what_is_taken_below_grows_into_one_range(image: Image) -> None:
     assert nvs(machine_of(GOOD["short names"], image)) == [(TOP - 3 * PAGE, TOP)]
 
 
+@pytest.mark.parametrize("script", [None, BASE])
+def test_nothing_is_asked_of_fw_cfg_where_there_is_no_script(
+    script: list[bytes] | None, image: Image
+) -> None:
+    found = recording.find(Guest())
+    files = BASE_FILES | ({file_names.TABLE_LOADER: b"".join(script)} if script else {})
+    kept = [f for f in found.files if f.name != file_names.TABLE_LOADER]
+    found = replace(found, files=kept).with_files(files)
+    machine = Machine(image.image, found, protocols.load(Guest(), found, build_test_kernel()))
+    sizes: list[int] = []
+    execute = machine.fw_cfg._execute
+
+    def note(descriptor: Any) -> bool:
+        sizes.append(descriptor.length)
+        return execute(descriptor)
+
+    machine.fw_cfg._execute = note  # type: ignore[method-assign]
+    assert machine.run().kind == "handoff"
+    assert (len(BASE) * SIZE in sizes) == bool(script)
+    assert 0 not in sizes
+
+
 def test_alignment(image: Image) -> None:
     """Two files that ask for 1 MiB of it lie below the rest, each as high as it can."""
     found = nvs(machine_of(GOOD["aligned to 1 MiB"], image))
@@ -186,6 +208,15 @@ def test_alignment(image: Image) -> None:
         *((TOP - n * MIB, TOP - n * MIB + PAGE) for n in (2, 1)),
         (TOP - PAGE, TOP),
     ]
+
+
+def test_what_the_boot_before_left_behind_the_map(image: Image) -> None:
+    """NVS right above RAM there is none of this boot's, and nothing grows into it."""
+    machine = machine_of(GOOD["smallest"], image)
+    left = {"addr": TOP, "size": PAGE, "type": e820.Type.NVS, "reserved": 0}
+    area = layout.region("memmap")
+    machine.uc.mem_write(area.base, pvh.MEMMAP_ENTRY.build(left) * (area.size // 24))
+    assert nvs(machine) == [(TOP - PAGE, TOP)]
 
 
 def test_ram_that_ends_within_a_page(image: Image) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from unicorn import x86_const as ux
 
 from fwbuild import protocols
 from fwbuild.abi import bios, e820, x86
@@ -197,6 +198,8 @@ def test_interrupts_nobody_asked_for_are_acknowledged(vector: int, image: Image)
     entry = (registers["cs"] << 4) + registers["eip"]
     machine.uc.mem_write(entry, bytes([0xCD, vector, 0xF4]))  # int vector; hlt
     machine.uc.ctl_remove_cache(entry, entry + 3)
+    registers["eax"] = 0x0300  # of what comes next in memory, INT 10h, this would change CX and DX
+    machine.uc.reg_write(ux.UC_X86_REG_EAX, registers["eax"])
     ticks = layout.address("bda", "ticks")
     before = int.from_bytes(machine.read(ticks, 4), "little")
     after = machine.run_kernel()

@@ -188,6 +188,8 @@ CASES = {
         maps((0, 512 * MIB, RAM), (0xFEC00000, 0x1000, RAM)), line("E820_RANGE", 0xFEC00000)),
     "RAM over the ROM": Case(
         maps((0, 512 * MIB, RAM), (0xFFFF0000, 0x10000, RAM)), line("E820_RANGE", 0xFFFF0000)),
+    "RAM a byte into the devices": Case(
+        maps((0, 0xE0000001, RAM)), line("E820_RANGE", 0)),
     "RAM up to 4 GiB and more": Case(maps((0, 5 * GIB, RAM)), line("E820_RANGE", 0)),
     "RAM over ECAM": Case(
         maps((0, 512 * MIB, RAM), (0xB0000000, MIB, RAM)),

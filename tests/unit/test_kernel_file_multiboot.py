@@ -36,6 +36,20 @@ def guest(tmp_path: Path) -> Guest:
     return with_modules(tmp_path)
 
 
+LAST = multiboot.HEADER_SEARCH - multiboot.HEADER.sizeof() - 4
+
+
+def test_where_a_header_may_be(guest: Guest, image: Image) -> None:
+    """In the first 8 KiB with all of its fields, as QEMU has it."""
+    last, behind = (
+        bytes(at - 64) + by_header(header_addr=0x100000 + at) for at in (LAST, LAST + 4)
+    )
+    assert boot(guest, image, last).outcome.kind == "handoff"
+    outcome = bare(image.image, {file_names.KERNEL: behind}).run()
+    assert outcome.exit_value == stop_codes.BY_NAME["KERNEL_FILE"].code
+    assert MULTIBOOT.place(behind, "k", layout.MULTIBOOT_HIGH) is None
+
+
 @pytest.mark.parametrize("bits", [32, 64])
 @pytest.mark.parametrize("dma", [True, False])
 @pytest.mark.parametrize("name", MACHINES)

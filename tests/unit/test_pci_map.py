@@ -138,6 +138,24 @@ def test_a_window_of_more_than_4_gib_is_enough_to_move(name: str) -> None:
 
 
 @WITH_PCI
+@pytest.mark.parametrize("place", [2, 12])
+def test_what_moves_takes_its_gap_along(name: str, place: int) -> None:
+    """A bridge's window has a unit more than its alignment, so the BAR behind it leaves a gap.
+    Without the window, which may move, all else fits."""
+    unit = MIB if name == "q35" else 2 * MIB
+    fixed = [
+        endpoint((slot(3 + n),), {0: (MEMORY, size * unit)}) for n, size in enumerate((512, 256))
+    ]
+    behind = endpoint(
+        (slot(place), slot(1)), {0: (WIDE_PREFETCH, 128 * unit), 2: (WIDE_PREFETCH, MIB)}
+    )
+    last = endpoint((slot(8),), {0: (MEMORY, 128 * unit)})
+    machine = run(name, [*fixed, bridge((slot(place),)), behind, last])
+    assert complaints(machine) == []
+    assert unassigned(machine) == set()
+
+
+@WITH_PCI
 def test_what_may_move_does_not_lose_for_what_may_not(name: str) -> None:
     """There is too little below 4 GiB alone: a larger BAR behind a bridge, which goes above, stays
     out of it."""
@@ -160,6 +178,26 @@ def test_1_gib_above_ram(name: str, hot_plug: int, start: int) -> None:
     functions = [endpoint((slot(3 + n),), {0: (WIDE, GIB)}) for n in range(3)]
     machine = run(name, functions, files=(ends(hot_plug),), memmap=memmap)
     assert len(unassigned(machine)) == (1 if name == "pc" else 2)
+
+
+# what the map and the files have above 4 GiB, and the whole GiB that comes next
+UNEVEN: dict[str, tuple[Map, tuple[File, ...], int]] = {
+    "hot-plug": ([], (ends(33 * GIB + MIB),), 34 * GIB),
+    "RAM": ([(FOUR_GIB, 3 * GIB + MIB, RAM)], (), 8 * GIB),
+    "RAM of some GiB": ([(FOUR_GIB, 3 * GIB, RAM)], (), 7 * GIB),
+}
+
+
+@WITH_PCI
+@pytest.mark.parametrize("case", UNEVEN)
+def test_where_the_aperture_above_ram_begins(name: str, case: str) -> None:
+    more, files, start = UNEVEN[case]
+    memmap = memory_of([(0, 512 * MIB, RAM), *more])
+    functions = [endpoint((slot(3 + n),), {0: (WIDE, GIB)}) for n in range(3)]
+    machine = run(name, functions, files=files, memmap=memmap)
+    assert complaints(machine) == []
+    places = {address(machine, (0, slot(3 + n), 0x10)) for n in range(3)}
+    assert min(at for at in places if at >= FOUR_GIB) == start
 
 
 @WITH_PCI
