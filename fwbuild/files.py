@@ -20,6 +20,7 @@ NO_FILE = "no such file"
 UNREADABLE = "cannot read"
 RIGHTS = "look at its path and its rights"  # the hint
 ROOM = "make room for it"
+SCRATCH = ".fwbuild-"  # of scratch files; the file's own name may leave no room for more
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 PACKAGE = Path(__file__).resolve().parent
@@ -42,6 +43,13 @@ def why_no_file(path: Path) -> str:
     except ValueError:  # a NUL in it
         return NO_FILE
     return "" if stat.S_ISREG(mode) else "not a regular file"
+
+
+def check_name(path: Path) -> None:
+    """Raise the error of a path that ends with no name, beside which no file can be: `/` or `.`."""
+    if not path.name:
+        what, hint = "cannot write: not a file name", "say FOLDER/FILE"
+        raise FwbuildError(ExitCode.INPUT, what, where=str(path), hint=hint)
 
 
 def is_file(path: Path) -> bool:
@@ -102,7 +110,7 @@ def _write_all(contents: Mapping[Path, Content]) -> None:
                 raise OSError(errno.EINVAL, "not a regular file")
             made += [p for p in reversed(path.parents) if not p.exists()]
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=SCRATCH)
             pending.append((name, path))
             with os.fdopen(handle, "wb") as stream:
                 if isinstance(data, bytes):

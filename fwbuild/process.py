@@ -5,6 +5,7 @@ import io
 import os
 import signal
 import sys
+import warnings
 from types import FrameType
 
 from fwbuild.ending_signals import ENDING
@@ -110,6 +111,8 @@ def _run(wanted: "Iterable[int]") -> int:
     sys.stdout, sys.stderr = _stream(sys.stdout, STDOUT), _stream(sys.stderr, STDERR)
     try:
         sys.unraisablehook = _unraisable
+        if not sys.warnoptions:  # nobody asks for what Python says of a user's regular expression
+            warnings.simplefilter("ignore")
         _on(wanted, _stop)  # from here on there are files to clean up
         try:
             code = cli.main()

@@ -59,7 +59,7 @@ def check_pieces(folder: Path) -> None:
             raise _undescribed(path)
         with (folder / RAM_FILE).open("rb") as file:
             wrong = [at for at, size, wanted in pieces if _sha256(file, at, size) != wanted]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise _undescribed(path) from None
     except OSError as error:
         what = f"{UNREADABLE}: {error.strerror}"

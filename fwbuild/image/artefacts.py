@@ -12,7 +12,7 @@ from typing import Any
 from fwbuild.assembler.source import Fragment
 from fwbuild.documents import render
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.files import write_all
+from fwbuild.files import check_name, write_all
 from fwbuild.firmware import layout
 from fwbuild.firmware.layout import ROM
 from fwbuild.image import place
@@ -104,9 +104,7 @@ def elf(image: Image) -> bytes:
 def write(image: Image, out: Path) -> dict[str, Any]:
     """Write the image to `out` and the artefacts beside it; all of them or none. Returns the
     description."""
-    if not out.name:
-        what, hint = "cannot write: not a file name", "say FOLDER/bios.bin"
-        raise FwbuildError(ExitCode.INPUT, what, where=str(out), hint=hint)
+    check_name(out)
     plain = description(image)
     contents = {
         out: image.image,

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fwbuild.errors import FwbuildError
+from fwbuild.files import is_file, read_file
 from fwbuild.firmware.layout import IMAGE_SIZE, ROM
 from fwbuild.image.identity import read_identity
 from fwbuild.protocols.report import Report
@@ -13,6 +15,7 @@ RESET_OFFSET = 16  # from the end
 JUMPS = (0xE9, 0xEA, 0xEB)  # near, far, short
 OPTION_ROM = b"\x55\xaa"
 OPTION_ROM_UNIT = 512
+TEXT_MAX = 16 << 20  # bytes of the JSON beside an image
 SECTION_KEYS = ("name", "address", "size", "kind")
 
 
@@ -51,17 +54,17 @@ def _own(data: bytes, path: Path) -> Report | None:
         "takes it as -bios",
     )
     beside = path.with_suffix(".json")
-    if beside != path and beside.exists():
+    if beside != path and is_file(beside):
         try:
             found.facts["sections"] = _sections(beside, found.facts["sha256"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (FwbuildError, ValueError, KeyError, TypeError, RecursionError):
             found.notes.append(f"{beside} does not describe this image")
     return found
 
 
 def _sections(path: Path, sha256: str) -> list[dict[str, Any]]:
     """The JSON that the build wrote beside an image. Raises an error if it is of another one."""
-    plain = json.loads(path.read_text(encoding="utf-8"))
+    plain = json.loads(read_file(path, TEXT_MAX))
     if plain["sha256"] != sha256:
         raise ValueError("another image")
     return [{key: section[key] for key in SECTION_KEYS} for section in plain["rom"]]

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from fwbuild.errors import ExitCode
-from fwbuild.files import read_file, write_all
+from fwbuild.files import check_name, read_file, write_all
 from fwbuild.kernel.bzimage import extract_from, is_bzimage
 from fwbuild.kernel.uki import KERNEL, is_efi, read_uki
 from fwbuild.kernel.vmlinux import pvh_problem
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    check_name(args.out)
     data = read_file(args.vmlinuz)
     parts: dict[str, bytes] = {}
     if is_efi(data) and not is_bzimage(data):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fwbuild.api import build
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.files import data_dir, read_file
+from fwbuild.files import data_dir, is_file, read_file
 from fwbuild.gdb import session, symbols
 from fwbuild.gdb.script import Script
 from fwbuild.guest import Guest
@@ -110,7 +110,7 @@ def _image(args: argparse.Namespace) -> tuple[bytes, bytes | None]:
         built = build(args.template)
         return built.image, artefacts.elf(built)
     image, beside = image_from(args), args.bios.with_suffix(".elf")
-    if beside.is_file() and symbols.belongs(elf := read_file(beside), image):
+    if is_file(beside) and symbols.belongs(elf := read_file(beside), image):
         return image, elf
     print(f"fwbuild: no symbols: {beside} is not there, or another image's", file=sys.stderr)
     return image, None

@@ -25,6 +25,7 @@ from fwbuild.verbs.printing import Working
 
 FURTHER = ("device", "object", "blockdev", "netdev")  # QEMU's options that add devices
 MEMORY_UNIT = 8 * KIB  # to which QEMU rounds -m up (softmmu/vl.c)
+SECONDS_MAX = 2_000_000  # three weeks; what the system waits for is 2^31 ms at most
 UNITS = {"": MIB, "K": KIB, "M": MIB, "G": GIB, "T": 1 << 40}
 
 
@@ -54,6 +55,8 @@ def seconds(text: str) -> float:
         found = 0
     if not 0 < found < math.inf:
         raise argparse.ArgumentTypeError(f"'{text}' is not a time; say 30 or 0.5")
+    if found > SECONDS_MAX:
+        raise argparse.ArgumentTypeError(f"'{text}' is more than {SECONDS_MAX} seconds")
     return found
 
 
@@ -61,9 +64,13 @@ def regex(text: str) -> str:
     """A regular expression."""
     try:
         re.compile(text)
-    except re.error as error:
-        raise argparse.ArgumentTypeError(f"'{text}' is no regular expression: {error}") from None
-    return text
+    except (re.error, OverflowError) as error:
+        what = str(error)
+    except RecursionError:
+        what = "nested too deep"
+    else:
+        return text
+    raise argparse.ArgumentTypeError(f"'{text}' is no regular expression: {what}")
 
 
 def add_guest_arguments(

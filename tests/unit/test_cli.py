@@ -109,6 +109,10 @@ BAD = {
         ["verify", "-m", "64M", "--initrd", "{tmp}/large"], ExitCode.INPUT, "larger than"),
     "extract text": (["extract", "{tmp}/file"], ExitCode.KERNEL, "bzImage"),
     "extract ELF": (["extract", "{tmp}/noteless"], ExitCode.KERNEL, "ELF file already"),
+    "extract into no name": (
+        ["extract", "{tmp}/file", "--out", "/"], ExitCode.INPUT, "/: cannot write: not a file"),
+    "extract into this folder": (
+        ["extract", "{tmp}/file", "--out", "."], ExitCode.INPUT, ".: cannot write: not a file"),
     "extract nothing": (["extract", "{tmp}/none"], ExitCode.INPUT, "cannot read"),
     "inspect text": (["inspect", "{tmp}/file"], ExitCode.KERNEL, "neither a kernel nor"),
     "inspect nothing": (["inspect", "{tmp}/none"], ExitCode.INPUT, "cannot read"),
@@ -214,6 +218,16 @@ USAGE = {
     "a time of a word": (["run", "--timeout", "x"], "'x' is not a time"),
     "no time": (["run", "--timeout", "0"], "'0' is not a time"),
     "a time before the start": (["run", "--timeout=-1"], "'-1' is not a time"),
+    "a time beyond the system's": (["run", "--timeout", "1e300"], "'1e300' is more than 2000000"),
+    "a time of a month": (["run", "--timeout", "3e6"], "'3e6' is more than 2000000 seconds"),
+    "an expression of too many": (
+        ["run", "--expect", "a{99999999999}"],
+        "number is too large",
+    ),
+    "an expression too deep": (["run", "--expect", "(" * 20000], "nested too deep"),
+    "a bench to too many": (["bench", "--kernel", "k", "--until", "a{9999999999}"], "too large"),
+    "a number of many digits": (["verify", "--smp", "9" * 5000], "invalid positive value"),
+    "memory of many digits": (["verify", "-m", "9" * 5000], "invalid memory_size value"),
     "a time without end": (["bench", "--kernel", "k", "--timeout", "inf"], "'inf' is not a time"),
 }
 

@@ -1,7 +1,10 @@
 """Names that a user may not follow to a file: the line says so, and not that nothing is there."""
 
 import gzip
+import json
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from fwbuild import cli
-from fwbuild.errors import ExitCode
+from fwbuild.bake.read import check_pieces
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.guest import RAM_FILE
+from fwbuild.image.build import Image
 from fwbuild.payloads.test_kernel import build_test_kernel
 from tests.support.bzimages import bzimage
 
@@ -83,3 +89,52 @@ def test_a_name_that_leads_nowhere(
     for verb in (["verify", "--kernel"], ["inspect"], ["verify", "--initrd"]):
         assert cli.main([*verb, str(path)]) == ExitCode.INPUT
         assert capsys.readouterr().err.startswith(said)
+
+
+LONGEST = 255 - len(".json")  # bytes of a name that has room for each suffix
+
+
+@pytest.mark.parametrize("verb", ["build", "extract"])
+def test_a_long_name_can_be_written(
+    verb: str, names: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the scratch file is called."""
+    out = tmp_path / ("b" * LONGEST + ".bin")
+    words = ["extract", names["bzimage"]] if verb == "extract" else ["build"]
+    assert cli.main([*words, "--out", str(out)]) == ExitCode.OK
+    assert out.is_file()
+    assert len(list(tmp_path.iterdir())) == (1 if verb == "extract" else 5)
+
+
+# what stands beside an image: the name's length, the JSON's text
+BESIDE = {"no room for its suffix": (255, ""), "nested too deep": (8, "[" * 100_000)}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_an_image_of_no_use_beside_it(
+    name: str, tmp_path: Path, image: Image, capsys: pytest.CaptureFixture[str]
+) -> None:
+    length, text = BESIDE[name]
+    path = tmp_path / ("b" * length)
+    path.write_bytes(image.image)
+    if text:
+        path.with_suffix(".json").write_text(text)
+    assert cli.main(["inspect", str(path)]) == ExitCode.OK
+    said = capsys.readouterr()
+    assert said.err == "" and ("does not describe this image" in said.out) == bool(text)
+
+
+def test_a_recording_of_a_baked_guest_beyond_all_numbers(tmp_path: Path) -> None:
+    piece = {"address": 10**30, "size": 1, "sha256": ""}
+    (tmp_path / "bake.json").write_text(json.dumps({"pieces": [piece]}))
+    (tmp_path / RAM_FILE).touch()
+    with pytest.raises(FwbuildError, match="does not describe a baked guest"):
+        check_pieces(tmp_path)
+
+
+def test_what_python_says_of_an_expression_is_not_said() -> None:
+    """Its warnings are not for a user."""
+    words = ["run", "--expect", "[[a]", "--bios", "none", "--dry-run"]
+    argv = [sys.executable, "-m", "fwbuild", *words]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == ExitCode.USAGE and done.stderr.count("\n") == 1
