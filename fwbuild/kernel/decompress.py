@@ -5,6 +5,7 @@ gzip does. It bounds the output: a stream that gives more is an error.
 """
 
 import bz2
+import io
 import lzma
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,8 @@ import zstandard
 from fwbuild.kernel import lzop
 
 LZ4_CHUNK = 8 << 20  # the legacy frame's blocks hold this much at most
-SIZE_MAX = 384 << 20  # uncompressed: twice as much is in memory as pieces are joined
+LZ4_BLOCKS_MAX = 1 << 14  # lz4 makes 48 of 384 MiB; each takes its time, however small
+SIZE_MAX = 384 << 20  # uncompressed
 PIECE = 1 << 20  # of output, and of gzip's input, at a time
 ZSTD_PIECE = 512  # of input at a time, which gives 16 MiB at most: a run is 4 bytes long
 MEMORY_MAX = 192 << 20  # what an xz stream may ask for its dictionary; kernels take 128 MiB
@@ -39,14 +41,14 @@ class _Stream(Protocol):
 
 
 def _join(pieces: Iterable[bytes], size: int) -> bytes:
-    """The pieces up to the one that passes `size`."""
-    found, length = [], 0
+    """The pieces up to the one that passes `size`. They are in memory once, as BytesIO gives its
+    own buffer away."""
+    found = io.BytesIO()
     for piece in pieces:
-        found.append(piece)
-        length += len(piece)
-        if length > size:
+        found.write(piece)
+        if found.tell() > size:
             break
-    return b"".join(found)
+    return found.getvalue()
 
 
 def _whole(found: bytes, size: int, ended: bool) -> bytes:
@@ -103,15 +105,21 @@ def _zstd(data: bytes, size: int) -> bytes:
 
 def _lz4(data: bytes, size: int) -> bytes:
     """The legacy frame: a magic, then blocks, each after its compressed size (u32)."""
-    found, at = bytearray(), 4
-    while at + 4 <= len(data) and len(found) <= size:
-        length = int.from_bytes(data[at : at + 4], "little")
-        block = data[at + 4 : at + 4 + length]
-        if not length or len(block) < length:
-            break
-        found += lz4.block.decompress(block, uncompressed_size=LZ4_CHUNK)
-        at += 4 + length
-    return bytes(found)
+
+    def pieces() -> Iterator[bytes]:
+        at, blocks = 4, 0
+        while at + 4 <= len(data):
+            length = int.from_bytes(data[at : at + 4], "little")
+            block = data[at + 4 : at + 4 + length]
+            if not length or len(block) < length:
+                break
+            blocks += 1
+            if blocks > LZ4_BLOCKS_MAX:
+                raise PayloadError(f"lz4: it has more than {LZ4_BLOCKS_MAX} blocks")
+            yield lz4.block.decompress(block, uncompressed_size=LZ4_CHUNK)
+            at += 4 + length
+
+    return _join(pieces(), size)
 
 
 FORMATS: dict[bytes, tuple[str, Decompress]] = {

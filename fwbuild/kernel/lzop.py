@@ -29,6 +29,7 @@ from construct import (
 MAGIC = b"\x89LZO\0\r\n\x1a\n"
 VERSION_MIN = 0x0940  # the first whose header has the fields below
 BLOCK_MAX = 256 << 10
+BLOCKS_MAX = 1 << 14  # lzop makes 1536 of 384 MiB; each takes its time, however small
 
 
 class Flag(IntFlag):
@@ -84,14 +85,18 @@ class LzopError(Exception):
 def decompress(data: bytes, limit: int) -> bytes:
     """The contents of an lzop file, every checksum compared; gives up after `limit` bytes."""
     stream = io.BytesIO(data)
-    found = bytearray()
+    found = io.BytesIO()
+    blocks = 0
     try:
         flags = _flags(stream)
-        while len(found) <= limit and not data.startswith(END, stream.tell()):
-            found += _content(BLOCK.parse_stream(stream, flags=flags))
+        while found.tell() <= limit and not data.startswith(END, stream.tell()):
+            blocks += 1
+            if blocks > BLOCKS_MAX:
+                raise LzopError(f"it has more than {BLOCKS_MAX} blocks")
+            found.write(_content(BLOCK.parse_stream(stream, flags=flags)))
     except (StreamError, ConstError):
         raise LzopError("the file is cut short") from None
-    return bytes(found)
+    return found.getvalue()
 
 
 def _flags(stream: io.BytesIO) -> int:

@@ -4,9 +4,12 @@ Source: Multiboot Specification 0.6.96, 3.1; Multiboot2 Specification 2.0, 3.1.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 from fwbuild.abi import multiboot, multiboot2
+
+LOOKED_AT = 1 << 12  # of one magic number: what a file has more of is data
 
 
 class Form(NamedTuple):
@@ -49,8 +52,7 @@ def near_header(data: bytes) -> str:
 
 
 def _near(form: Form, data: bytes) -> Iterator[str]:
-    magic, at = form.magic.to_bytes(4, "little"), -1
-    while (at := data.find(magic, at + 1)) >= 0:
+    for at in islice(_places(form.magic.to_bytes(4, "little"), data), LOOKED_AT):
         header = form.struct.parse(data[at : at + form.struct.sizeof()].ljust(64, b"\0"))
         sound = sum(header[name] for name in form.summed) % (1 << 32) == 0
         what = f"what looks like its header at {at:#x} is none:"
@@ -62,3 +64,10 @@ def _near(form: Form, data: bytes) -> Iterator[str]:
             yield f"{what} it is for architecture {other}"
         elif not sound and at < form.room and at % form.align == 0:
             yield f"{what} its checksum is wrong"
+
+
+def _places(magic: bytes, data: bytes) -> Iterator[int]:
+    """The offsets at which a magic number begins."""
+    at = -1
+    while (at := data.find(magic, at + 1)) >= 0:
+        yield at

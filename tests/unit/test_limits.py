@@ -9,10 +9,12 @@ import json
 import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from fwbuild.abi import elf
 from tests.support.bzimages import bzimage
@@ -42,6 +44,26 @@ def over_each_other(count: int, data: bytes, bits: int) -> bytes:
     return elf_file([*rows, NOTES], data, bits=bits)
 
 
+def tiny_lzo_blocks(count: int) -> bytes:
+    """An lzop file of blocks of one byte, with no checksum but the header's."""
+    fields = struct.pack(">HHHBBIIIIB", 0x1030, 0x2080, 0x0940, 1, 1, 0, 0, 0, 0, 0)
+    head = b"\x89LZO\0\r\n\x1a\n" + fields + struct.pack(">I", zlib.adler32(fields))
+    return head + struct.pack(">IIc", 1, 1, b"A") * count + bytes(4) + struct.pack("<I", 300 * MIB)
+
+
+def wide_window(zeros: int, after: int) -> bytes:
+    """zstd of so many zeros with a window of 128 MiB, and bytes behind the stream."""
+    form = zstandard.ZstdCompressionParameters.from_level(1, window_log=27, write_content_size=0)
+    packed = zstandard.ZstdCompressor(compression_params=form).compressobj()
+    return packed.compress(bytes(zeros)) + packed.flush() + bytes(after) + struct.pack("<I", zeros)
+
+
+def numbers(magic: int) -> bytes:
+    """An ELF file that is full of a number, behind where a header has to begin."""
+    data = bytes(40_000) + struct.pack("<I", magic) * (6 * MIB)
+    return elf_file([Row(elf.PT_LOAD, 0, 4096, 4096, BASE)], data, bits=64)
+
+
 # name: (verb and its option for the file, the file)
 FILES: dict[str, tuple[list[str], Callable[[], bytes]]] = {
     "480 MiB of zeros": (
@@ -59,6 +81,11 @@ FILES: dict[str, tuple[list[str], Callable[[], bytes]]] = {
         ["build", "--template"], lambda: b"".join(b"[x%d.y.z]\n" % i for i in range(5000))),
     "a bomb of gzip": (
         ["inspect"], lambda: bzimage(gzip.compress(bytes(300 * MIB), 1))),
+    "a bomb of zstd with a tail": (
+        ["inspect"], lambda: bzimage(wide_window(384 * MIB, 61 * MIB))),
+    "lzo of tiny blocks": (["inspect"], lambda: bzimage(tiny_lzo_blocks(3 * MIB))),
+    "Multiboot's number": (["inspect"], lambda: numbers(0x1BADB002)),
+    "Multiboot 2's number": (["inspect"], lambda: numbers(0xE85250D6)),
 }  # fmt: skip
 
 
