@@ -17,6 +17,7 @@ REGULAR_MAX = 4 << 30  # bytes; a kernel with debugging information has one GiB
 STREAM_MAX = 512 << 20
 
 NO_FILE = "no such file"
+IRREGULAR = "not a regular file"
 UNREADABLE = "cannot read"
 RIGHTS = "look at its path and its rights"  # the hint
 ROOM = "make room for it"
@@ -42,7 +43,7 @@ def why_no_file(path: Path) -> str:
         return NO_FILE if missing else f"{UNREADABLE}: {error.strerror}"
     except ValueError:  # a NUL in it
         return NO_FILE
-    return "" if stat.S_ISREG(mode) else "not a regular file"
+    return "" if stat.S_ISREG(mode) else IRREGULAR
 
 
 def check_name(path: Path) -> None:
@@ -78,6 +79,15 @@ def read_file(path: Path, limit: int | None = None) -> bytes:
     return data
 
 
+def read_beside(path: Path, limit: int) -> bytes:
+    """The same for what nobody named, but for the folder or the file beside it: a regular file of
+    at most `limit` bytes. A pipe there would be waited for."""
+    if why_no_file(path) == IRREGULAR:
+        what = f"{UNREADABLE}: {IRREGULAR}"
+        raise FwbuildError(ExitCode.INPUT, what, where=str(path), hint=RIGHTS)
+    return read_file(path, limit)
+
+
 def _too_large(path: Path, most: int) -> FwbuildError:
     what, hint = f"it has more than {most >> 10} KiB", "is it the right file?"
     return FwbuildError(ExitCode.INPUT, what, where=str(path), hint=hint)
@@ -107,7 +117,7 @@ def _write_all(contents: Mapping[Path, Content]) -> None:
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             if path.exists() and not path.is_file():
-                raise OSError(errno.EINVAL, "not a regular file")
+                raise OSError(errno.EINVAL, IRREGULAR)
             made += [p for p in reversed(path.parents) if not p.exists()]
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=SCRATCH)

@@ -6,7 +6,7 @@ import zlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fwbuild import machines
+from fwbuild import json_text, machines
 from fwbuild.abi import e820, pci
 from fwbuild.firmware import file_names
 from fwbuild.machines import MachineFamily
@@ -126,9 +126,13 @@ class Recording:
     @classmethod
     def from_json(cls, text: str) -> "Recording":
         """The recording that to_json() wrote, not checked any further. One from before PCI was
-        recorded has none. Raises an
-        error of many kinds for another text."""
-        plain, unpack = json.loads(text), Contents().unpack
+        recorded has none. Raises an error of many kinds for another text."""
+        return cls.from_plain(json_text.parse(text.encode()))
+
+    @classmethod
+    def from_plain(cls, plain: Any) -> "Recording":
+        """The same of what the text holds, which is taken apart."""
+        unpack = Contents().unpack
         keys = {int(k, 0): bytes.fromhex(v) for k, v in plain.pop("keys").items()}
         files = [File(**{**f, "data": unpack(f["data"])}) for f in plain.pop("files")]
         functions = [

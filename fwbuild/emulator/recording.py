@@ -17,6 +17,7 @@ from fwbuild.emulator.recording_check import check
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.files import read_file
 from fwbuild.guest import Guest
+from fwbuild.json_text import parse
 from fwbuild.sizes import MIB
 
 TEXT_MAX = 16 << 20  # bytes of a file; those of a QEMU take some 100 KiB
@@ -29,21 +30,15 @@ def load(path: Path) -> Recording:
     """Read a recording from a file. Raises FwbuildError."""
     text = read_file(path, TEXT_MAX)
     try:
-        recording = Recording.from_json(text.decode())
+        recording = Recording.from_plain(parse(text))
         check(recording)
         return recording
-    except RecursionError:
-        what = "it is nested too deep"
     except KeyError as error:
         what = f"it has no {error}"
     except FwbuildError as error:  # of its machine type
         what = error.what
     except (TypeError, AttributeError):
         what = "it is not of the form that `fwbuild record` writes"
-    except UnicodeDecodeError as error:
-        what = f"byte {error.start} is no UTF-8"
-    except json.JSONDecodeError as error:
-        what = f"line {error.lineno} is no JSON: {error.msg}"
     except DAMAGED as error:
         what = str(error)
     hint = "make one with `fwbuild record --out FILE`"

@@ -9,6 +9,7 @@ from typing import Any
 
 from fwbuild.abi import chipset, e820, fw_cfg, legacy, pci, x86
 from fwbuild.emulator.recorded import PciFunction, Recording
+from fwbuild.json_text import is_number
 
 CPUS_MAX = 4096
 MEMORY_MAX = 1 << 52  # where physical addresses end
@@ -33,10 +34,6 @@ def _need(right: object, what: str) -> None:
         raise ValueError(what)
 
 
-def _is_number(value: object, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
 def _texts(values: Iterable[object]) -> bool:
     return all(isinstance(value, str) for value in values)
 
@@ -44,8 +41,8 @@ def _texts(values: Iterable[object]) -> bool:
 def _check_host(recording: Recording) -> None:
     r = recording
     _need(_texts((r.qemu, r.machine, r.accel, *r.extra)), "a text is none")
-    _need(_is_number(r.memory, 1, MEMORY_MAX), f"it has {r.memory!r:.40} bytes of memory")
-    _need(_is_number(r.smp, 1, CPUS_MAX), f"it has {r.smp!r:.40} CPUs")
+    _need(is_number(r.memory, 1, MEMORY_MAX), f"it has {r.memory!r:.40} bytes of memory")
+    _need(is_number(r.smp, 1, CPUS_MAX), f"it has {r.smp!r:.40} CPUs")
     _need(len(r.cmos) in (0, legacy.CMOS_SIZE), f"it has {len(r.cmos)} bytes of CMOS")
     for key in r.keys:
         _need(0 <= key <= KEY_MAX, f"it has a fw_cfg item {key:#x}")
@@ -60,8 +57,8 @@ def _check_files(recording: Recording) -> None:
             name.isascii() and 0 < len(name) <= NAME_MAX and "\0" not in name,
             f"it has a file named {name[:NAME_MAX]!r}",
         )
-        _need(_is_number(f.select, fw_cfg.Key.FILE_FIRST, KEY_MAX), f"{name} has no such key")
-        _need(_is_number(f.size, 0, e820.FOUR_GIB - 1), f"{name} has no such size")
+        _need(is_number(f.select, fw_cfg.Key.FILE_FIRST, KEY_MAX), f"{name} has no such key")
+        _need(is_number(f.size, 0, e820.FOUR_GIB - 1), f"{name} has no such size")
         _need(len(f.data) in (0, f.size), f"{name} has {len(f.data)} bytes, not {f.size}")
     for what in ("name", "select"):
         values = [getattr(f, what) for f in recording.files]

@@ -3,6 +3,7 @@
 Source: docs/decisions/13-a-guest-in-a-ram-file.md.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from fwbuild.abi.e820 import EXTENDED
 from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.state import State
 from fwbuild.errors import ExitCode, FwbuildError
-from fwbuild.files import UNREADABLE
+from fwbuild.files import IRREGULAR, UNREADABLE, why_no_file
 from fwbuild.firmware import file_names, layout, preloaded
 from fwbuild.firmware.options import BootProtocol
 from fwbuild.guest import RAM_FILE, Guest
@@ -68,7 +69,7 @@ def load_baked(guest: Guest) -> Loaded:
         raise FwbuildError(ExitCode.INPUT, what, where=str(path), hint=AGAIN)
     cmdline = min(record.cmdline_size, layout.CMDLINE_MAX)
     pieces += [(RECORD, preloaded.RECORD.sizeof()), (CMDLINE, cmdline)]
-    with _opened(path) as file:
+    with opened(path) as file:
         kernel, *laid = [placed(at, _at(file, at, length)) for at, length in pieces]
     files = {file_names.APPEND: os.fsencode(guest.append)} if guest.append else {}
     return Loaded(
@@ -81,7 +82,7 @@ def read_record(path: Path, memory: int) -> Any:
     a file that no guest may use. QEMU would make one that is missing, fill up an empty one, and
     take one that is too long."""
     where = str(path)
-    with _opened(path) as file:
+    with opened(path) as file:
         size = file.seek(0, os.SEEK_END)
         try:
             record = preloaded.RECORD.parse(_at(file, RECORD, preloaded.RECORD.sizeof()))
@@ -98,8 +99,12 @@ def read_record(path: Path, memory: int) -> Any:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A RAM file to read from. Raises FwbuildError where it cannot be opened, and where the block
+    cannot read it."""
     try:
+        if why_no_file(path) == IRREGULAR:  # a pipe would be waited for
+            raise OSError(errno.EINVAL, IRREGULAR)
         with path.open("rb") as file:
             yield file
     except OSError as error:

@@ -97,7 +97,10 @@ def _sections(console: Console, sections: list[dict[str, Any]]) -> None:
     table.add_column("name")
     for section in sections:
         table.add_row(
-            f"{section['address']:08x}", str(section["size"]), section["kind"], section["name"]
+            f"{section['address']:08x}",
+            str(section["size"]),
+            printable(section["kind"]),
+            printable(section["name"]),
         )
     console.print(table)
 

@@ -4,9 +4,11 @@ It needs the package atheris. Whatever a file holds, its readers give a result o
 libFuzzer, which atheris runs, keeps what raises another, takes 20 s or 1 GiB.
 """
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,11 +16,12 @@ import atheris
 
 with atheris.instrument_imports(include=["fwbuild"]):
     from fwbuild import protocols
-    from fwbuild.bake.read import baked_guest
+    from fwbuild.bake.read import baked_guest, check_pieces
     from fwbuild.bench.kernel import symbol
     from fwbuild.emulator import recording
     from fwbuild.errors import FwbuildError
-    from fwbuild.guest import Guest
+    from fwbuild.guest import RAM_FILE, Guest
+    from fwbuild.image.build import build_image
     from fwbuild.image.template import Template
     from fwbuild.inspection import inspect
     from fwbuild.kernel.decompress import PayloadError, decompress
@@ -34,6 +37,10 @@ from tests.support.vmlinux64 import vmlinux64
 OFFER = recording.find(Guest())
 GUESTS = (Guest(), Guest(firmware_loads=True))
 TEMPLATE = b'extends = "linux"\npci = "full"\nmachines = ["pc", "q35"]\nbudget = 8000\n'
+IMAGE = build_image().image
+SECTION = {"name": "a", "address": 0xFFFFFFF0, "size": 3, "kind": "routine"}
+RAM = bytes(4096)
+PIECE = {"address": 0, "size": len(RAM), "sha256": sha256(RAM).hexdigest()}
 
 
 def seeds() -> Iterator[bytes]:
@@ -49,6 +56,8 @@ def seeds() -> Iterator[bytes]:
     yield uki(parts | {".osrel": b'PRETTY_NAME="Test"\n', ".uname": b"6.1"})
     yield TEMPLATE
     yield b'{"machine": "pc", "memory": 536870912, "smp": 2}'
+    yield json.dumps({"pieces": [PIECE]}).encode()
+    yield json.dumps({"sha256": sha256(IMAGE).hexdigest(), "rom": [SECTION]}).encode()
     yield from (path.read_bytes() for path in recording.packaged() if path.stat().st_size < 4096)
 
 
@@ -66,12 +75,17 @@ def kernel(data: bytes) -> None:
 
 
 def text(data: bytes, folder: Path) -> None:
-    """Read a file as a template, as a recording and as what describes a baked guest."""
+    """Read a file as a template, as a recording, and as what describes a baked guest or an
+    image."""
     path = folder / "file.toml"
     path.write_bytes(data)
     (folder / DESCRIPTION).write_bytes(data)
     with suppress(FwbuildError):
         baked_guest(folder, Guest())
+    with suppress(FwbuildError):
+        check_pieces(folder)
+    path.with_suffix(".json").write_bytes(data)
+    inspect(IMAGE, path.with_suffix(".bin"))
     for read in (Template.load, recording.load):
         with suppress(FwbuildError):
             read(path)
@@ -83,6 +97,7 @@ def main() -> None:
         folder = Path(name)
         corpus = folder / "corpus"
         corpus.mkdir()
+        (folder / RAM_FILE).write_bytes(RAM)
         for i, seed in enumerate(seeds()):
             (corpus / str(i)).write_bytes(seed)
         limits = ["-timeout=20", "-rss_limit_mb=1024", "-max_len=8192"]

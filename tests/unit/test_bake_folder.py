@@ -1,9 +1,11 @@
 """The folder of a baked guest: what `bake` writes, and what `verify` finds in it."""
 
 import json
+import os
 import shlex
 import xml.etree.ElementTree as ET
 from hashlib import sha256
+from math import inf, nan
 from pathlib import Path
 
 import pytest
@@ -99,7 +101,12 @@ def test_a_byte_that_changed(place: str, kernel: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     "pieces",
     [None, [{}], [{"address": "x", "size": 1, "sha256": ""}], [[]], "many",
-     [{"address": -1, "size": 1, "sha256": ""}], [{"address": 0, "size": -1, "sha256": ""}]],
+     [{"address": -1, "size": 1, "sha256": ""}], [{"address": 0, "size": -1, "sha256": ""}],
+     *([{"address": 0, "size": 1, "sha256": ""} | {key: value}]
+       for key in ("address", "size")
+       for value in (inf, -inf, nan, 1.5, True, None, "1", 1 << 63, 1 << 200)),
+     [{"address": 0, "size": 1, "sha256": 5}],
+     [{"address": 0, "size": 32 << 20, "sha256": ""}] * 17],  # of 512 MiB
 )  # fmt: skip
 def test_a_description_of_no_pieces(
     pieces: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -110,6 +117,29 @@ def test_a_description_of_no_pieces(
     capsys.readouterr()
     assert main(["verify", "--baked", str(folder)]) == ExitCode.INPUT
     assert "it does not describe a baked guest" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["memory", "smp"])
+@pytest.mark.parametrize("value", [inf, nan, 1.5, 64.0, True, None, "1", 0, -1, 1 << 63, 1 << 200])
+def test_a_description_of_no_guest(
+    key: str, value: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = {"machine": "pc", "memory": 64 << 20, "smp": 1} | {key: value}
+    (tmp_path / "bake.json").write_text(json.dumps(plain))
+    assert main(["verify", "--baked", str(tmp_path)]) == ExitCode.INPUT
+    assert "it does not describe a baked guest" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["bake.json", RAM_FILE])
+def test_a_pipe_in_the_folder(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody waits for what it may give."""
+    folder = baked(write_test_kernel(tmp_path))
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    assert main(["verify", "--baked", str(folder)]) == ExitCode.INPUT
+    assert f"{name}: cannot read: not a regular file" in capsys.readouterr().err
 
 
 def test_a_piece_larger_than_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,6 +61,7 @@ FLOORS = {
     "ending_signals": (),
     "interrupt": ("ending_signals",),
     "files": ("errors", "interrupt"),
+    "json_text": (),
     "documents": ("files",),
     "assembler": ("errors",),
     "abi": (),
@@ -69,10 +70,12 @@ FLOORS = {
     "kernel": ("abi", "errors", "files", "firmware", "sizes"),
     "firmware": ("abi", "assembler", "machines", "sizes", "version"),
     "image": ("abi", "assembler", "documents", "errors", "files", "firmware", "sizes", "version"),
-    "inspection": ("abi", "errors", "firmware", "image", "kernel", "protocols"),
+    "inspection": (
+        "abi", "errors", "files", "firmware", "image", "json_text", "kernel", "protocols"),
     "explain": ("abi", "assembler", "errors", "firmware", "image"),
     "emulator": (
-        "abi", "errors", "files", "firmware", "guest", "image", "kernel", "machines", "sizes"),
+        "abi", "errors", "files", "firmware", "guest", "image", "json_text", "kernel", "machines",
+        "sizes"),
     "protocols": (
         "abi", "emulator", "errors", "files", "firmware", "guest", "image", "kernel", "sizes"),
     "payloads": ("abi", "assembler", "firmware", "guest", "image", "sizes"),
@@ -87,8 +90,8 @@ FLOORS = {
     "gdb": ("abi", "errors", "qemu"),
     "docs": ("abi", "api", "assembler", "documents", "errors", "firmware", "image", "qemu"),
     "bake": (
-        "abi", "documents", "errors", "files", "firmware", "guest", "image", "kernel", "protocols",
-        "qemu", "sizes", "version"),
+        "abi", "documents", "errors", "files", "firmware", "guest", "image", "json_text", "kernel",
+        "protocols", "qemu", "sizes", "version"),
     "bench": (
         "abi", "bake", "docs", "documents", "emulator", "errors", "files", "firmware",
         "guest", "image", "kernel", "machines", "protocols", "qemu", "sizes"),
@@ -140,6 +143,7 @@ SMALL = {
     "ending_signals",
     "interrupt",
     "files",
+    "json_text",
     "sizes",
     "documents",
     "version",

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf, nan
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -171,6 +172,28 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=4,
 )  # fmt: skip
+
+
+# What JSON takes for a number, or Python for a whole one.
+NO_NUMBERS = (inf, -inf, nan, 1.5, 512.0, True, None, "1", [1], -1, 10**400)
+NUMBERS: dict[str, Callable[[object], Damage]] = {
+    "memory": lambda value: put(memory=value),
+    "smp": lambda value: put(smp=value),
+    "a file's key": lambda value: file(select=value),
+    "a file's size": lambda value: file(size=value),
+}
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: f"{value!r:.9}")
+@pytest.mark.parametrize("name", NUMBERS)
+def test_bad_number(name: str, value: object, tmp_path: Path) -> None:
+    plain = json.loads(recording.find(Guest("pc")).to_json())
+    NUMBERS[name](value)(plain)
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps(plain))
+    with pytest.raises(FwbuildError, match="no recording: ") as error:
+        recording.load(path)
+    assert len(str(error.value)) < 1000
 
 
 @pytest.mark.parametrize("name", TEXTS)

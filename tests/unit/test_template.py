@@ -57,6 +57,26 @@ MISTAKES = {
     "itself": ('extends = "my.toml"\n', "my.toml: 'extends' leads back to it", "another"),
     "nested": ("a = " + "[" * 20_000, "my.toml: nested too deep", "docs/templates.md"),
     "nested tables": ("a = " + "{a=" * 9_000, "my.toml: nested too deep", "docs/templates.md"),
+    **{
+        f"a budget of {text}": (
+            f'extends = "linux"\nbudget = {text}\n',
+            "my.toml:2: bad 'budget'",
+            "",
+        )
+        for text in (
+            "inf",
+            "nan",
+            "1e400",
+            "1.5",
+            "6e3",
+            "true",
+            "-1",
+            "0",
+            '"1"',
+            "[1]",
+            "0x10001",
+        )
+    },
     "a long number": ("budget = " + "9" * 5000, "my.toml: Exceeds the limit", "docs"),
     "65 KiB": ("#" * (65 << 10), "my.toml: it has more than 64 KiB", "right file"),
     "a base without a name": ('extends = "\\u0000"\n', "my.toml:1: no template", "there are"),
