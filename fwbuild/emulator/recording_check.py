@@ -9,12 +9,13 @@ from typing import Any
 
 from fwbuild.abi import chipset, e820, fw_cfg, legacy, pci, x86
 from fwbuild.emulator.recorded import PciFunction, Recording
+from fwbuild.firmware import file_names
 from fwbuild.json_text import is_number
 
 CPUS_MAX = 4096
 MEMORY_MAX = 1 << 52  # where physical addresses end
 RAM_MIN = 2 << 20  # at address 0
-RAM_RANGES_MAX = 256
+RANGES_MAX = 256  # of memory, RAM and others
 DEVICES = (e820.FOUR_GIB - (32 << 20), e820.FOUR_GIB)  # I/O APIC, local APICs, the image
 NAME_MAX = fw_cfg.FILE_NAME_SIZE - 1
 KEY_MAX = fw_cfg.FILES_MAX - 1
@@ -67,9 +68,11 @@ def _check_files(recording: Recording) -> None:
 
 def _check_ram(recording: Recording) -> None:
     """RAM as the emulated machine has it: whole pages from 0 on, clear of ROM and devices."""
+    memory = recording.file(file_names.E820)
+    count = memory.size // e820.ENTRY.sizeof() if memory else 0
+    _need(count <= RANGES_MAX, f"it has {count} ranges in etc/e820")
     ranges = sorted((a, a + size) for a, size in recording.ram())
     _need(ranges, "it has no RAM in etc/e820")
-    _need(len(ranges) <= RAM_RANGES_MAX, f"it has {len(ranges)} ranges of RAM")
     first = ranges[0]
     _need(first[0] == 0 and first[1] >= RAM_MIN, f"its RAM does not hold 0 to {RAM_MIN:#x}")
     devices = [DEVICES]

@@ -14,7 +14,7 @@ from fwbuild.firmware import options
 from fwbuild.firmware.options import BUDGET_MAX, BY_NAME, OPTIONS, Value
 
 DEFAULT = "universal"
-TEXT_MAX = 64 << 10  # bytes of a file
+TEXT_MAX = 16 << 10  # bytes of a file; a key of many parts takes their number squared
 HEIRS_MAX = 16  # files that extend each other
 SUFFIX = ".toml"  # of a template's file
 EXTENDS = "extends"  # the key of the template that a file starts from

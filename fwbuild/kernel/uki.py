@@ -14,6 +14,8 @@ from fwbuild.sizes import padded
 MAGIC = b"MZ"
 PARTS = (".linux", ".initrd", ".ucode", ".cmdline", ".osrel", ".uname")
 KERNEL = ".linux"
+TEXTS = (".cmdline", ".osrel", ".uname")
+TEXT_MAX = 64 << 10  # bytes of one; Linux takes 2 KiB of a command line
 MACHINES = {0x14C: "i386", 0x8664: "x86-64"}  # of the PE header
 OTHERS = "boot the kernel that it loads; UEFI itself is OVMF's work"
 INITRD_UNIT = 4  # an archive of an initrd starts at a multiple of it
@@ -77,6 +79,10 @@ def parse_efi(data: bytes) -> Efi:
         first.setdefault(section.Name.rstrip(b"\0").decode("ascii", "replace"), section)
     spans = {name: _span(name, first[name], len(data)) for name in PARTS if name in first}
     _check_overlaps(spans)
+    for name in TEXTS:
+        start, end = spans.get(name, (0, 0))
+        if end - start > TEXT_MAX:
+            raise EfiError(f"the section {name} has more than {TEXT_MAX >> 10} KiB of text")
     parts = {name: data[start:end] for name, (start, end) in spans.items()}
     return Efi(MACHINES[machine], list(first), parts)
 

@@ -37,6 +37,8 @@ TEXTS = {
 }
 
 # The sections beside the image of that hash.
+NO_NUMBERS: list[object] = [inf, -inf, nan, 1.5, True, None, "zz", -1, [1], 1 << 64, 10**400]
+NO_TEXTS: list[object] = [5, None, [1], {}]
 SECTIONS: dict[str, object] = {
     "no list": 5,
     "an object": {"a": 1},
@@ -45,21 +47,21 @@ SECTIONS: dict[str, object] = {
     **{
         f"{key} {value!r:.9}": [SECTION | {key: value}]
         for key in ("address", "size")
-        for value in (inf, -inf, nan, 1.5, True, None, "zz", -1, [1], 1 << 64, 10**400)
+        for value in NO_NUMBERS
     },
     **{f"{key} {value!r}": [SECTION | {key: value}]
-       for key in ("name", "kind") for value in (5, None, [1], {})},
+       for key in ("name", "kind") for value in NO_TEXTS},
     **{f"no {key}": [{k: v for k, v in SECTION.items() if k != key}] for key in SECTION},
 }  # fmt: skip
 
 
-def full_device(path: Path) -> None:
+def endless(path: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
 FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a pipe": (os.mkfifo, IRREGULAR),
-    "a device without end": (full_device, IRREGULAR),
+    "a device without end": (endless, IRREGULAR),
     "a folder": (Path.mkdir, IRREGULAR),
     "a link to itself": (lambda p: p.symlink_to(p.name), "Too many levels of symbolic links"),
 }

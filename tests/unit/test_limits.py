@@ -11,13 +11,18 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import zstandard
 
-from fwbuild.abi import elf
+from fwbuild.abi import e820, elf
+from fwbuild.emulator import recording
+from fwbuild.guest import Guest
+from fwbuild.payloads.test_kernel import build_test_kernel
 from tests.support.bzimages import bzimage
+from tests.support.efi import uki
 from tests.support.elf_files import BASE, LOAD, NOTE, NOTES, Row, elf_file
 from tests.support.multiboot import multiboot1
 
@@ -58,6 +63,14 @@ def wide_window(zeros: int, after: int) -> bytes:
     return packed.compress(bytes(zeros)) + packed.flush() + bytes(after) + struct.pack("<I", zeros)
 
 
+def offering(name: str, content: bytes) -> bytes:
+    """A recording of a host with this in the place of a file."""
+    offer = recording.find(Guest())
+    kept = [replace(f, size=len(content), data=content) if f.name == name else f
+            for f in offer.files]  # fmt: skip
+    return replace(offer, files=kept).to_json().encode()
+
+
 def numbers(magic: int) -> bytes:
     """An ELF file that is full of a number, behind where a header has to begin."""
     data = bytes(40_000) + struct.pack("<I", magic) * (6 * MIB)
@@ -77,8 +90,14 @@ FILES: dict[str, tuple[list[str], Callable[[], bytes]]] = {
                                       bytes(1 << 16))),
     "16 MiB of empty lists": (
         ["verify", "--recording"], lambda: b'{"keys":[' + b"[]," * (5 * MIB) + b"[]]}"),
-    "64 KiB of tables": (
-        ["build", "--template"], lambda: b"".join(b"[x%d.y.z]\n" % i for i in range(5000))),
+    "a template of tables": (
+        ["build", "--template"], lambda: b"".join(b"[x%d.y.z]\n" % i for i in range(1200))),
+    "a key of 8000 parts": (["build", "--template"], lambda: b"a" + b".a" * 8000 + b"=1\n"),
+    "a key of 32000 parts": (["build", "--template"], lambda: b"a" + b".a" * 32_000 + b"=1\n"),
+    "a memory map of 64 MiB": (["verify", "--recording"], lambda: offering(
+        "etc/e820", e820.ENTRY.build({"addr": 0, "size": 4096, "type": 2}) * (3 * MIB))),
+    "a UKI of short lines": (
+        ["inspect"], lambda: uki({".linux": build_test_kernel(), ".osrel": b"ab\n" * (20 * MIB)})),
     "a bomb of gzip": (
         ["inspect"], lambda: bzimage(gzip.compress(bytes(300 * MIB), 1))),
     "a bomb of zstd with a tail": (

@@ -52,6 +52,9 @@ BAD: dict[str, tuple[bytes, str]] = {
     "only a magic": (b"MZ", "no PE file"),
     "a PE header beyond the file": (b"MZ" + bytes(58) + b"\xff" * 4, "no PE file"),
     "cut in its table": (pe([(".linux", 8, 8, AT)] * 9, DATA)[:300], ""),
+    **{f"too much of {name}": (uki(PARTS | {name: bytes((64 << 10) + 1)}),
+                               f"the section {name} has more than 64 KiB of text")
+       for name in (".cmdline", ".osrel", ".uname")},
     "another machine": (uki(PARTS, machine=AARCH64), "another machine (0xaa64)"),
 }  # fmt: skip
 
