@@ -31,7 +31,7 @@ from fwbuild.protocols import bzimage as bzimage_protocol
 from fwbuild.protocols import linux, linux64, multiboot2
 from fwbuild.protocols.kernel_file import load_file
 from fwbuild.protocols.preloaded import load_baked
-from fwbuild.protocols.tables.acpi import read_table
+from fwbuild.protocols.tables.acpi import pointers, read_table, walk
 from fwbuild.qemu.gdbstub import GdbStub
 from fwbuild.qemu.program import _asked
 from fwbuild.qemu.qtest import Qtest
@@ -138,6 +138,21 @@ def absurd_table(length: int) -> object:
         acpi.TABLE_HEADER.parse(bytes(acpi.TABLE_HEADER.sizeof())) | {"length": length}
     )
     return read_table(lambda _at, size: table[:size].ljust(size, b"\0"), 0x1000)
+
+
+def the_same_tables(count: int, length: int) -> object:
+    """A root table that names one table many times."""
+    head = acpi.TABLE_HEADER.parse(bytes(acpi.TABLE_HEADER.sizeof()))
+    root = acpi.TABLE_HEADER.build(head | {"length": acpi.TABLE_HEADER.sizeof() + 4 * count})
+    rsdp = acpi.RSDP.build(
+        acpi.RSDP.parse(bytes(acpi.RSDP.sizeof()))
+        | {"signature": acpi.RSDP_SIGNATURE, "rsdt_address": 0x1000}
+    )
+    rsdp = bytearray(rsdp)
+    rsdp[8] = -sum(rsdp) % 256  # its checksum
+    table = acpi.TABLE_HEADER.build(head | {"signature": b"SSDT", "length": length})
+    memory = {0: bytes(rsdp), 0x1000: root + (0x2000).to_bytes(4, "little") * count, 0x2000: table}
+    return list(walk(lambda at, size: memory[at][:size].ljust(size, b"\0"), 0))
 
 
 HIGH = (1 << 32) - 16
@@ -287,6 +302,16 @@ CASES: dict[str, tuple[Callable[[Path], object], ExitCode | type[Exception], str
         lambda _: absurd_table(1 << 31),
         MemoryError,
         "a table of 2147483648 bytes at 0x1000",
+    ),
+    "more ACPI tables than a host has": (
+        lambda _: pointers(bytes(acpi.TABLE_HEADER.sizeof() + 4 * 257), 0x1000, 4),
+        MemoryError,
+        "257 tables at 0x1000",
+    ),
+    "the same ACPI table again and again": (
+        lambda _: the_same_tables(65, 1 << 20),
+        MemoryError,
+        "tables of more than 64 MiB at 0x1000",
     ),
     "gdb's stub at another stop": (
         lambda _: stub(lambda s: s.run_to(), "S06"),

@@ -22,6 +22,8 @@ ENTRIES = {
     Command.WRITE_POINTER: acpi.WRITE_POINTER,
 }
 TABLE_MAX = 16 << 20  # bytes; QEMU's take some 100 KiB
+TABLES_MAX = 256  # in the root table, where QEMU has some ten
+SUMMED_MAX = 64 << 20  # bytes of them all, which may be the same
 
 
 @dataclass
@@ -139,12 +141,23 @@ def walk(read: ReadMemory, rsdp: int) -> Iterator[str]:
     table = read_table(read, address)
     if sum(table) % 256:
         yield f"ACPI: bad checksum of the root table at {address:#x}"
-    body = table[acpi.TABLE_HEADER.sizeof() :]
-    for i in range(0, len(body), size):
-        at = int.from_bytes(body[i : i + size], "little")
+    summed = 0
+    for at in pointers(table, address, size):
         found = read_table(read, at)
+        summed += len(found)
+        if summed > SUMMED_MAX:
+            raise MemoryError(f"tables of more than {SUMMED_MAX >> 20} MiB at {address:#x}")
         if not found[:4].isalnum() or sum(found) % 256:
             yield f"ACPI: bad table at {at:#x}: {found[:4]!r}"
+
+
+def pointers(table: bytes, address: int, size: int) -> list[int]:
+    """The addresses of `size` bytes in the root table, which lies at an address. Raises MemoryError
+    for more than a host has tables."""
+    body = table[acpi.TABLE_HEADER.sizeof() :]
+    if len(body) > TABLES_MAX * size:
+        raise MemoryError(f"{len(body) // size} tables at {address:#x}")
+    return [int.from_bytes(body[i : i + size], "little") for i in range(0, len(body), size)]
 
 
 def read_table(read: ReadMemory, address: int) -> bytes:

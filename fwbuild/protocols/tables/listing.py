@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from fwbuild.abi import acpi, mptable, smbios
 from fwbuild.emulator.state import ReadMemory
-from fwbuild.protocols.tables.acpi import read_table
+from fwbuild.protocols.tables.acpi import pointers, read_table
 from fwbuild.protocols.tables.mp import read_mptable
 from fwbuild.protocols.tables.smbios import entry_point
 
@@ -44,9 +44,7 @@ def _acpi(read: ReadMemory, rsdp: int) -> Iterator[Table]:
         if more.xsdt_address:
             address, size = more.xsdt_address, 8
     yield _headed(read, address)
-    body = read_table(read, address)[acpi.TABLE_HEADER.sizeof() :]
-    for i in range(0, len(body), size):
-        at = int.from_bytes(body[i : i + size], "little")
+    for at in pointers(read_table(read, address), address, size):
         yield _headed(read, at)
         if int.from_bytes(read(at, 4), "little") == acpi.FADT_SIGNATURE:
             yield from _of_fadt(read, at)
