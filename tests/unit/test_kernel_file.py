@@ -258,6 +258,16 @@ def test_notes_are_padded(image: Image) -> None:
     assert PVH.judge(machine.state()) == []
 
 
+def test_a_note_with_too_few_bytes_for_an_entry_is_none(image: Image) -> None:
+    """A later segment's is taken."""
+    short = word(4) + word(3) + word(pvh.ELF_NOTE_PHYS32_ENTRY) + b"Xen\0" + bytes(4)
+    rows = [Segment(BASE, bytes(16), 16, 7), Segment(0x200000, short, len(short), 4)]
+    kernel = bytearray(write_elf(rows, [], BASE, pvh_note(BASE)))
+    kernel[phdr(1, "type") : phdr(1, "type") + 4] = word(elf.PT_NOTE)
+    machine = boot(Guest("microvm", firmware_loads=True), image, bytes(kernel))
+    assert machine.outcome.registers["eip"] == BASE
+
+
 def test_a_note_that_another_segments_bytes_would_complete(image: Image) -> None:
     """Of the second segment's last note 8 bytes are there. What the first had behind them does not
     count, which is no note there, but the data of one."""
