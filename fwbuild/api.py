@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from unicorn import UcError
+from unicorn import UC_ERR_NOMEM, UcError
 
 from fwbuild import protocols
 from fwbuild.emulator import recording
@@ -36,6 +36,7 @@ from fwbuild.qemu import program
 from fwbuild.qemu.boot import Boot, boot
 from fwbuild.qemu.console import did_not_come
 from fwbuild.qemu.record import record
+from fwbuild.shortage import HINT, MACHINE
 
 
 def build(template: str | Path | Template = DEFAULT, **options: object) -> Image:
@@ -119,6 +120,9 @@ def emulate(
         machine = Machine(_bytes(image), offer, loaded, dma=dma)
         outcome = machine.run()
     except UcError as error:
+        if error.errno == UC_ERR_NOMEM:
+            what = "too little memory for the emulated machine"
+            raise FwbuildError(ExitCode.INPUT, what, where=MACHINE, hint=HINT) from None
         what, hint = f"no emulated machine has such a host: {error}", "--real has a real one"
         raise FwbuildError(ExitCode.INPUT, what, hint=hint) from None
     return Emulation(guest=guest, machine=machine, outcome=outcome, state=machine.state())

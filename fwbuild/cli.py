@@ -12,6 +12,7 @@ from typing import NoReturn
 from fwbuild.errors import ExitCode, FwbuildError
 from fwbuild.inputs import kept
 from fwbuild.qemu.program import chosen
+from fwbuild.shortage import system_error
 from fwbuild.version import __version__
 
 # Each is a module of fwbuild.verbs with HELP, add_arguments(parser) and run(args) -> int.
@@ -24,7 +25,6 @@ PASS_ON = ("run", "gdb", "bench")  # the verbs that give QEMU what follows `--`
 DEFAULT_VERB = "build"
 VERBS_FOLDER = Path(__file__).parent / "verbs"
 HELP = re.compile(r'^HELP = "(.*)"$', re.MULTILINE)
-HOST = "is there room, memory, and the right to it? TMPDIR is where scratch files go"
 
 
 class Parser(argparse.ArgumentParser):
@@ -109,8 +109,7 @@ def main(argv: list[str] | None = None) -> int:
     except FwbuildError as error:
         return _failed(error)
     except OSError as error:  # of scratch files, for one
-        what, where = error.strerror or str(error), str(error.filename or "this machine")
-        return _failed(FwbuildError(ExitCode.INPUT, what, where=where, hint=HOST))
+        return _failed(system_error(error))
     except KeyboardInterrupt:
         return int(ExitCode.INTERRUPTED)
 

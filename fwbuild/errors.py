@@ -33,7 +33,7 @@ MEANINGS = {
     ExitCode.OK: "all went well",
     ExitCode.INTERNAL: "a bug of fwbuild's",
     ExitCode.USAGE: "the command line is wrong",
-    ExitCode.INPUT: "a file is missing, cannot be read or written, or is not what it should be",
+    ExitCode.INPUT: "a file is missing, cannot be read or written, or is wrong; or memory is short",
     ExitCode.ASSEMBLY: "a line of assembly is wrong",
     ExitCode.LAYOUT: "a region overflows or overlaps another",
     ExitCode.TEMPLATE: "a template is wrong",

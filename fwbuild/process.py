@@ -9,6 +9,8 @@ import warnings
 from types import FrameType
 
 from fwbuild.ending_signals import ENDING
+from fwbuild.errors import ExitCode, FwbuildError
+from fwbuild.shortage import HINT, MACHINE, shortage, system_error
 
 TYPE_CHECKING = False  # typing itself takes long to import
 if TYPE_CHECKING:
@@ -18,11 +20,10 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
-    from fwbuild.errors import FwbuildError
 
 STDOUT, STDERR = 1, 2
-MOMENT = 0.001  # seconds
 TRACEBACK = "FWBUILD_TRACEBACK"  # in the environment: show a bug's traceback
+MOMENT = 0.001  # seconds
 
 
 class OutputLost(Exception):
@@ -105,11 +106,10 @@ def _unraisable(lost: "UnraisableHookArgs") -> None:
 
 
 def _run(wanted: "Iterable[int]") -> int:
-    from fwbuild import cli  # noqa: PLC0415 (heavy)
-    from fwbuild.errors import ExitCode, FwbuildError  # noqa: PLC0415
-
     sys.stdout, sys.stderr = _stream(sys.stdout, STDOUT), _stream(sys.stderr, STDERR)
     try:
+        from fwbuild import cli  # noqa: PLC0415 (heavy)
+
         sys.unraisablehook = _unraisable
         if not sys.warnoptions:  # nobody asks for what Python says of a user's regular expression
             warnings.simplefilter("ignore")
@@ -127,19 +127,22 @@ def _run(wanted: "Iterable[int]") -> int:
             return ExitCode.BROKEN_PIPE
         what, hint = f"cannot write: {lost.error.strerror}", "some of the output is missing"
         error = FwbuildError(ExitCode.INPUT, what, where="standard output", hint=hint)
+    except OSError as lacking:  # of an import
+        error = system_error(lacking)
     except Exception as bug:
         if os.environ.get(TRACEBACK):
             raise
-        error = _bug(bug)
+        if what := shortage(bug):
+            error = FwbuildError(ExitCode.INPUT, what, where=MACHINE, hint=HINT)
+        else:
+            error = _bug(bug)
     print(f"fwbuild: error: {error}", file=sys.stderr)
     return error.code
 
 
-def _bug(bug: Exception) -> "FwbuildError":
+def _bug(bug: Exception) -> FwbuildError:
     """The line of an exception that nobody foresaw."""
     from traceback import extract_tb  # noqa: PLC0415 (rarely needed)
-
-    from fwbuild.errors import ExitCode, FwbuildError  # noqa: PLC0415
 
     last = extract_tb(bug.__traceback__)[-1]
     return FwbuildError(

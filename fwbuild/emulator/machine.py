@@ -4,14 +4,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from unicorn import (
-    UC_ARCH_X86,
     UC_HOOK_CODE,
     UC_HOOK_INSN,
     UC_HOOK_INSN_INVALID,
     UC_HOOK_INTR,
     UC_HOOK_MEM_READ,
     UC_HOOK_MEM_WRITE,
-    UC_MODE_32,
     Uc,
     UcError,
 )
@@ -22,6 +20,7 @@ from fwbuild.abi.x86 import PAGE
 from fwbuild.emulator.board import Board, pieces
 from fwbuild.emulator.device import Device
 from fwbuild.emulator.devices import DebugConsole, DebugExit, Pvpanic, Serial
+from fwbuild.emulator.engine import engine
 from fwbuild.emulator.fw_cfg import FwCfg
 from fwbuild.emulator.loaded import Loaded
 from fwbuild.emulator.memory import Memory
@@ -84,7 +83,7 @@ class Machine:
         dma: bool = True,
         poison: int = 0xA5,
     ) -> None:
-        self.uc = Uc(UC_ARCH_X86, UC_MODE_32)
+        self.uc = engine()
         self.image = image
         self.loaded = loaded
         if loaded and loaded.files:

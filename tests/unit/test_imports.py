@@ -61,6 +61,7 @@ FLOORS = {
     "ending_signals": (),
     "interrupt": ("ending_signals",),
     "inputs": ("errors",),
+    "shortage": ("errors",),
     "files": ("errors", "inputs", "interrupt"),
     "json_text": (),
     "documents": ("files",),
@@ -76,7 +77,7 @@ FLOORS = {
     "explain": ("abi", "assembler", "errors", "firmware", "image"),
     "emulator": (
         "abi", "errors", "files", "firmware", "guest", "image", "json_text", "kernel", "machines",
-        "sizes"),
+        "shortage", "sizes"),
     "protocols": (
         "abi", "emulator", "errors", "files", "firmware", "guest", "image", "kernel", "sizes"),
     "payloads": ("abi", "assembler", "firmware", "guest", "image", "sizes"),
@@ -87,7 +88,7 @@ FLOORS = {
         "emulator", "firmware", "guest", "image", "payloads", "protocols", "qemu"),
     "api": (
         "emulator", "errors", "files", "firmware", "guest", "image", "inspection", "observed",
-        "payloads", "protocols", "qemu"),
+        "payloads", "protocols", "qemu", "shortage"),
     "gdb": ("abi", "errors", "qemu"),
     "docs": ("abi", "api", "assembler", "documents", "errors", "firmware", "image", "qemu"),
     "bake": (
@@ -144,6 +145,7 @@ SMALL = {
     "ending_signals",
     "interrupt",
     "inputs",
+    "shortage",
     "files",
     "json_text",
     "sizes",
