@@ -4,6 +4,7 @@ an end within 20 million instructions, and nothing outside what holds it."""
 import pytest
 
 from fwbuild.emulator.recording import File, PciFunction
+from fwbuild.firmware import layout, pci_plan
 from fwbuild.sizes import GIB, KIB, MIB
 from tests.support.pci_decode import io_window
 from tests.support.pci_functions import IO, MEMORY, WIDE, Reserve, bridge, endpoint
@@ -31,6 +32,19 @@ def test_the_end_of_memory_wraps(name: str, below: int) -> None:
     memory = 3072 * MIB if name == "pc" else 512 * MIB
     machine = run(name, functions, memory=memory, files=(roots(1), end))
     assert complaints(machine) == []
+
+
+@WITH_PCI
+def test_what_the_tables_take(name: str) -> None:
+    """A function, its BARs, a bus and its windows: not a byte more."""
+    device = endpoint((slot(3), slot(1)), {0: (MEMORY, 4096)})
+    ends = [
+        int.from_bytes(run(name, functions).read(layout.address("plan", "next"), 4), "little")
+        for functions in ([], [bridge((slot(3),)), device])
+    ]
+    bus = (pci_plan.BUS, *[pci_plan.WINDOW] * pci_plan.LISTS)
+    kinds = (*[pci_plan.FUNCTION] * 2, pci_plan.RESOURCE, *bus)
+    assert ends[1] - ends[0] == sum(kind.sizeof() for kind in kinds)
 
 
 def test_480_functions_on_five_root_buses() -> None:
