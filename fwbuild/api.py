@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,7 @@ def emulate(
     *,
     offer: Recording | None = None,
     dma: bool = True,
+    seconds: float = inf,
 ) -> Emulation:
     """Run an image in an emulated CPU up to the kernel's entry.
 
@@ -111,6 +113,7 @@ def emulate(
     offer: the fw_cfg items and PCI functions of the guest's QEMU; by default a packaged
            recording, else one that is made now with the QEMU on this machine.
     dma:   whether fw_cfg has its DMA interface.
+    seconds: of CPU time that the run may take; what takes more has not entered the kernel.
     """
     guest = guest or Guest()
     offer = offer or _offer(guest)
@@ -118,7 +121,7 @@ def emulate(
     loaded = protocols.load(guest, offer, kernel)
     try:
         machine = Machine(_bytes(image), offer, loaded, dma=dma)
-        outcome = machine.run()
+        outcome = machine.run(seconds=seconds)
     except UcError as error:
         if error.errno == UC_ERR_NOMEM:
             what = "too little memory for the emulated machine"

@@ -1,5 +1,6 @@
 """Runs an image from the reset vector in unicorn, with the devices that it meets."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ HLT = b"\xf4"
 REPEATS = (b"\xf2", b"\xf3")
 RUNNING = (End.LIMIT, End.RUNNING)  # not settled
 SEGMENT = 0x10000  # bytes: the limit of real mode
+LOOK = 1 << 16  # instructions, or iterations of one, between two looks at the clock
 GENERAL = tuple("eax ebx ecx edx esi edi ebp esp".split())
 SEGMENTS = ("DS", "ES", "FS", "GS", "SS")
 REGISTERS = (*GENERAL, *"eip eflags cs ds es fs gs ss cr0 cr3 cr4".split())
@@ -105,6 +107,7 @@ class Machine:
         self.outcome = Outcome(End.LIMIT)
         self._last = 0  # address of the instruction before
         self._left = 0  # iterations that it still has, if it is a `rep`
+        self._seconds, self._deadline = 0.0, float("inf")  # of this process's CPU time
         self._entry = loaded.entry if loaded else None
         self.writes = self.memory.writes
         self._startup: int | None = None  # the vector that other CPUs are to start at
@@ -238,9 +241,15 @@ class Machine:
         if address != self._last:
             outcome.instructions += 1
             self._last, self._left = address, self._repeats_of(address)
-        elif self._left != 1:
-            outcome.repeats += 1
-            self._left -= 1
+            done = outcome.instructions
+        else:
+            done = outcome.repeats
+            if self._left != 1:
+                outcome.repeats = done = done + 1
+                self._left -= 1
+        if not done % LOOK and self._is_late():
+            uc.emu_stop()
+            return
         if self.memory.holes:
             self.memory.release()
         if size == 1 and self.read(address, 1) == HLT:
@@ -248,6 +257,13 @@ class Machine:
             if uc.reg_read(ux.UC_X86_REG_EFLAGS) & x86.Eflags.IF:
                 outcome.kind, outcome.detail = End.WAIT, "for an interrupt: none comes"
             uc.emu_stop()
+
+    def _is_late(self) -> bool:
+        """Whether the time is over. The run has no other end then than its limit."""
+        late = time.process_time() > self._deadline
+        if late:
+            self.outcome.detail = f"after {self._seconds:g} s of CPU time"
+        return late
 
     def _repeats_of(self, address: int) -> int:
         """The iterations of a `rep`. Unicorn looks at it once more when nothing is left to do."""
@@ -341,8 +357,10 @@ class Machine:
         uc.reg_write(ux.UC_X86_REG_EFLAGS, int(x86.Eflags.FIXED))
         uc.mem_write(scratch, saved)
 
-    def run(self, limit: int = 20_000_000) -> Outcome:
-        """Run to the kernel's entry, the exit device, a halt or `limit` instructions."""
+    def run(self, limit: int = 20_000_000, seconds: float = float("inf")) -> Outcome:
+        """Run to the kernel's entry, the exit device or a halt, for `limit` instructions and
+        `seconds` of CPU time at most."""
+        self._seconds, self._deadline = seconds, time.process_time() + seconds
         return self._run(x86.RESET_VECTOR & 0xFFFF, limit)
 
     def _start(self, begin: int, limit: int) -> None:

@@ -4,6 +4,7 @@ import argparse
 import json
 import tempfile
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from fwbuild.verbs.run_kernel import chosen_guest
 from fwbuild.verbs.verify_view import show, show_departures
 
 HELP = "run up to the kernel's entry and judge the handoff"
+# CPU time for a run: a host that is made up may take more, or copies without DMA, byte by byte.
+SECONDS = 12
 # Without these ports nothing answers the firmware's look for a host bridge.
 PROBE = (pci.CONFIG_ADDRESS, pci.CONFIG_DATA)
 
@@ -95,8 +98,9 @@ def _real(guest: Guest, args: argparse.Namespace) -> int:
 
 def _emulated(guest: Guest, args: argparse.Namespace) -> int:
     image, offer = image_from(args), _offer(guest, args)
+    seconds = inf if args.no_dma else SECONDS
     with Working("running to the kernel's entry in the emulator"):
-        emulation = emulate(guest, image, offer=offer, dma=not args.no_dma)
+        emulation = emulate(guest, image, offer=offer, dma=not args.no_dma, seconds=seconds)
         found = verdict(emulation.state)
     if args.json:
         print(json.dumps(_plain(emulation, found), indent=1))

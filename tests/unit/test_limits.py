@@ -19,6 +19,7 @@ import zstandard
 
 from fwbuild.abi import e820, elf
 from fwbuild.emulator import recording
+from fwbuild.firmware import file_names
 from fwbuild.guest import Guest
 from fwbuild.payloads.test_kernel import build_test_kernel
 from tests.support.bzimages import bzimage
@@ -63,9 +64,9 @@ def wide_window(zeros: int, after: int) -> bytes:
     return packed.compress(bytes(zeros)) + packed.flush() + bytes(after) + struct.pack("<I", zeros)
 
 
-def offering(name: str, content: bytes) -> bytes:
+def offering(name: str, content: bytes, machine: str = "microvm") -> bytes:
     """A recording of a host with this in the place of a file."""
-    offer = recording.find(Guest())
+    offer = recording.find(Guest(machine))
     kept = [replace(f, size=len(content), data=content) if f.name == name else f
             for f in offer.files]  # fmt: skip
     return replace(offer, files=kept).to_json().encode()
@@ -88,6 +89,10 @@ FILES: dict[str, tuple[list[str], Callable[[], bytes]]] = {
     "the smallest notes": (
         ["inspect"], lambda: elf_file([LOAD, Row(elf.PT_NOTE, 0, 1 << 16, align=1)],
                                       bytes(1 << 16))),
+    "1.5 million SMBIOS structures": (
+        ["verify", "-M", "pc", "--recording"],
+        lambda: offering(file_names.SMBIOS_TABLES, bytes([11, 4, 0, 0, 0, 0]) * 1_500_000,
+                         "pc")),
     "16 MiB of empty lists": (
         ["verify", "--recording"], lambda: b'{"keys":[' + b"[]," * (5 * MIB) + b"[]]}"),
     "a template of tables": (
