@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, NamedTuple
 
 from unicorn import (
@@ -107,7 +108,7 @@ class Machine:
         self.outcome = Outcome(End.LIMIT)
         self._last = 0  # address of the instruction before
         self._left = 0  # iterations that it still has, if it is a `rep`
-        self._seconds, self._deadline = 0.0, float("inf")  # of this process's CPU time
+        self._seconds, self._deadline = inf, inf  # of this process's CPU time
         self._entry = loaded.entry if loaded else None
         self.writes = self.memory.writes
         self._startup: int | None = None  # the vector that other CPUs are to start at
@@ -357,7 +358,7 @@ class Machine:
         uc.reg_write(ux.UC_X86_REG_EFLAGS, int(x86.Eflags.FIXED))
         uc.mem_write(scratch, saved)
 
-    def run(self, limit: int = 20_000_000, seconds: float = float("inf")) -> Outcome:
+    def run(self, limit: int = 20_000_000, seconds: float = inf) -> Outcome:
         """Run to the kernel's entry, the exit device or a halt, for `limit` instructions and
         `seconds` of CPU time at most."""
         self._seconds, self._deadline = seconds, time.process_time() + seconds

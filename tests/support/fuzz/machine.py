@@ -7,6 +7,7 @@ MMIO and for exceptions alone. A run ends where the firmware jumps to RAM, that 
 import copy
 import ctypes
 import struct
+from math import inf
 from types import FunctionType
 from typing import Any
 
@@ -283,8 +284,8 @@ class LeanMachine(Machine):
             for name in [n for n, v in vars(holder).items() if isinstance(v, FunctionType)]:
                 delattr(holder, name)
 
-    def run(self, limit: int = LIMIT) -> Outcome:
-        """The same, the limit counted in bytes of instructions."""
+    def run(self, limit: int = LIMIT, seconds: float = inf) -> Outcome:
+        """The same, the limit counted in bytes of instructions. Nothing looks at the time."""
         self.hooks.begin(limit * BYTES)
         return super().run(limit)
 
