@@ -18,7 +18,7 @@ import zstandard
 from fwbuild.kernel import lzop
 
 LZ4_CHUNK = 8 << 20  # the legacy frame's blocks hold this much at most
-LZ4_BLOCKS_MAX = 1 << 14  # lz4 makes 48 of 384 MiB; each takes its time, however small
+BLOCKS_MAX = 1 << 14  # of 384 MiB lz4 makes 48, lzop 1536; each takes its time, however small
 SIZE_MAX = 384 << 20  # uncompressed
 PIECE = 1 << 20  # of output, and of gzip's input, at a time
 ZSTD_PIECE = 512  # of input at a time, which gives 16 MiB at most: a run is 4 bytes long
@@ -29,6 +29,10 @@ Decompress = Callable[[bytes, int], bytes]
 
 class PayloadError(Exception):
     """The payload is damaged, or compressed in a way that is not known."""
+
+
+class BlocksError(Exception):
+    """The payload has more blocks than any compressor makes."""
 
 
 class _Stream(Protocol):
@@ -49,6 +53,18 @@ def _join(pieces: Iterable[bytes], size: int) -> bytes:
         if found.tell() > size:
             break
     return found.getvalue()
+
+
+def _join_blocks(blocks: Iterable[bytes], size: int) -> bytes:
+    """The same of a format whose blocks are compressed one by one."""
+
+    def pieces() -> Iterator[bytes]:
+        for number, block in enumerate(blocks, 1):
+            if number > BLOCKS_MAX:
+                raise BlocksError(f"it has more than {BLOCKS_MAX} blocks")
+            yield block
+
+    return _join(pieces(), size)
 
 
 def _whole(found: bytes, size: int, ended: bool) -> bytes:
@@ -106,20 +122,21 @@ def _zstd(data: bytes, size: int) -> bytes:
 def _lz4(data: bytes, size: int) -> bytes:
     """The legacy frame: a magic, then blocks, each after its compressed size (u32)."""
 
-    def pieces() -> Iterator[bytes]:
-        at, blocks = 4, 0
+    def blocks() -> Iterator[bytes]:
+        at = 4
         while at + 4 <= len(data):
             length = int.from_bytes(data[at : at + 4], "little")
             block = data[at + 4 : at + 4 + length]
             if not length or len(block) < length:
                 break
-            blocks += 1
-            if blocks > LZ4_BLOCKS_MAX:
-                raise PayloadError(f"lz4: it has more than {LZ4_BLOCKS_MAX} blocks")
             yield lz4.block.decompress(block, uncompressed_size=LZ4_CHUNK)
             at += 4 + length
 
-    return _join(pieces(), size)
+    return _join_blocks(blocks(), size)
+
+
+def _lzo(data: bytes, size: int) -> bytes:
+    return _join_blocks(lzop.blocks(data), size)
 
 
 FORMATS: dict[bytes, tuple[str, Decompress]] = {
@@ -129,7 +146,7 @@ FORMATS: dict[bytes, tuple[str, Decompress]] = {
     b"BZh": ("bzip2", _bzip2),
     b"\x28\xb5\x2f\xfd": ("zstd", _zstd),
     b"\x02\x21\x4c\x18": ("lz4", _lz4),
-    lzop.MAGIC: ("lzo", lzop.decompress),
+    lzop.MAGIC: ("lzo", _lzo),
 }
 
 DAMAGED = (
@@ -141,6 +158,7 @@ DAMAGED = (
     lz4.block.LZ4BlockError,
     lzallright.LZOError,
     lzop.LzopError,
+    BlocksError,
 )
 
 

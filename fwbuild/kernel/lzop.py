@@ -6,6 +6,7 @@ Source: lzop 1.04, src/conf.h and lzop.c; Linux, lib/decompress_unlzo.c, which t
 
 import io
 import zlib
+from collections.abc import Iterator
 from enum import IntFlag
 from typing import Any
 
@@ -29,7 +30,6 @@ from construct import (
 MAGIC = b"\x89LZO\0\r\n\x1a\n"
 VERSION_MIN = 0x0940  # the first whose header has the fields below
 BLOCK_MAX = 256 << 10
-BLOCKS_MAX = 1 << 14  # lzop makes 1536 of 384 MiB; each takes its time, however small
 
 
 class Flag(IntFlag):
@@ -82,21 +82,15 @@ class LzopError(Exception):
     """The file is damaged, or uses what lzop offers and kernels do not."""
 
 
-def decompress(data: bytes, limit: int) -> bytes:
-    """The contents of an lzop file, every checksum compared; gives up after `limit` bytes."""
+def blocks(data: bytes) -> Iterator[bytes]:
+    """The contents of an lzop file, a block at a time, every checksum compared."""
     stream = io.BytesIO(data)
-    found = io.BytesIO()
-    blocks = 0
     try:
         flags = _flags(stream)
-        while found.tell() <= limit and not data.startswith(END, stream.tell()):
-            blocks += 1
-            if blocks > BLOCKS_MAX:
-                raise LzopError(f"it has more than {BLOCKS_MAX} blocks")
-            found.write(_content(BLOCK.parse_stream(stream, flags=flags)))
+        while not data.startswith(END, stream.tell()):
+            yield _content(BLOCK.parse_stream(stream, flags=flags))
     except (StreamError, ConstError):
         raise LzopError("the file is cut short") from None
-    return found.getvalue()
 
 
 def _flags(stream: io.BytesIO) -> int:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from fwbuild import cli
 from fwbuild.errors import ExitCode
 from fwbuild.kernel import lzop
-from fwbuild.kernel.decompress import LZ4_BLOCKS_MAX, PayloadError, decompress
+from fwbuild.kernel.decompress import BLOCKS_MAX, PayloadError, decompress
 from tests.support.bzimages import PROGRAMS, bzimage, compress
 from tests.support.small_kernel import vmlinux
 
@@ -134,10 +134,10 @@ BAD = {
     "lzop header of another program": bzimage(LZO[:13] + b"\xff" + LZO[14:]),
     "lzop with a filter": bzimage(lzop_file(KERNEL, flags=lzop.Flag.FILTER) + SIZE),
     "lzop of too many blocks": bzimage(
-        lzop_file(bytes(lzop.BLOCKS_MAX + 1), 1) + struct.pack("<I", lzop.BLOCKS_MAX + 1)),
+        lzop_file(bytes(BLOCKS_MAX + 1), 1) + struct.pack("<I", BLOCKS_MAX + 1)),
     "lz4 of too many blocks": bzimage(
-        lz4_legacy(b"")[:4] + (LZ4_BLOCKS_MAX + 1) * lz4_legacy(b"A")[4:]
-        + struct.pack("<I", LZ4_BLOCKS_MAX + 1)),
+        lz4_legacy(b"")[:4] + (BLOCKS_MAX + 1) * lz4_legacy(b"A")[4:]
+        + struct.pack("<I", BLOCKS_MAX + 1)),
     "lzop of old": bzimage(lzop_file(KERNEL, version=0x0930) + SIZE),
     **{
         f"{name} stream cut short": bzimage(c(KERNEL)[: len(c(KERNEL)) // 2] + SIZE)
